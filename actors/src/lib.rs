@@ -1,0 +1,1 @@
+//! The zkLink node: actors, RPC, chains and storage around the protocol.

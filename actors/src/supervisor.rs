@@ -1,0 +1,188 @@
+//! The supervisor owns the mode of the node and decides what follows from a fault.
+//!
+//! It is told of faults by the seats and *pulled* for orders by the crew, so that no port leads
+//! from it back to the machines. It never touches a machine itself.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::machine::{Handle, Machine};
+use crate::port::Message;
+use crate::turn::{Timestamp, Turn};
+
+/// When a machine is rebuilt, and when the supervisor gives up on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// Wait before the first rebuild, in milliseconds; doubles with every failure in the window.
+    pub backoff_first_ms: u64,
+    /// The longest wait, in milliseconds.
+    pub backoff_max_ms: u64,
+    /// So many failures of one machine within the window are mended; one more stops the node.
+    pub failures_max: usize,
+    /// Length of the window, in milliseconds.
+    pub window_ms: u64,
+}
+
+/// A machine fell: its ports are closed and it is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Its name.
+    pub machine: String,
+    /// What it said, or what its panic said.
+    pub reason: String,
+    /// Whether the node must stop: a machine that owns truth, or one that gave up by itself.
+    pub fatal: bool,
+}
+
+impl Message for Fault {
+    type Reply = ();
+}
+
+/// What is to be done now? Asked by the crew.
+#[derive(Debug)]
+pub struct NextOrders;
+
+impl Message for NextOrders {
+    type Reply = Vec<Order>;
+}
+
+/// Something that the crew does for the supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Build this machine again.
+    Rebuild(String),
+    /// Stop the node in order, and give this reason.
+    Stop(String),
+}
+
+/// Somebody wants the node to stop: a signal, or an operator.
+#[derive(Debug)]
+pub struct RequestStop {
+    /// Why, for the log.
+    pub reason: String,
+}
+
+impl Message for RequestStop {
+    type Reply = ();
+}
+
+/// The system froze on a chain: the node goes on read-only, and nothing leads back.
+#[derive(Debug)]
+pub struct Freeze {
+    /// Why, for the log.
+    pub reason: String,
+}
+
+impl Message for Freeze {
+    type Reply = ();
+}
+
+/// Which mode is the node in?
+#[derive(Debug)]
+pub struct ReadMode;
+
+impl Message for ReadMode {
+    type Reply = Mode;
+}
+
+/// The mode of the node. It moves only down this list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything runs.
+    Running,
+    /// Read-only for ever, with the reason.
+    Frozen(String),
+    /// On the way out, with the reason.
+    Stopping(String),
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    failures: VecDeque<Timestamp>,
+    due: Option<Timestamp>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Supervisor {
+    config: Config,
+    mode: Mode,
+    machines: BTreeMap<String, Record>,
+}
+
+impl Supervisor {
+    /// A supervisor of a running node.
+    pub fn new(config: Config) -> Self {
+        Self { config, mode: Mode::Running, machines: BTreeMap::new() }
+    }
+
+    /// The first reason stays: what follows from it would only hide it.
+    fn stop(&mut self, reason: String) {
+        if !matches!(self.mode, Mode::Stopping(_)) {
+            self.mode = Mode::Stopping(reason);
+        }
+    }
+
+    fn backoff(&self, failures: usize) -> u64 {
+        let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+        let factor = 1u64.checked_shl(doublings).unwrap_or(u64::MAX);
+        self.config.backoff_first_ms.saturating_mul(factor).min(self.config.backoff_max_ms)
+    }
+}
+
+impl Machine for Supervisor {}
+
+impl Handle<Fault> for Supervisor {
+    fn handle(&mut self, fault: Fault, turn: &mut Turn) {
+        let Fault { machine, reason, fatal } = fault;
+        if fatal {
+            return self.stop(format!("{machine} {reason}"));
+        }
+        let window = self.config.window_ms;
+        let record = self.machines.entry(machine.clone()).or_default();
+        record.failures.retain(|failed| turn.now.since(*failed) < window);
+        record.failures.push_back(turn.now);
+        let failures = record.failures.len();
+        if failures > self.config.failures_max {
+            let text = format!("{machine} failed {failures} times in {window} ms, lastly: {reason}");
+            return self.stop(text);
+        }
+        let due = turn.now.after(self.backoff(failures));
+        self.machines.entry(machine).or_default().due = Some(due);
+    }
+}
+
+impl Handle<NextOrders> for Supervisor {
+    fn handle(&mut self, _: NextOrders, turn: &mut Turn) -> Vec<Order> {
+        if let Mode::Stopping(reason) = &self.mode {
+            return vec![Order::Stop(reason.clone())];
+        }
+        let mut orders = Vec::new();
+        for (name, record) in &mut self.machines {
+            if record.due.is_some_and(|due| due <= turn.now) {
+                record.due = None;
+                orders.push(Order::Rebuild(name.clone()));
+            }
+        }
+        orders
+    }
+}
+
+impl Handle<RequestStop> for Supervisor {
+    fn handle(&mut self, request: RequestStop, _: &mut Turn) {
+        self.stop(request.reason);
+    }
+}
+
+impl Handle<Freeze> for Supervisor {
+    fn handle(&mut self, freeze: Freeze, _: &mut Turn) {
+        if self.mode == Mode::Running {
+            self.mode = Mode::Frozen(freeze.reason);
+        }
+    }
+}
+
+impl Handle<ReadMode> for Supervisor {
+    fn handle(&mut self, _: ReadMode, _: &mut Turn) -> Mode {
+        self.mode.clone()
+    }
+}

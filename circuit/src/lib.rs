@@ -1,0 +1,3 @@
+//! Circuits and the Groth16 prover of the zkLink protocol.
+
+pub mod groth16;

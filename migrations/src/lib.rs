@@ -1,0 +1,1 @@
+//! Schema of the stored state and its append-only migration steps.

@@ -1,0 +1,106 @@
+//! Tokens that were locked on a chain appear on L2.
+
+use serde::{Deserialize, Serialize};
+
+use super::{check_place, credit};
+use crate::amount::Amount;
+use crate::commitment::owner_of;
+use crate::hash::Fr;
+use crate::id::{AccountId, ChainId, Owner, SubAccountId, TokenId};
+use crate::layout::{BadWord, Packed, field, low_word, narrow};
+use crate::reject::Reject;
+use crate::state::{Account, State};
+
+/// A priority request of a chain: the next one of its queue.
+///
+/// It makes the receiver's account when the owner has none. Its serial is not published: it is the cursor of the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deposit {
+    /// The chain where the tokens are locked.
+    pub chain: ChainId,
+    /// The account that is credited.
+    pub account: AccountId,
+    /// The sub-account that is credited.
+    pub sub_account: SubAccountId,
+    /// The unified token.
+    pub token: TokenId,
+    /// What arrived, in 18 decimals.
+    pub amount: Amount,
+    /// The owner of the account.
+    pub owner: Owner,
+}
+
+impl Deposit {
+    /// zkLink's code of the operation.
+    pub const CODE: u8 = 1;
+
+    /// The first word; the second is the low part of the owner.
+    pub const WORD: Packed<7> = Packed::new([
+        field("op", 1),
+        field("chain", 1),
+        field("account", 3),
+        field("sub_account", 1),
+        field("token", 2),
+        field("amount", 16),
+        field("owner_top", 1),
+    ]);
+
+    pub(super) fn apply(&self, state: &mut State) -> Result<(), Reject> {
+        if !self.chain.is_valid() {
+            return Err(Reject::UnknownChain(self.chain));
+        }
+        check_place(self.account, self.sub_account)?;
+        if self.owner.is_none() {
+            return Err(Reject::BadReceiver);
+        }
+        let pool = state.pool(self.chain, self.token).checked_add(self.amount);
+        let pool = pool.ok_or(Reject::AmountOverflow)?;
+        let supply = state.supply(self.token).and_then(|all| all.checked_add(self.amount));
+        if !supply.is_some_and(|supply| supply <= Amount::SUPPLY_MAX) {
+            return Err(Reject::AmountOverflow);
+        }
+        match state.account(self.account) {
+            Some(account) if account.owner != self.owner => {
+                return Err(Reject::OwnerMismatch(self.account));
+            }
+            Some(_) => {}
+            None => {
+                let account = Account { owner: self.owner, ..Account::default() };
+                state.put_account(self.account, account);
+            }
+        }
+        credit(state, self.account, self.sub_account, self.token, self.amount);
+        state.set_pool(self.chain, self.token, pool);
+        let chain = state.chain_mut(self.chain);
+        chain.cursor = chain.cursor.next();
+        Ok(())
+    }
+
+    pub(super) fn words(&self) -> Vec<Fr> {
+        let packed = Self::WORD.pack([
+            Self::CODE.into(),
+            self.chain.0.into(),
+            self.account.0.into(),
+            self.sub_account.0.into(),
+            self.token.0.into(),
+            self.amount.0,
+            self.owner.top().into(),
+        ]);
+        vec![packed, low_word(self.owner.low())]
+    }
+
+    pub(super) fn decode(words: &[Fr]) -> Result<Deposit, BadWord> {
+        let [op, chain, account, sub_account, token, amount, top] = Self::WORD.unpack(&words[0])?;
+        if op != Self::CODE.into() {
+            return Err(BadWord::Code(narrow("op", op)?));
+        }
+        Ok(Deposit {
+            chain: ChainId(narrow("chain", chain)?),
+            account: AccountId(narrow("account", account)?),
+            sub_account: SubAccountId(narrow("sub_account", sub_account)?),
+            token: TokenId(narrow("token", token)?),
+            amount: Amount(amount),
+            owner: owner_of(narrow("owner_top", top)?, &words[1])?,
+        })
+    }
+}

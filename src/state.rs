@@ -1,0 +1,218 @@
+//! The state: accounts with their sub-accounts, chains with their pools, and the system's own facts.
+//!
+//! This is the plain form that operations change. [`crate::commitment`] gives it a root.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::amount::Amount;
+use crate::id::{AccountId, BlockNumber, ChainId, Nonce, Owner, Serial, SubAccountId, TokenId};
+use crate::key::PublicKey;
+use crate::reject::Reject;
+
+/// Names a deployment: every signed message binds it, so that none can be replayed on another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct DeploymentId(#[serde(with = "hex::serde")] pub [u8; 31]);
+
+/// A user of L2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Account {
+    /// The L1 address that may set the key and that forced exits pay to.
+    pub owner: Owner,
+    /// The key that signs, once it is set.
+    pub key: Option<PublicKey>,
+    /// Count of key changes.
+    pub nonce: Nonce,
+    /// The sub-accounts that were ever used.
+    pub sub_accounts: BTreeMap<SubAccountId, SubAccount>,
+}
+
+/// A part of an account that one dApp works with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct SubAccount {
+    /// Count of signed operations.
+    pub nonce: Nonce,
+    /// Epoch of its orders: raising it cancels them all.
+    pub epoch: u32,
+    /// What it holds. Zero balances are not kept.
+    pub balances: BTreeMap<TokenId, Amount>,
+}
+
+/// What L2 knows of a connected chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct ChainState {
+    /// The next priority request that will be taken from the chain's queue.
+    pub cursor: Serial,
+    /// What the contract there owes to L2 users, per token. Zero pools are not kept.
+    pub pools: BTreeMap<TokenId, Amount>,
+}
+
+/// Facts of the rollup itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct System {
+    /// Number of the last block.
+    pub number: BlockNumber,
+    /// Unix time of the last block, in seconds.
+    pub timestamp: u64,
+    /// The account whose sub-account 0 receives the fees.
+    pub fee_account: AccountId,
+    /// The account that will insure perpetuals.
+    pub insurance_account: AccountId,
+    /// The deployment.
+    pub deployment: DeploymentId,
+}
+
+/// One cell that an operation reads and writes. Accounts, sub-accounts and chains follow from the cells below them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cell {
+    /// What a sub-account holds of a token.
+    Balance(AccountId, SubAccountId, TokenId),
+    /// What a chain owes of a token.
+    Pool(ChainId, TokenId),
+}
+
+/// The whole state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct State {
+    accounts: BTreeMap<AccountId, Account>,
+    #[serde(skip)]
+    owners: BTreeMap<Owner, AccountId>,
+    chains: BTreeMap<ChainId, ChainState>,
+    /// Facts of the rollup itself.
+    pub system: System,
+}
+
+impl State {
+    /// The state before the first block: two accounts that belong to the operator, and nothing else.
+    pub fn genesis(deployment: DeploymentId, fee_owner: Owner, insurance_owner: Owner) -> State {
+        let mut state = State::default();
+        state.system.deployment = deployment;
+        state.system.fee_account = AccountId(0);
+        state.system.insurance_account = AccountId(1);
+        state.put_account(AccountId(0), Account { owner: fee_owner, ..Account::default() });
+        state.put_account(AccountId(1), Account { owner: insurance_owner, ..Account::default() });
+        state
+    }
+
+    /// Restores what is derived after the state was read from a store.
+    pub fn rebuild_index(&mut self) {
+        self.owners.clear();
+        for (id, account) in &self.accounts {
+            self.owners.entry(account.owner).or_insert(*id);
+        }
+    }
+
+    /// The account, if it exists.
+    pub fn account(&self, id: AccountId) -> Option<&Account> {
+        self.accounts.get(&id)
+    }
+
+    /// All accounts in order of their ids.
+    pub fn accounts(&self) -> impl Iterator<Item = (AccountId, &Account)> {
+        self.accounts.iter().map(|(id, account)| (*id, account))
+    }
+
+    /// The account of this owner.
+    pub fn account_of(&self, owner: Owner) -> Option<AccountId> {
+        self.owners.get(&owner).copied()
+    }
+
+    /// The id that the next new account gets.
+    ///
+    /// # Errors
+    /// [`Reject::AccountsFull`].
+    pub fn next_account(&self) -> Result<AccountId, Reject> {
+        let next = match self.accounts.last_key_value() {
+            Some((last, _)) => AccountId(last.0.checked_add(1).ok_or(Reject::AccountsFull)?),
+            None => AccountId(0),
+        };
+        if next.is_valid() { Ok(next) } else { Err(Reject::AccountsFull) }
+    }
+
+    /// The sub-account, if it was ever used.
+    pub fn sub_account(&self, account: AccountId, sub: SubAccountId) -> Option<&SubAccount> {
+        self.accounts.get(&account)?.sub_accounts.get(&sub)
+    }
+
+    /// What a sub-account holds.
+    pub fn balance(&self, account: AccountId, sub: SubAccountId, token: TokenId) -> Amount {
+        let found = self.sub_account(account, sub).and_then(|sub| sub.balances.get(&token));
+        found.copied().unwrap_or_default()
+    }
+
+    /// The chain, as far as L2 has dealt with it.
+    pub fn chain(&self, id: ChainId) -> Option<&ChainState> {
+        self.chains.get(&id)
+    }
+
+    /// All chains that L2 has dealt with, in order of their ids.
+    pub fn chains(&self) -> impl Iterator<Item = (ChainId, &ChainState)> {
+        self.chains.iter().map(|(id, chain)| (*id, chain))
+    }
+
+    /// The next priority request of a chain.
+    pub fn cursor(&self, chain: ChainId) -> Serial {
+        self.chains.get(&chain).map(|chain| chain.cursor).unwrap_or_default()
+    }
+
+    /// What the chain owes to L2 users.
+    pub fn pool(&self, chain: ChainId, token: TokenId) -> Amount {
+        let found = self.chains.get(&chain).and_then(|chain| chain.pools.get(&token));
+        found.copied().unwrap_or_default()
+    }
+
+    /// What all chains together owe of a token: the sum of all balances of it.
+    pub fn supply(&self, token: TokenId) -> Option<Amount> {
+        let pools = self.chains.values().filter_map(|chain| chain.pools.get(&token));
+        pools.copied().try_fold(Amount::ZERO, Amount::checked_add)
+    }
+
+    /// Makes an account or changes the owner of an empty place.
+    pub(crate) fn put_account(&mut self, id: AccountId, account: Account) {
+        assert!(id.is_valid() && !account.owner.is_none(), "checked by the operation");
+        self.owners.entry(account.owner).or_insert(id);
+        self.accounts.insert(id, account);
+    }
+
+    /// The account for writing.
+    pub(crate) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
+        self.accounts.get_mut(&id)
+    }
+
+    /// The sub-account of an existing account for writing, made when it is new.
+    pub(crate) fn sub_account_mut(&mut self, id: AccountId, sub: SubAccountId) -> &mut SubAccount {
+        let account = self.accounts.get_mut(&id).expect("checked by the operation");
+        account.sub_accounts.entry(sub).or_default()
+    }
+
+    /// Sets a balance; the account exists.
+    pub(crate) fn set_balance(
+        &mut self,
+        account: AccountId,
+        sub: SubAccountId,
+        token: TokenId,
+        amount: Amount,
+    ) {
+        put(&mut self.sub_account_mut(account, sub).balances, token, amount);
+    }
+
+    /// The chain for writing, made when it is new.
+    pub(crate) fn chain_mut(&mut self, id: ChainId) -> &mut ChainState {
+        self.chains.entry(id).or_default()
+    }
+
+    /// Sets a pool.
+    pub(crate) fn set_pool(&mut self, chain: ChainId, token: TokenId, amount: Amount) {
+        put(&mut self.chain_mut(chain).pools, token, amount);
+    }
+}
+
+/// Keeps the map free of zeros, so that equal states are equal values.
+fn put(map: &mut BTreeMap<TokenId, Amount>, token: TokenId, amount: Amount) {
+    if amount == Amount::ZERO {
+        map.remove(&token);
+    } else {
+        map.insert(token, amount);
+    }
+}

@@ -1,0 +1,157 @@
+//! A sparse 4-ary Merkle tree of fixed depth.
+//!
+//! A write only stores the leaf and marks what lies above; the nodes are hashed when the root or a path is asked
+//! for, each once, however many leaves below it changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::hash::{Domain, Fr, compress4};
+
+/// The children of the nodes above a leaf, from the leaf's own level up.
+pub type Path = Vec<[Fr; 4]>;
+
+/// Children of a node.
+pub const ARITY: u64 = 4;
+
+/// The hash of a node.
+pub fn node(children: [Fr; 4]) -> Fr {
+    compress4(Domain::Node, children)
+}
+
+/// A tree with `4^depth` leaves.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// Level 0 holds the leaves, the last level the root. Nodes with the empty value may be missing.
+    levels: Vec<BTreeMap<u64, Fr>>,
+    /// The value of an untouched node of each level.
+    empty: Vec<Fr>,
+    /// Nodes of level 1 whose children changed.
+    dirty: BTreeSet<u64>,
+}
+
+impl Tree {
+    /// A tree in which every leaf is `empty_leaf`.
+    pub fn new(depth: usize, empty_leaf: Fr) -> Tree {
+        let mut empty = vec![empty_leaf];
+        for level in 0..depth {
+            empty.push(node([empty[level]; 4]));
+        }
+        Tree::with_empty(empty)
+    }
+
+    /// A tree with known values of the empty nodes, from the leaf to the root: spares hashing them again.
+    pub fn with_empty(empty: Vec<Fr>) -> Tree {
+        Tree { levels: vec![BTreeMap::new(); empty.len()], empty, dirty: BTreeSet::new() }
+    }
+
+    /// Number of levels above the leaves.
+    pub fn depth(&self) -> usize {
+        self.empty.len() - 1
+    }
+
+    /// The leaf at this place.
+    pub fn leaf(&self, index: u64) -> Fr {
+        self.value(0, index)
+    }
+
+    /// Writes a leaf.
+    ///
+    /// # Panics
+    /// When the index is outside of the tree: the types of the ids exclude it.
+    pub fn set(&mut self, index: u64, leaf: Fr) {
+        assert!(index < 1 << (2 * self.depth()), "a leaf outside of the tree");
+        if self.leaf(index) == leaf {
+            return;
+        }
+        self.levels[0].insert(index, leaf);
+        self.dirty.insert(index / ARITY);
+    }
+
+    /// The root of what was written so far.
+    pub fn root(&mut self) -> Fr {
+        self.hash_dirty();
+        self.value(self.depth(), 0)
+    }
+
+    /// The children of every node above the leaf, the leaf's own level first.
+    pub fn path(&mut self, index: u64) -> Path {
+        self.hash_dirty();
+        let mut at = index;
+        let mut path = Vec::with_capacity(self.depth());
+        for level in 0..self.depth() {
+            at /= ARITY;
+            path.push(self.children(level, at));
+        }
+        path
+    }
+
+    fn value(&self, level: usize, index: u64) -> Fr {
+        self.levels[level].get(&index).copied().unwrap_or(self.empty[level])
+    }
+
+    /// The values on `level` below the node `parent` of the next one.
+    fn children(&self, level: usize, parent: u64) -> [Fr; 4] {
+        [0, 1, 2, 3].map(|child| self.value(level, ARITY * parent + child))
+    }
+
+    fn hash_dirty(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for level in 1..=self.depth() {
+            let mut above = BTreeSet::new();
+            for index in dirty {
+                let value = node(self.children(level - 1, index));
+                self.levels[level].insert(index, value);
+                above.insert(index / ARITY);
+            }
+            dirty = above;
+        }
+    }
+}
+
+/// The root that a path gives to a leaf: what a contract or another implementation computes.
+pub fn root_of(path: &Path, index: u64, leaf: Fr) -> Fr {
+    let mut at = index;
+    let mut value = leaf;
+    for children in path {
+        let mut children = *children;
+        children[(at % ARITY) as usize] = value;
+        value = node(children);
+        at /= ARITY;
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_depends_on_leaves_only_and_not_on_the_order_of_writes() {
+        let mut one = Tree::new(3, Fr::zero());
+        let mut two = Tree::new(3, Fr::zero());
+        one.set(5, Fr::from(7));
+        one.set(63, Fr::from(9));
+        two.set(63, Fr::from(1));
+        two.root();
+        two.set(63, Fr::from(9));
+        two.set(5, Fr::from(7));
+        assert_eq!(one.root(), two.root());
+        two.set(5, Fr::zero());
+        two.set(63, Fr::zero());
+        assert_eq!(two.root(), Tree::new(3, Fr::zero()).root());
+    }
+
+    #[test]
+    fn path_leads_to_the_root() {
+        let mut tree = Tree::new(4, Fr::from(3));
+        for index in [0, 1, 17, 200, 255] {
+            tree.set(index, Fr::from(index + 100));
+        }
+        let root = tree.root();
+        for index in [0, 17, 18, 255] {
+            let path = tree.path(index);
+            assert_eq!(root_of(&path, index, tree.leaf(index)), root);
+            assert_ne!(root_of(&path, index, Fr::from(99)), root);
+        }
+    }
+}
