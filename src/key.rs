@@ -1,7 +1,7 @@
 //! Keys and signatures of layer 2: Schnorr on Jubjub with a Poseidon2 challenge.
 //!
 //! Formats and reasons are in `docs/adr/0002-schnorr.md`. A signature of message `m` under key `A` is
-//! `(R, s)` with `s*B == R + c*A` and `c` = the low 128 bits of
+//! `(R, s)` with `s*B == R + c*A` and `c = 2^128 +` the low 128 bits of
 //! `compress4(Challenge, [R.x, A.x, m, 0])`.
 
 pub mod base;
@@ -297,13 +297,16 @@ pub fn verify(key: &PublicKey, m: Fr, signature: &Signature) -> Result<(), Signa
     let commitment = signature.commitment()?;
     let c = challenge(commitment.get_u(), key.x(), m);
     let left = base::multiply_base(&signature.s);
-    let right =
-        base::multiply(&ExtendedPoint::from(key.point), c) + ExtendedPoint::from(commitment);
+    let right = base::multiply_leading_one(&ExtendedPoint::from(key.point), c)
+        + ExtendedPoint::from(commitment);
     // No multiplication by the cofactor: the circuit checks this same equation.
     if left == right { Ok(()) } else { Err(SignatureError::Mismatch) }
 }
 
-/// The challenge: the low 128 bits of `compress4(Challenge, [R.x, A.x, m, 0])`.
+/// The low 128 bits of `compress4(Challenge, [R.x, A.x, m, 0])`.
+///
+/// The factor of the key is this number plus 2^128: with a leading one the circuit multiplies without
+/// exceptional cases.
 #[must_use]
 pub fn challenge(commitment_x: Fr, key_x: Fr, m: Fr) -> u128 {
     let digest = compress4(Domain::Challenge, [commitment_x, key_x, m, Fr::zero()]);
@@ -339,10 +342,12 @@ pub fn edwards_d() -> Fr {
     D
 }
 
+/// The factor `2^128 + c` of the key.
 fn scalar_of(c: u128) -> Scalar {
     let mut bytes = [0; 32];
     bytes[..16].copy_from_slice(&c.to_le_bytes());
-    Scalar::from_bytes(&bytes).expect("128 bits are below the order of the subgroup")
+    bytes[16] = 1;
+    Scalar::from_bytes(&bytes).expect("129 bits are below the order of the subgroup")
 }
 
 /// Hashes length-free parts after a domain to a uniform scalar: the last part alone varies in length.

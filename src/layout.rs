@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn fields_stand_from_the_second_byte_on() {
-        let bytes = fr_to_be_bytes(&WORD.pack([4, 0x010203, 0xff]));
+        let bytes = fr_to_be_bytes(WORD.pack([4, 0x010203, 0xff]));
         assert_eq!(bytes[..5], [0, 4, 1, 2, 3]);
         assert_eq!(bytes[20], 0xff);
         assert!(bytes[21..].iter().all(|byte| *byte == 0));

@@ -35,3 +35,6 @@ pub mod shape;
 pub mod block;
 
 pub mod audit;
+
+#[cfg(any(test, feature = "fixtures"))]
+pub mod fixtures;

@@ -31,7 +31,7 @@ fn known_signature() {
     );
     assert_eq!(
         hex::encode(sign(&key, Fr::from(7)).to_bytes()),
-        "d6f8f2b011db2bc04d2c261fb8f9c855903ada6a2e69efbdec9ff0bc81b282badc45eae3bed6383e0d17d67197335207d308d35fff1bf047ed90d86dd6e4520b"
+        "d6f8f2b011db2bc04d2c261fb8f9c855903ada6a2e69efbdec9ff0bc81b282ba9b44446a770b00478ad518bfe9fc5c9a98a1669a9d2b6c6709e2c8bc729b0708"
     );
     assert_eq!(
         hex::encode(pub_key_hash(&key.public())),

@@ -1,0 +1,293 @@
+//! Deterministic users, networks and operations for tests and benchmarks.
+
+use std::collections::BTreeMap;
+
+use crate::amount::{Amount, Fee};
+use crate::block::{Block, Head, Origin, SealedBlock};
+use crate::commitment::StateTree;
+use crate::id::{AccountId, ChainId, Nonce, Owner, ShapeId, SubAccountId, TokenId};
+use crate::key::SecretKey;
+use crate::op::{Deposit, Op};
+use crate::reject::Reject;
+use crate::shape::{Shape, shape};
+use crate::state::{DeploymentId, State};
+use crate::token::{Chain, L1Token, Network, Token, scale_up};
+use crate::tx::{ChangePubKeyTx, KeyAuth, KeyAuthorisations, SignedTx, TransferTx, Tx, WithdrawTx};
+
+/// A token with 6 decimals on chain 1 and 18 on chain 2.
+pub const USDC: TokenId = TokenId(17);
+/// The native coin, on chains 1 and 3.
+pub const COIN: TokenId = TokenId(32);
+/// One whole token.
+pub const ONE: u128 = 10u128.pow(18);
+
+/// Small, seedable and ours: tests must not change when a library changes its generator.
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    /// A generator whose numbers depend on the seed only.
+    pub fn new(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
+    /// The next number (splitmix64).
+    pub fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.roll() % bound
+    }
+}
+
+/// The network of the fixtures: three chains, two tokens.
+pub fn network() -> Network {
+    let chain = |id: u8| Chain { evm_chain_id: 90_000 + u64::from(id), contract: [id; 20] };
+    let l1 = |id: u8, decimals| L1Token { address: [0x70 + id; 20], decimals };
+    let usdc = BTreeMap::from([(ChainId(1), l1(1, 6)), (ChainId(2), l1(2, 18))]);
+    let native = L1Token { address: [0; 20], decimals: 18 };
+    let coin = BTreeMap::from([(ChainId(1), native), (ChainId(3), native)]);
+    Network {
+        chains: (1..=3).map(|id| (ChainId(id), chain(id))).collect(),
+        tokens: BTreeMap::from([
+            (USDC, Token { symbol: "USDC".into(), chains: usdc }),
+            (COIN, Token { symbol: "COIN".into(), chains: coin }),
+        ]),
+    }
+}
+
+/// A running rollup with users whose keys are known.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The state.
+    pub state: State,
+    /// Its trees, at the root of the last block.
+    pub tree: StateTree,
+    /// The network.
+    pub network: Network,
+    /// Keys that owners authorised on chain.
+    pub authorised: KeyAuthorisations,
+    /// Operations since the last block.
+    pub open: Vec<(Op, Origin)>,
+    before: State,
+}
+
+impl Scenario {
+    /// Genesis.
+    pub fn new() -> Scenario {
+        let owner = Owner::from_evm([0xfe; 20]);
+        let insurance = Owner::from_evm([0xfd; 20]);
+        let state = State::genesis(DeploymentId([0xd1; 31]), owner, insurance);
+        Scenario {
+            tree: StateTree::of(&state),
+            before: state.clone(),
+            state,
+            network: network(),
+            authorised: KeyAuthorisations::default(),
+            open: Vec::new(),
+        }
+    }
+
+    /// The owner address of user `n`.
+    pub fn owner(n: u8) -> Owner {
+        Owner::from_evm([n; 20])
+    }
+
+    /// The L2 key of user `n`.
+    pub fn key(n: u8) -> SecretKey {
+        SecretKey::from_seed(&[n; 32])
+    }
+
+    /// The account of user `n`.
+    ///
+    /// # Panics
+    /// When the user has none yet.
+    pub fn account(&self, n: u8) -> AccountId {
+        self.state.account_of(Scenario::owner(n)).expect("the user made a deposit before")
+    }
+
+    /// The state at the start of the open block.
+    pub fn before(&self) -> &State {
+        &self.before
+    }
+
+    /// Applies the next deposit of a chain: `amount` in the units of the chain.
+    pub fn deposit(
+        &mut self,
+        chain: u8,
+        token: TokenId,
+        n: u8,
+        amount: u128,
+    ) -> Result<Op, Reject> {
+        let chain = ChainId(chain);
+        let owner = Scenario::owner(n);
+        let scale = self.network.l1_token(chain, token)?.scale();
+        let account = match self.state.account_of(owner) {
+            Some(id) => id,
+            None => self.state.next_account()?,
+        };
+        let op = Op::Deposit(Deposit {
+            chain,
+            account,
+            sub_account: SubAccountId(0),
+            token,
+            amount: scale_up(amount, scale).ok_or(Reject::AmountOverflow)?,
+            owner,
+        });
+        let serial = self.state.cursor(chain);
+        op.apply(&mut self.state)?;
+        self.open.push((op.clone(), Origin::Priority(serial)));
+        Ok(op)
+    }
+
+    /// Signs with the key of user `n`, verifies and applies.
+    pub fn send(&mut self, n: u8, tx: Tx) -> Result<Op, Reject> {
+        let signed = tx.sign(&Scenario::key(n), self.state.system.deployment, &self.network)?;
+        self.submit(&signed)
+    }
+
+    /// Verifies and applies a signed transaction.
+    pub fn submit(&mut self, signed: &SignedTx) -> Result<Op, Reject> {
+        let op = signed.verify(&self.state, &self.network, &self.authorised)?;
+        op.apply(&mut self.state)?;
+        let key_witness = match &signed.tx {
+            Tx::ChangePubKey(tx) => tx.eth_auth_data.witness(),
+            _ => Vec::new(),
+        };
+        let hash = signed.tx.hash(self.state.system.deployment, &self.network)?;
+        let signature = signed.signature.signature.clone();
+        self.open.push((op.clone(), Origin::User { hash, signature, key_witness }));
+        Ok(op)
+    }
+
+    /// Gives user `n` the key of the fixtures, authorised on chain 1; the fee is paid in USDC.
+    pub fn set_key(&mut self, n: u8) -> Result<Op, Reject> {
+        let account_id = self.account(n);
+        let nonce = self.state.account(account_id).map(|account| account.nonce);
+        let nonce = nonce.unwrap_or_default();
+        let key = Scenario::key(n).public();
+        self.authorised.insert(ChainId(1), Scenario::owner(n), nonce, &key);
+        let tx = Tx::ChangePubKey(ChangePubKeyTx {
+            chain_id: ChainId(1),
+            account_id,
+            sub_account_id: SubAccountId(0),
+            new_pub_key: key,
+            fee_token: USDC,
+            fee: Fee::ZERO,
+            nonce,
+            eth_auth_data: KeyAuth::Onchain,
+        });
+        self.send(n, tx)
+    }
+
+    /// A transfer of user `n` with the next nonce.
+    pub fn transfer(&self, n: u8, to: Owner, amount: u128, fee: u128) -> Tx {
+        let account_id = self.account(n);
+        Tx::Transfer(TransferTx {
+            account_id,
+            from_sub_account_id: SubAccountId(0),
+            to,
+            to_sub_account_id: SubAccountId(0),
+            token: USDC,
+            amount: Amount(amount),
+            fee: Fee::closest(Amount(fee)),
+            nonce: self.nonce(account_id),
+        })
+    }
+
+    /// A withdrawal of user `n` with the next nonce: `amount` in 18 decimals.
+    pub fn withdraw(&self, n: u8, chain: u8, token: TokenId, amount: u128, fee: u128) -> Tx {
+        let account_id = self.account(n);
+        Tx::Withdraw(WithdrawTx {
+            to_chain_id: ChainId(chain),
+            account_id,
+            sub_account_id: SubAccountId(0),
+            to: Scenario::owner(n),
+            token,
+            amount: Amount(amount),
+            fee: Fee::closest(Amount(fee)),
+            nonce: self.nonce(account_id),
+        })
+    }
+
+    /// The next nonce of sub-account 0.
+    pub fn nonce(&self, id: AccountId) -> Nonce {
+        let sub = self.state.sub_account(id, SubAccountId(0));
+        sub.map(|sub| sub.nonce).unwrap_or_default()
+    }
+
+    /// Whether the open operations fit the shape.
+    pub fn fits(&self, shape: &Shape) -> bool {
+        let ops: Vec<Op> = self.open.iter().map(|(op, _)| op.clone()).collect();
+        let fee_account = self.state.system.fee_account;
+        let cells = ops.iter().flat_map(|op| op.cells(fee_account)).collect();
+        shape.fill(&ops).is_some() && shape.working_set(&cells).is_some()
+    }
+
+    /// Seals the open operations and gives the block, the state before it and its trees.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    pub fn seal(&mut self, id: ShapeId) -> (SealedBlock, State, StateTree) {
+        let shape = shape(id).expect("a known shape");
+        let old_root = self.tree.root();
+        let open = std::mem::take(&mut self.open);
+        let ops: Vec<Op> = open.iter().map(|(op, _)| op.clone()).collect();
+        let ops = shape.fill(&ops).expect("the operations fit the slots");
+        let mut origins = open.into_iter().map(|(_, origin)| origin);
+        let origins = ops.iter().map(|op| match op {
+            Op::Noop(_) => Origin::Empty,
+            _ => origins.next().expect("one for each operation"),
+        });
+        let origins = origins.collect();
+        let system = &mut self.state.system;
+        system.number = system.number.next().expect("few blocks");
+        system.timestamp += 12;
+        let (number, timestamp) = (system.number, system.timestamp);
+        let (before, before_tree) = (self.before.clone(), self.tree.clone());
+        let head = Head { number, timestamp, shape: id, old_root, new_root: old_root };
+        let mut block = Block { head, ops };
+        self.tree.update(&self.state, &block.cells(&self.before));
+        block.head.new_root = self.tree.root();
+        self.before = self.state.clone();
+        (SealedBlock { block, origins }, before, before_tree)
+    }
+
+    /// Applies a random operation of users 1 to 4. Many are rejected, which is the point.
+    pub fn random_op(&mut self, dice: &mut Dice) -> Result<Op, Reject> {
+        let n = 1 + dice.below(4) as u8;
+        let known = self.state.account_of(Scenario::owner(n)).is_some();
+        match dice.below(8) {
+            0 | 1 => {
+                self.deposit(1 + dice.below(2) as u8, USDC, n, u128::from(dice.below(ONE as u64)))
+            }
+            _ if !known => self.deposit(1, USDC, n, u128::from(dice.below(1 << 40))),
+            2 => self.set_key(n),
+            3 => {
+                let chain = 1 + dice.below(2) as u8;
+                let amount = u128::from(dice.below(1 << 20)) * 10u128.pow(12);
+                let tx = self.withdraw(n, chain, USDC, amount, u128::from(dice.below(5000)));
+                self.send(n, tx)
+            }
+            kind => {
+                let to = if kind == 4 { 5 + dice.below(200) } else { 1 + dice.below(4) };
+                let to = Scenario::owner(to as u8);
+                let (amount, fee) = (u128::from(dice.roll()), u128::from(dice.below(5000)));
+                let tx = self.transfer(n, to, amount, fee);
+                self.send(n, tx)
+            }
+        }
+    }
+}
+
+impl Default for Scenario {
+    fn default() -> Scenario {
+        Scenario::new()
+    }
+}
