@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import solc from 'solc';
-import { compiler, root, settings, sha256, sources } from './solc-settings.mjs';
+import { compiler, root, settings, settingsText, sha256, sources } from './sources.mjs';
 
 const published = [
   'src/Rollup.sol:Rollup',
@@ -53,8 +53,9 @@ function artifacts() {
   const files = sources();
   const contracts = compile(files);
   const hashes = Object.fromEntries(Object.entries(files).map(([path, content]) => [path, sha256(content)]));
-  const settingsText = JSON.stringify({ compiler, settings });
-  const sourceHash = sha256(settingsText + JSON.stringify(hashes));
+  const settingsHash = sha256(settingsText);
+  const lines = [`${settingsHash}  solc.json`, ...Object.keys(hashes).map((path) => `${hashes[path]}  ${path}`)];
+  const sourceHash = sha256(lines.map((line) => `${line}\n`).join(''));
   const out = {};
   const sizes = {};
   for (const id of [...published, ...interfaces]) {
@@ -73,8 +74,7 @@ function artifacts() {
   }
   out['manifest.json'] = text({
     compiler,
-    settings: settingsText,
-    settingsHash: sha256(settingsText),
+    settingsHash,
     sources: hashes,
     sourceHash,
     artifacts: Object.fromEntries(Object.entries(out).map(([name, content]) => [name, sha256(content)])),

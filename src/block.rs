@@ -6,14 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::commitment::StateTree;
 use crate::hash::{Domain, Fr, compress8, fr_from_be_bytes, fr_to_be_bytes};
-use crate::id::{BlockNumber, ChainId, Serial, ShapeId};
-use crate::key::Signature;
+use crate::id::{BlockNumber, ChainId, ShapeId};
 use crate::layout::{BadWord, Packed, field};
 use crate::op::{Op, SlotKind};
 use crate::reject::Reject;
 use crate::shape::{Shape, WorkingSet, shape};
 use crate::state::{Cell, State};
-use crate::tx::{TxHash, keccak, word};
+use crate::tx::{keccak, word};
 
 /// Words at the start of the on-chain vector: old root, new root, packed numbers.
 pub const HEAD_WORDS: usize = 3;
@@ -49,33 +48,6 @@ pub struct Block {
     pub head: Head,
     /// One operation for each slot of the shape.
     pub ops: Vec<Op>,
-}
-
-/// A block with what is not public: the L2 signatures for its witness, and what contracts check of key changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SealedBlock {
-    /// The block.
-    pub block: Block,
-    /// For each slot, where its operation came from.
-    pub origins: Vec<Origin>,
-}
-
-/// Where the operation of a slot came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Origin {
-    /// The slot is empty.
-    Empty,
-    /// From the priority queue of a chain.
-    Priority(Serial),
-    /// From a user.
-    User {
-        /// The transaction.
-        hash: TxHash,
-        /// Its L2 signature.
-        signature: Signature,
-        /// What the contract checks of a key change; empty otherwise.
-        key_witness: Vec<u8>,
-    },
 }
 
 /// What a block publishes.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::amount::{Amount, Fee};
-use crate::block::{Block, Head, Origin, SealedBlock};
+use crate::block::{Block, Head};
 use crate::commitment::StateTree;
 use crate::id::{AccountId, ChainId, Nonce, Owner, ShapeId, SubAccountId, TokenId};
-use crate::key::SecretKey;
+use crate::key::{SecretKey, Signature};
 use crate::op::{Deposit, Op};
 use crate::reject::Reject;
 use crate::shape::{Shape, shape};
@@ -73,9 +73,22 @@ pub struct Scenario {
     pub network: Network,
     /// Keys that owners authorised on chain.
     pub authorised: KeyAuthorisations,
-    /// Operations since the last block.
-    pub open: Vec<(Op, Origin)>,
+    /// Operations since the last block, with the L2 signatures of those that have one.
+    pub open: Vec<(Op, Option<Signature>)>,
     before: State,
+}
+
+/// A sealed block with all that its witness is made of.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// The block.
+    pub block: Block,
+    /// For each slot the L2 signature of its operation, if it has one.
+    pub signatures: Vec<Option<Signature>>,
+    /// The state before the block.
+    pub before: State,
+    /// The trees of that state.
+    pub tree: StateTree,
 }
 
 impl Scenario {
@@ -140,9 +153,8 @@ impl Scenario {
             amount: scale_up(amount, scale).ok_or(Reject::AmountOverflow)?,
             owner,
         });
-        let serial = self.state.cursor(chain);
         op.apply(&mut self.state)?;
-        self.open.push((op.clone(), Origin::Priority(serial)));
+        self.open.push((op.clone(), None));
         Ok(op)
     }
 
@@ -156,13 +168,7 @@ impl Scenario {
     pub fn submit(&mut self, signed: &SignedTx) -> Result<Op, Reject> {
         let op = signed.verify(&self.state, &self.network, &self.authorised)?;
         op.apply(&mut self.state)?;
-        let key_witness = match &signed.tx {
-            Tx::ChangePubKey(tx) => tx.eth_auth_data.witness(),
-            _ => Vec::new(),
-        };
-        let hash = signed.tx.hash(self.state.system.deployment, &self.network)?;
-        let signature = signed.signature.signature.clone();
-        self.open.push((op.clone(), Origin::User { hash, signature, key_witness }));
+        self.open.push((op.clone(), Some(signed.signature.signature.clone())));
         Ok(op)
     }
 
@@ -230,33 +236,33 @@ impl Scenario {
         shape.fill(&ops).is_some() && shape.working_set(&cells).is_some()
     }
 
-    /// Seals the open operations and gives the block, the state before it and its trees.
+    /// Seals the open operations.
     ///
     /// # Panics
     /// When they do not fit.
-    pub fn seal(&mut self, id: ShapeId) -> (SealedBlock, State, StateTree) {
+    pub fn seal(&mut self, id: ShapeId) -> Sealed {
         let shape = shape(id).expect("a known shape");
         let old_root = self.tree.root();
         let open = std::mem::take(&mut self.open);
         let ops: Vec<Op> = open.iter().map(|(op, _)| op.clone()).collect();
         let ops = shape.fill(&ops).expect("the operations fit the slots");
-        let mut origins = open.into_iter().map(|(_, origin)| origin);
-        let origins = ops.iter().map(|op| match op {
-            Op::Noop(_) => Origin::Empty,
-            _ => origins.next().expect("one for each operation"),
+        let mut signatures = open.into_iter().map(|(_, signature)| signature);
+        let signatures = ops.iter().map(|op| match op {
+            Op::Noop(_) => None,
+            _ => signatures.next().expect("one for each operation"),
         });
-        let origins = origins.collect();
+        let signatures = signatures.collect();
         let system = &mut self.state.system;
         system.number = system.number.next().expect("few blocks");
         system.timestamp += 12;
         let (number, timestamp) = (system.number, system.timestamp);
-        let (before, before_tree) = (self.before.clone(), self.tree.clone());
+        let (before, tree) = (self.before.clone(), self.tree.clone());
         let head = Head { number, timestamp, shape: id, old_root, new_root: old_root };
         let mut block = Block { head, ops };
         self.tree.update(&self.state, &block.cells(&self.before));
         block.head.new_root = self.tree.root();
         self.before = self.state.clone();
-        (SealedBlock { block, origins }, before, before_tree)
+        Sealed { block, signatures, before, tree }
     }
 
     /// Applies a random operation of users 1 to 4. Many are rejected, which is the point.

@@ -1,8 +1,8 @@
 //! Keys and signatures of layer 2: Schnorr on Jubjub with a Poseidon2 challenge.
 //!
-//! Formats and reasons are in `docs/adr/0002-schnorr.md`. A signature of message `m` under key `A` is
-//! `(R, s)` with `s*B == R + c*A` and `c = 2^128 +` the low 128 bits of
-//! `compress4(Challenge, [R.x, A.x, m, 0])`.
+//! Formats and reasons are in `docs/adr/0002-schnorr.md`. A signature of message `m` under key `A`
+//! is `(R, s)` with `s*B == R + c*A` and `c = 2^128 +` the low 128 bits of `compress4(Challenge,
+//! [R.x, A.x, m, 0])`.
 
 pub mod base;
 
@@ -64,8 +64,8 @@ pub struct SecretKey {
 }
 
 impl SecretKey {
-    /// Derives a key from `seed`, which must carry at least 32 bytes of entropy, or from the wallet's
-    /// signature over a fixed text.
+    /// Derives a key from `seed`, which must carry at least 32 bytes of entropy, or from the
+    /// wallet's signature over a fixed text.
     #[must_use]
     pub fn from_seed(seed: &[u8]) -> Self {
         // A zero scalar never comes up; the counter makes the function total all the same.
@@ -141,7 +141,8 @@ impl PublicKey {
     /// key enters the state unless [`Self::from_coordinates`] and the circuit accepted it.
     ///
     /// # Errors
-    /// [`KeyError::Unset`] for an account without a key; other errors mean that the state is corrupt.
+    /// [`KeyError::Unset`] for an account without a key; other errors mean that the state is
+    /// corrupt.
     pub fn from_state(x: Fr, y: Fr) -> Result<Self, KeyError> {
         if x == Fr::zero() && y == Fr::zero() {
             return Err(KeyError::Unset);
@@ -305,8 +306,8 @@ pub fn verify(key: &PublicKey, m: Fr, signature: &Signature) -> Result<(), Signa
 
 /// The low 128 bits of `compress4(Challenge, [R.x, A.x, m, 0])`.
 ///
-/// The factor of the key is this number plus 2^128: with a leading one the circuit multiplies without
-/// exceptional cases.
+/// The factor of the key is this number plus 2^128: with a leading one the circuit multiplies
+/// without exceptional cases.
 #[must_use]
 pub fn challenge(commitment_x: Fr, key_x: Fr, m: Fr) -> u128 {
     let digest = compress4(Domain::Challenge, [commitment_x, key_x, m, Fr::zero()]);
@@ -350,7 +351,8 @@ fn scalar_of(c: u128) -> Scalar {
     Scalar::from_bytes(&bytes).expect("129 bits are below the order of the subgroup")
 }
 
-/// Hashes length-free parts after a domain to a uniform scalar: the last part alone varies in length.
+/// Hashes length-free parts after a domain to a uniform scalar: the last part alone varies in
+/// length.
 fn wide_hash(domain: &[u8], parts: &[&[u8]]) -> Scalar {
     let hasher = parts
         .iter()

@@ -20,8 +20,8 @@ fn run(seed: u64, ops: usize) -> (Scenario, Vec<Op>, Vec<(Block, State)>) {
         if let Ok(op) = world.random_op(&mut dice) {
             if !world.fits(small) {
                 world = before;
-                let (sealed, state, _) = world.seal(SMALL);
-                blocks.push((sealed.block, state));
+                let sealed = world.seal(SMALL);
+                blocks.push((sealed.block, sealed.before));
                 continue;
             }
             journal.push(op);
@@ -30,8 +30,8 @@ fn run(seed: u64, ops: usize) -> (Scenario, Vec<Op>, Vec<(Block, State)>) {
             assert_eq!(world.state, before.state, "a rejection changes nothing");
         }
     }
-    let (sealed, state, _) = world.seal(SMALL);
-    blocks.push((sealed.block, state));
+    let sealed = world.seal(SMALL);
+    blocks.push((sealed.block, sealed.before));
     (world, journal, blocks)
 }
 

@@ -191,6 +191,11 @@ impl<A: Machine> Seat<A> {
         }
     }
 
+    /// The machine, unless it has fallen or was stopped.
+    pub fn machine(&self) -> Option<&A> {
+        self.machine.as_ref()
+    }
+
     /// Refuses further messages; those that wait are still handled.
     pub fn close(&self) {
         self.gate.close();

@@ -114,7 +114,13 @@ impl<A: Machine> Address<A> {
     where
         A: Handle<M>,
     {
-        Port::new(Self { actor: self.actor.clone(), gate: Arc::clone(&self.gate) })
+        Port::new(self.clone())
+    }
+}
+
+impl<A: Machine> Clone for Address<A> {
+    fn clone(&self) -> Self {
+        Self { actor: self.actor.clone(), gate: Arc::clone(&self.gate) }
     }
 }
 
@@ -234,3 +240,6 @@ async fn command(
     to.try_send(command(reply)).map_err(|_| Unanswered::Dropped)?;
     pending.wait(limit).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,3 +186,71 @@ impl Handle<ReadMode> for Supervisor {
         self.mode.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Config =
+        Config { backoff_first_ms: 100, backoff_max_ms: 300, failures_max: 3, window_ms: 10_000 };
+
+    fn fault(machine: &str, fatal: bool) -> Fault {
+        Fault { machine: machine.to_owned(), reason: "fell".to_owned(), fatal }
+    }
+
+    fn orders(supervisor: &mut Supervisor, now: u64) -> Vec<Order> {
+        supervisor.handle(NextOrders, &mut Turn::at(Timestamp(now)))
+    }
+
+    #[test]
+    fn the_backoff_doubles_up_to_its_bound() {
+        let supervisor = Supervisor::new(POLICY);
+        let waits = [1, 2, 3, 4, 64, 65, usize::MAX].map(|failures| supervisor.backoff(failures));
+        assert_eq!(waits, [100, 200, 300, 300, 300, 300, 300]);
+    }
+
+    #[test]
+    fn a_rebuild_is_ordered_once_and_when_it_is_due() {
+        let mut supervisor = Supervisor::new(POLICY);
+        supervisor.handle(fault("rpc", false), &mut Turn::at(Timestamp(1_000)));
+        assert_eq!(orders(&mut supervisor, 1_099), []);
+        assert_eq!(orders(&mut supervisor, 1_100), [Order::Rebuild("rpc".to_owned())]);
+        assert_eq!(orders(&mut supervisor, 1_200), []);
+    }
+
+    #[test]
+    fn failures_count_for_each_machine_and_are_forgotten_after_the_window() {
+        let mut supervisor = Supervisor::new(POLICY);
+        for (now, machine) in [(0, "a"), (1, "a"), (2, "a"), (3, "b"), (10_001, "a")] {
+            supervisor.handle(fault(machine, false), &mut Turn::at(Timestamp(now)));
+            assert_eq!(supervisor.mode, Mode::Running, "at {now}");
+        }
+        supervisor.handle(fault("a", false), &mut Turn::at(Timestamp(10_001)));
+        assert_eq!(supervisor.mode, Mode::Running, "two of the first three are out of the window");
+        supervisor.handle(fault("a", false), &mut Turn::at(Timestamp(10_001)));
+        let reason = "a failed 4 times in 10000 ms, lastly: fell".to_owned();
+        assert_eq!(orders(&mut supervisor, 10_002), [Order::Stop(reason)]);
+    }
+
+    #[test]
+    fn the_first_reason_to_stop_stays() {
+        let mut supervisor = Supervisor::new(POLICY);
+        let mut turn = Turn::at(Timestamp(0));
+        supervisor.handle(fault("journal", true), &mut turn);
+        supervisor.handle(RequestStop { reason: "signal".to_owned() }, &mut turn);
+        supervisor.handle(Freeze { reason: "chain 1".to_owned() }, &mut turn);
+        let mode = supervisor.handle(ReadMode, &mut turn);
+        assert_eq!(mode, Mode::Stopping("journal fell".to_owned()));
+    }
+
+    #[test]
+    fn frozen_is_left_only_by_stopping() {
+        let mut supervisor = Supervisor::new(POLICY);
+        let mut turn = Turn::at(Timestamp(0));
+        supervisor.handle(Freeze { reason: "chain 1".to_owned() }, &mut turn);
+        supervisor.handle(Freeze { reason: "chain 2".to_owned() }, &mut turn);
+        assert_eq!(supervisor.mode, Mode::Frozen("chain 1".to_owned()));
+        supervisor.handle(RequestStop { reason: "signal".to_owned() }, &mut turn);
+        assert_eq!(supervisor.mode, Mode::Stopping("signal".to_owned()));
+    }
+}

@@ -10,7 +10,9 @@ use bellman::{Circuit, ConstraintSystem, LinearCombination, SynthesisError, Vari
 use bls12_381::{Bls12, Scalar};
 use ff::Field;
 use rand_core::OsRng;
-use zklink_circuit::groth16::{Blinding, ProvingKey, R1cs, generate, prove_blinded, verify};
+use zklink_circuit::groth16::{
+    Blinding, PointCheck, Provenance, ProvingKey, R1cs, generate, prove_blinded, verify,
+};
 
 /// A chain of three-wide rounds: x^5 on every element, then a dense 3 by 3 layer.
 #[derive(Clone)]
@@ -161,4 +163,13 @@ fn main() {
     }
     row("recording the circuit (once)", recording, their_prove);
     row("preparing the key (once)", preparing, their_prove);
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let path = folder.path().join("chain.key");
+    let (saved, saving) = timed(|| key.save(&path, "chain", Provenance::Dev));
+    assert!(saved.expect("the key is saved"));
+    let (loaded, loading) = timed(|| ProvingKey::load(&path, "chain", &system, PointCheck::Curve));
+    assert_eq!(loaded.expect("the key loads").key.digest(), system.digest());
+    let bytes = std::fs::metadata(&path).expect("the file is there").len();
+    row(&format!("saving the key ({bytes} bytes)"), saving, their_prove);
+    row("loading the key", loading, their_prove);
 }

@@ -9,13 +9,16 @@
 //! circuit (witness) ─────────────────── prove(key, system, circuit) ─────► Proof
 //! ```
 
+mod affine_sum;
+mod digits;
 pub mod evm;
 mod fft;
 mod fixed_base;
 mod key;
 mod keygen;
-//mod keys;
+mod keys;
 mod msm;
+mod names;
 mod point;
 mod prove;
 mod r1cs;
@@ -27,7 +30,10 @@ use bls12_381::{Bls12, Scalar};
 
 pub use key::{KeyError, ProvingKey};
 pub use keygen::{KeygenError, generate};
-//pub use keys::{KeyFileError, KeyStore, Making, Provenance, StoredKey, read_verifying_key};
+pub use keys::{
+    KeyFileError, KeyStore, Making, PointCheck, Provenance, StoredKey, read_verifying_key,
+};
+pub use names::constraint_name;
 pub use prove::{Blinding, ProveError, Stage, prove, prove_blinded};
 pub use r1cs::{Matrix, R1cs, R1csError};
 pub use witness::Witness;

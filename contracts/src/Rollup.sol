@@ -181,8 +181,10 @@ contract Rollup is IRollup, ITokenSender {
 
     /// @inheritdoc IMessageReceiver
     function onMessage(ChainId source, bytes calldata payload) external guarded {
-        // An unregistered chain has the route zero, which nobody calls from.
-        if (msg.sender != _registry.routes[source]) revert NotTheRoute(ChainId.unwrap(source), msg.sender);
+        address route = _registry.routes[source];
+        if (route == address(0) || msg.sender != route) {
+            revert NotTheRoute(ChainId.unwrap(source), msg.sender);
+        }
         _receive(source, payload);
     }
 

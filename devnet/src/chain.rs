@@ -190,14 +190,6 @@ impl Chain {
         Ok(look(&StateView::new(&self.state, later, &hashes)))
     }
 
-    /// Looks at the state at the end of the latest block.
-    pub(crate) fn with_latest<R>(
-        &self,
-        look: impl FnOnce(&StateView<'_>) -> R,
-    ) -> Result<R, ChainError> {
-        self.with_state(self.latest(), look)
-    }
-
     /// Runs a call on the state at the end of a block. `pending` calls see the next block.
     pub(crate) fn with_call<R>(
         &self,
@@ -220,7 +212,7 @@ impl Chain {
     }
 
     fn environment(&self, number: u64, block: &BlockRecord) -> BlockEnv {
-        let mut env = BlockEnv {
+        BlockEnv {
             number: U256::from(number),
             beneficiary: self.config.coinbase,
             timestamp: U256::from(block.timestamp),
@@ -228,11 +220,9 @@ impl Chain {
             basefee: block.base_fee,
             difficulty: U256::ZERO,
             prevrandao: Some(block.mix_hash),
+            // The default has no excess blob gas and the blob fee of Prague.
             ..BlockEnv::default()
-        };
-        let fraction = alloy_eips::eip4844::BLOB_GASPRICE_UPDATE_FRACTION_PECTRA;
-        env.set_blob_excess_gas_and_price(0, u64::try_from(fraction).unwrap_or(u64::MAX));
-        env
+        }
     }
 
     /// Base fee of the block after the given one, wei per gas (EIP-1559).

@@ -4,7 +4,9 @@ use alloy_consensus::transaction::Recovered;
 use alloy_consensus::{Transaction, TxEnvelope, Typed2718};
 use alloy_primitives::{Bytes, TxKind, U256};
 use alloy_rpc_types_eth::TransactionRequest;
-use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, ResultAndState};
+use revm::context::result::{
+    EVMError, ExecutionResult, HaltReason, InvalidTransaction, ResultAndState,
+};
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::primitives::hardfork::SpecId;
 use revm::{Context, ExecuteEvm, MainBuilder, MainContext};
@@ -128,12 +130,20 @@ impl<'a> Call<'a> {
                 other => other,
             });
         }
-        let spent = result.gas().total_gas_spent();
-        let mut short = result.tx_gas_used().saturating_sub(1);
-        // Most calls need what they spend and one 64th for the frame below: try that first.
-        let guess = spent.saturating_add(2_300).saturating_mul(64) / 63;
-        if guess < enough {
-            if self.succeeds(guess)? { enough = guess } else { short = guess }
+        // Refunds come at the end, so what was spent before them must be at hand.
+        let spent = result.gas().total_gas_spent().max(result.tx_gas_used());
+        let mut short = spent.saturating_sub(1);
+        // A call without calls inside needs just what it spends, and most of the others that, the
+        // stipend of a transfer, and one 64th for the frame below: try these first.
+        for guess in [spent, spent.saturating_add(2_300).saturating_mul(64) / 63] {
+            if guess >= enough {
+                break;
+            }
+            if self.succeeds(guess)? {
+                enough = guess;
+                break;
+            }
+            short = guess;
         }
         while short.saturating_add(1) < enough {
             if (enough - short) < enough / 64 {

@@ -15,7 +15,7 @@ use crate::error::{ChainError, StartError};
 use crate::rpc;
 
 /// Events that a slow subscriber may be behind before it is cut off.
-const EVENTS_BEHIND: usize = 4096;
+const EVENTS_BEHIND: usize = 1024;
 
 /// The chain and the snapshots of it.
 struct Timeline {
@@ -38,8 +38,7 @@ impl Node {
     fn new(config: Arc<DevChainConfig>) -> Self {
         let (limits, mining) = (config.limits.clone(), config.mining);
         let chain = Chain::new(config);
-        let timeline =
-            Timeline { chain, snapshots: BTreeMap::new(), next_snapshot: 1, mining };
+        let timeline = Timeline { chain, snapshots: BTreeMap::new(), next_snapshot: 0, mining };
         let (events, _) = broadcast::channel(EVENTS_BEHIND);
         Self { timeline: RwLock::new(timeline), events, wake: Notify::new(), limits }
     }
@@ -214,6 +213,9 @@ pub struct DevChain;
 impl DevChain {
     /// Starts a chain on the current tokio runtime, and returns once it answers.
     ///
+    /// # Panics
+    /// Outside of a tokio runtime with time and I/O enabled.
+    ///
     /// # Errors
     /// A configuration that makes no sense, or an address that cannot be served on.
     pub async fn start(config: DevChainConfig) -> Result<DevChainHandle, StartError> {
@@ -229,6 +231,9 @@ impl DevChain {
 }
 
 /// A running chain, and what a developer may do with it. Dropping it stops the chain.
+///
+/// The methods that are not async wait for a block that is being made (milliseconds), and what
+/// they did is visible to every client when they return.
 pub struct DevChainHandle {
     node: Arc<Node>,
     config: Arc<DevChainConfig>,

@@ -112,11 +112,8 @@ impl State {
     }
 
     fn put_slot(&mut self, key: Slot, value: U256, undo: &mut Undo) {
-        let old = if value.is_zero() {
-            self.slots.remove(&key)
-        } else {
-            self.slots.insert(key, value)
-        };
+        let old =
+            if value.is_zero() { self.slots.remove(&key) } else { self.slots.insert(key, value) };
         undo.slots.entry(key).or_insert(old.unwrap_or_default());
     }
 
@@ -213,5 +210,78 @@ impl DatabaseRef for StateView<'_> {
 
     fn block_hash_ref(&self, number: u64) -> Result<B256, Infallible> {
         Ok((self.hashes)(number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use revm::state::{EvmStorageSlot, TransactionId};
+
+    use super::*;
+
+    const WHO: Address = Address::repeat_byte(1);
+
+    fn touched(balance: u64, slots: &[(u64, u64)]) -> TouchedAccount {
+        let mut account = TouchedAccount::default().with_touched_mark();
+        account.info.balance = U256::from(balance);
+        for (index, value) in slots {
+            let (old, new) = (U256::MAX, U256::from(*value));
+            let slot = EvmStorageSlot::new_changed(old, new, TransactionId::ZERO);
+            account.storage.insert(U256::from(*index), slot);
+        }
+        account
+    }
+
+    fn applied(state: &mut State, account: TouchedAccount) -> Undo {
+        let mut undo = Undo::default();
+        state.apply([(WHO, account)].into_iter().collect(), &mut undo);
+        undo
+    }
+
+    fn slot(state: &State, later: &[&Undo], index: u64) -> u64 {
+        let hashes = |_| B256::ZERO;
+        let view = StateView::new(state, later.iter().copied(), &hashes);
+        view.slot(WHO, U256::from(index)).to()
+    }
+
+    #[test]
+    fn what_is_created_anew_or_destroyed_has_no_old_storage_and_comes_back_by_undo() {
+        let mut state = State::default();
+        let first = applied(&mut state, touched(5, &[(1, 10), (2, 20)]));
+        let created = touched(6, &[(2, 22)]).with_created_mark();
+        let second = applied(&mut state, created);
+        assert_eq!([slot(&state, &[], 1), slot(&state, &[], 2)], [0, 22]);
+        let third = applied(&mut state, touched(7, &[]).with_selfdestruct_mark());
+        assert_eq!(state.account(&WHO), Account::default());
+        assert_eq!(slot(&state, &[], 2), 0);
+
+        // Through the undo records, each block sees its own values.
+        let later = [&first, &second, &third];
+        assert_eq!([slot(&state, &later[2..], 1), slot(&state, &later[2..], 2)], [0, 22]);
+        assert_eq!([slot(&state, &later[1..], 1), slot(&state, &later[1..], 2)], [10, 20]);
+        assert_eq!([slot(&state, &later, 1), slot(&state, &later, 2)], [0, 0]);
+
+        state.revert(third);
+        state.revert(second);
+        assert_eq!([slot(&state, &[], 1), slot(&state, &[], 2)], [10, 20]);
+        assert_eq!(state.account(&WHO).balance, U256::from(5));
+        state.revert(first);
+        assert!(state.accounts.is_empty() && state.slots.is_empty());
+    }
+
+    #[test]
+    fn the_root_depends_on_every_change_and_an_empty_block_keeps_it() {
+        let root = |account| {
+            let mut state = State::default();
+            let undo = applied(&mut state, account);
+            state.next_root(B256::ZERO, &undo)
+        };
+        assert_eq!(root(touched(5, &[(1, 10)])), root(touched(5, &[(1, 10)])));
+        let others = [touched(6, &[(1, 10)]), touched(5, &[(1, 11)]), touched(5, &[(2, 10)])];
+        for other in others {
+            assert_ne!(root(touched(5, &[(1, 10)])), root(other));
+        }
+        let parent = B256::repeat_byte(9);
+        assert_eq!(State::default().next_root(parent, &Undo::default()), parent);
     }
 }

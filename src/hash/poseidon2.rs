@@ -24,8 +24,8 @@ pub struct Parameters<const T: usize> {
 /// The 4 x 4 matrix from which the external matrices of all widths are built.
 pub const M4: [[u64; 4]; 4] = [[5, 7, 1, 3], [4, 6, 1, 1], [1, 3, 5, 7], [1, 1, 4, 6]];
 
-/// The external matrix of width `T`, a multiple of four: `M4` itself for `T = 4`; otherwise blocks of
-/// `M4`, twice on the diagonal and once elsewhere.
+/// The external matrix of width `T`, a multiple of four: `M4` itself for `T = 4`; otherwise blocks
+/// of `M4`, twice on the diagonal and once elsewhere.
 #[must_use]
 pub const fn external_matrix<const T: usize>() -> [[u64; T]; T] {
     assert!(T.is_multiple_of(4), "the external matrix is made of 4 x 4 blocks");
@@ -85,7 +85,7 @@ fn fifth_power(x: &Fr) -> Fr {
 }
 
 /// Multiplies by [`external_matrix`] with additions and doublings only.
-fn multiply_external<const T: usize>(state: &mut [Fr; T]) {
+pub fn multiply_external<const T: usize>(state: &mut [Fr; T]) {
     for block in state.chunks_exact_mut(4) {
         multiply_m4(block);
     }

@@ -114,7 +114,8 @@ fn keys_are_checked() {
     assert_eq!(PublicKey::from_coordinates(Fr::zero(), Fr::zero()), Err(KeyError::Unset));
     assert_eq!(PublicKey::from_coordinates(y, x), Err(KeyError::NotOnCurve));
     assert_eq!(PublicKey::from_coordinates(Fr::zero(), Fr::one()), Err(KeyError::NotPrimeOrder));
-    // Both are on the curve, outside the subgroup: the key plus the point of order two, and its mirror.
+    // Both are on the curve, outside the subgroup: the key plus the point of order two, and its
+    // mirror.
     assert_eq!(PublicKey::from_coordinates(-x, -y), Err(KeyError::NotPrimeOrder));
     assert_eq!(PublicKey::from_coordinates(x, -y), Err(KeyError::NotPrimeOrder));
     assert_eq!(PublicKey::from_bytes([0xff; 32]), Err(KeyError::NotOnCurve));

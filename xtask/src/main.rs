@@ -1,1 +1,59 @@
-fn main() {}
+//! Chores of the repository: `tidy`, `vectors`, `docs`, `test`.
+
+mod docs;
+mod presets;
+mod repository;
+mod test;
+mod tidy;
+mod vectors;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the repository.
+#[derive(Parser)]
+#[command(name = "xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Checks what the repository says of itself: edges, order, sizes, words, fresh vectors and tables.
+    Tidy,
+    /// Writes vectors/*.json from the protocol.
+    Vectors,
+    /// Writes the tables in docs/protocol from the declared layouts.
+    Docs,
+    /// Runs every test: contract artifacts, forge, and the workspace. The last line counts them.
+    Test,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let root = repository::root();
+    match Arguments::parse().chore {
+        Chore::Tidy => {
+            let problems = tidy::problems(&root)?;
+            for warning in &problems.warnings {
+                eprintln!("warning: {warning}");
+            }
+            for failure in &problems.failures {
+                eprintln!("error: {failure}");
+            }
+            eprintln!("{} errors", problems.failures.len());
+            let code = u8::from(!problems.failures.is_empty());
+            Ok(ExitCode::from(code))
+        }
+        Chore::Vectors => {
+            vectors::write(&root)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Chore::Docs => {
+            docs::write(&root)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Chore::Test => test::run(&root),
+    }
+}

@@ -103,7 +103,12 @@ impl Domain {
     ///
     /// `c` needs no transform on the coset: modulo `X^n - g^n` it is itself, and there `Z` is the
     /// constant `Z(g)`, hence `h = (interpolation of a b on the coset - c) / Z(g)`.
-    pub(crate) fn quotient(&self, mut a: Vec<Scalar>, b: Vec<Scalar>, mut c: Vec<Scalar>) -> Vec<Scalar> {
+    pub(crate) fn quotient(
+        &self,
+        mut a: Vec<Scalar>,
+        b: Vec<Scalar>,
+        mut c: Vec<Scalar>,
+    ) -> Vec<Scalar> {
         let onto_coset = |mut values: Vec<Scalar>| {
             values.resize(self.size(), Scalar::ZERO);
             from_natural(&mut values, &self.backward, 1);

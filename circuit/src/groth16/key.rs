@@ -1,8 +1,6 @@
 //! A key in the form that the prover computes with.
 
-use bellman::groth16::{
-    Parameters, PreparedVerifyingKey, VerifyingKey, prepare_verifying_key,
-};
+use bellman::groth16::{Parameters, PreparedVerifyingKey, VerifyingKey, prepare_verifying_key};
 use bls12_381::{Bls12, G1Affine, G2Affine};
 use rayon::prelude::*;
 
@@ -22,8 +20,10 @@ pub enum KeyError {
         point: &'static str,
     },
     /// The number of points does not fit the constraint system.
-    #[error("the key has {found} points in {query}, the constraint system needs {expected}; it \
-             belongs to another circuit, make a new key")]
+    #[error(
+        "the key has {found} points in {query}, the constraint system needs {expected}; it \
+             belongs to another circuit, make a new key"
+    )]
     Shape {
         /// Which query.
         query: &'static str,
@@ -70,6 +70,16 @@ pub struct ProvingKey {
     /// Columns of the points in `queries.b_g1` and `queries.b_g2`.
     pub(crate) b_columns: Vec<u32>,
     pub(crate) domain: Domain,
+}
+
+impl std::fmt::Debug for ProvingKey {
+    /// Digest and sizes; the points would fill screens.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("ProvingKey")
+            .field("digest", &hex::encode(self.digest))
+            .field("lengths", &self.lengths)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ProvingKey {

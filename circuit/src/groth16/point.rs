@@ -9,8 +9,8 @@
 //! lengths are those of the slices passed.
 #![allow(unsafe_code)]
 
+use bls12_381::{G1Affine, G2Affine, Scalar};
 use blst::{
-    MultiPoint,
     blst_fp, blst_fp_add, blst_fp_cneg, blst_fp_inverse, blst_fp_mul, blst_fp_sqr, blst_fp_sub,
     blst_fp2, blst_fp2_add, blst_fp2_cneg, blst_fp2_inverse, blst_fp2_mul, blst_fp2_sqr,
     blst_fp2_sub, blst_p1, blst_p1_add_or_double, blst_p1_add_or_double_affine, blst_p1_affine,
@@ -20,7 +20,6 @@ use blst::{
     blst_p2_affine_in_g2, blst_p2_affine_serialize, blst_p2_deserialize, blst_p2_double,
     blst_p2_from_affine, blst_p2_mult, blst_p2s_to_affine,
 };
-use bls12_381::{G1Affine, G2Affine, Scalar};
 
 /// Bits of a scalar of the field's order r < 2^255.
 pub(crate) const SCALAR_BITS: usize = 255;
@@ -39,10 +38,19 @@ pub(crate) trait Coordinate: Copy + Default + Eq + Send + Sync {
     fn negated(&self) -> Self;
     /// Multiplicative inverse; of zero it is zero.
     fn inverse(&self) -> Self;
+    /// Whether this is zero.
+    fn is_zero(&self) -> bool;
+}
+
+/// Limbs are reduced, so zero has one form. A chain of ORs, as a comparison calls `memcmp`.
+#[inline]
+fn zero_fp(element: &blst_fp) -> bool {
+    element.l.iter().fold(0, |bits, limb| bits | limb) == 0
 }
 
 macro_rules! coordinate {
-    ($field:ty, $add:ident, $sub:ident, $mul:ident, $sqr:ident, $neg:ident, $inverse:ident) => {
+    ($field:ty, $add:ident, $sub:ident, $mul:ident, $sqr:ident, $neg:ident, $inverse:ident,
+     $is_zero:expr) => {
         impl Coordinate for $field {
             #[inline]
             fn plus(&self, other: &Self) -> Self {
@@ -85,6 +93,10 @@ macro_rules! coordinate {
                 unsafe { $inverse(&mut out, self) };
                 out
             }
+            #[inline]
+            fn is_zero(&self) -> bool {
+                $is_zero(self)
+            }
         }
     };
 }
@@ -96,7 +108,8 @@ coordinate!(
     blst_fp_mul,
     blst_fp_sqr,
     blst_fp_cneg,
-    blst_fp_inverse
+    blst_fp_inverse,
+    zero_fp
 );
 coordinate!(
     blst_fp2,
@@ -105,7 +118,8 @@ coordinate!(
     blst_fp2_mul,
     blst_fp2_sqr,
     blst_fp2_cneg,
-    blst_fp2_inverse
+    blst_fp2_inverse,
+    |element: &blst_fp2| element.fp.iter().all(zero_fp)
 );
 
 /// A point in affine coordinates; the identity has both coordinates zero, as in blst.
@@ -122,7 +136,7 @@ pub(crate) trait Affine: Copy + Default + Eq + Send + Sync + std::fmt::Debug {
     /// Whether this is the identity. (0, 0) is on neither curve, so nothing else looks like it.
     #[inline]
     fn is_identity(&self) -> bool {
-        *self.x() == Self::Field::default() && *self.y() == Self::Field::default()
+        self.x().is_zero() && self.y().is_zero()
     }
 
     /// The inverse point.
@@ -164,7 +178,9 @@ pub(crate) trait Group: 'static + Send + Sync {
     fn encode(point: &Self::Affine, out: &mut Vec<u8>);
     /// Whether the point is in the subgroup of prime order.
     fn in_subgroup(point: &Self::Affine) -> bool;
-    /// `sum_i scalars[i] points[i]` by blst's own threads; 32 little-endian bytes for each scalar.
+    /// `sum_i scalars[i] points[i]` by blst's own multi-exponentiation, the measure of ours;
+    /// 32 little-endian bytes for each scalar.
+    #[cfg(test)]
     fn pippenger(points: &[Self::Affine], scalars: &[u8]) -> Self::Point;
     /// The point in bellman's type.
     fn to_bellman(point: &Self::Affine) -> Self::Bellman;
@@ -267,12 +283,13 @@ macro_rules! group {
                 // SAFETY: see the head of this file.
                 unsafe { $in_group(point) }
             }
+            #[cfg(test)]
             fn pippenger(points: &[$affine], scalars: &[u8]) -> $point {
                 // blst's safe wrapper panics on an empty list.
                 if points.is_empty() {
                     return <$point>::default();
                 }
-                points.mult(scalars, SCALAR_BITS)
+                blst::MultiPoint::mult(points, scalars, SCALAR_BITS)
             }
             fn to_bellman(point: &$affine) -> $bellman {
                 let mut bytes = [0u8; $bytes];

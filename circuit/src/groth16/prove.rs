@@ -67,8 +67,10 @@ pub enum ProveError {
         system: String,
     },
     /// The circuit with a witness has another shape than when it was recorded.
-    #[error("the circuit made {inputs} inputs and {aux} variables, the recorded system has \
-             {expected_inputs} and {expected_aux}; its shape must not depend on the witness")]
+    #[error(
+        "the circuit made {inputs} inputs and {aux} variables, the recorded system has \
+             {expected_inputs} and {expected_aux}; its shape must not depend on the witness"
+    )]
     Shape {
         /// Inputs of this run, the constant 1 included.
         inputs: usize,
@@ -80,7 +82,9 @@ pub enum ProveError {
         expected_aux: usize,
     },
     /// The statement is false.
-    #[error("the witness does not satisfy constraint {row} (counted from 0); nothing was proved")]
+    #[error(
+        "the witness does not satisfy constraint {row} (counted from 0; `constraint_name` tells which); nothing was proved"
+    )]
     Unsatisfied {
         /// The first constraint that fails.
         row: usize,
@@ -89,8 +93,10 @@ pub enum ProveError {
     #[error("the operating system gives no randomness; repair that and try again")]
     Randomness,
     /// The finished proof does not verify, so the key does not belong to the system.
-    #[error("the proof does not verify, so the key was made for other constraints or is damaged; \
-             delete its file and let it be made again")]
+    #[error(
+        "the proof does not verify, so the key was made for other constraints or is damaged; \
+             delete its file and let it be made again"
+    )]
     Rejected,
 }
 
@@ -163,11 +169,7 @@ fn columns_of<C: Circuit<Scalar>>(system: &R1cs, circuit: C) -> Result<Vec<Scala
 }
 
 fn refuse_unsatisfied(a: &[Scalar], b: &[Scalar], c: &[Scalar]) -> Result<(), ProveError> {
-    let failing = a
-        .par_iter()
-        .zip(b)
-        .zip(c)
-        .position_first(|((a, b), c)| a * b != *c);
+    let failing = a.par_iter().zip(b).zip(c).position_first(|((a, b), c)| a * b != *c);
     match failing {
         Some(row) => Err(ProveError::Unsatisfied { row }),
         None => Ok(()),

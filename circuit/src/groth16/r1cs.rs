@@ -24,8 +24,10 @@ const MINUS_ONE: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum R1csError {
     /// The circuit's own `synthesize` failed.
-    #[error("the circuit does not synthesise without a witness: {0}; make every `enforce` \
-             independent of assignments")]
+    #[error(
+        "the circuit does not synthesise without a witness: {0}; make every `enforce` \
+             independent of assignments"
+    )]
     Synthesis(#[from] SynthesisError),
     /// More rows or terms than the format holds.
     #[error("the circuit has more than {MAX_ROWS} constraints or 2^32 terms; split the block")]
@@ -156,7 +158,7 @@ impl R1cs {
         (0..self.rows()).into_par_iter().map(|row| self.dot(matrix.row(row), z)).collect()
     }
 
-    /// The product of a row vector with `matrix`, by columns: `sum_row weights[row] M[row][column]`.
+    /// The product of a row vector with `matrix`, by columns: `sum_r weights[r] M[r][column]`.
     pub fn transposed_times(&self, matrix: &Matrix, weights: &[Scalar]) -> Vec<Scalar> {
         let mut sums = vec![Scalar::ZERO; self.columns()];
         for (row, weight) in weights.iter().enumerate().take(self.rows()) {

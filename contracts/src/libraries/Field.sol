@@ -50,7 +50,11 @@ library Field {
             if (word >= MODULUS) revert IRollup.WordOutOfRange(i);
             if (word == 0) continue;
             uint256 root = roots[i];
-            uint256 distance = addmod(z, MODULUS - root, MODULUS);
+            uint256 distance;
+            // Roots are below the modulus.
+            unchecked {
+                distance = addmod(z, MODULUS - root, MODULUS);
+            }
             uint256 term = mulmod(denominator, mulmod(word, root, MODULUS), MODULUS);
             numerator = addmod(mulmod(numerator, distance, MODULUS), term, MODULUS);
             denominator = mulmod(denominator, distance, MODULUS);
@@ -101,8 +105,12 @@ library Field {
         uint256 filled = 1;
         for (uint256 k = 0; filled < count; ++k) {
             uint256 end = 2 * filled < count ? 2 * filled : count;
+            uint256 step = steps[k];
             for (uint256 i = filled; i < end; ++i) {
-                roots[i] = mulmod(roots[i - filled], steps[k], MODULUS);
+                // i is at least `filled`.
+                unchecked {
+                    roots[i] = mulmod(roots[i - filled], step, MODULUS);
+                }
             }
             filled = end;
         }

@@ -42,11 +42,7 @@ impl Chain {
 
     /// Makes a block: of the `forced` transactions in their order, then, if `from_pool`, of those
     /// that wait. A forced one that cannot be executed is left out.
-    pub(crate) fn mine(
-        &mut self,
-        forced: &[Recovered<TxEnvelope>],
-        from_pool: bool,
-    ) -> ChainEvent {
+    pub(crate) fn mine(&mut self, forced: &[Recovered<TxEnvelope>], from_pool: bool) -> ChainEvent {
         let mut block = self.next_block();
         block.timestamp = self.clock.take(self.head().timestamp);
         let number = self.latest().saturating_add(1);
@@ -112,7 +108,9 @@ impl Chain {
         // The gas limit that revm checks is what is left of the block; a contract that asks for
         // the limit of the block (GASLIMIT) sees the whole, hence the check apart.
         if transaction.gas_limit() > self.config.gas_limit - draft.gas_used {
-            return Err(revm::context::result::InvalidTransaction::CallerGasLimitMoreThanBlock.into());
+            return Err(
+                revm::context::result::InvalidTransaction::CallerGasLimitMoreThanBlock.into()
+            );
         }
         let tx = execution::signed(transaction);
         let done = execution::execute(&view, self.rules(), draft.env.clone(), tx)?;
@@ -158,9 +156,7 @@ impl Draft {
         let contract = match &result {
             ExecutionResult::Success { output, .. } => output.address().copied(),
             // The address is the same whether or not the deployment succeeds; clients expect it.
-            _ if transaction.is_create() => {
-                Some(transaction.signer().create(transaction.nonce()))
-            }
+            _ if transaction.is_create() => Some(transaction.signer().create(transaction.nonce())),
             _ => None,
         };
         let status = Eip658Value::Eip658(result.is_success());

@@ -60,8 +60,8 @@ pub(super) fn storage_at(node: &Node, params: &Params<'_>) -> Answer<B256> {
     let mut params = params.sequence();
     let (address, index): (Address, U256) = (params.next()?, params.next()?);
     let at = params.optional_next::<BlockId>()?.unwrap_or_default();
-    let value = node
-        .read(|chain| chain.with_state(chain.resolve(at)?, |view| view.slot(address, index)))?;
+    let value =
+        node.read(|chain| chain.with_state(chain.resolve(at)?, |view| view.slot(address, index)))?;
     Ok(B256::from(value))
 }
 
@@ -73,9 +73,8 @@ pub(super) fn transaction_count(node: &Node, params: &Params<'_>) -> Answer<U64>
         if at == BlockId::pending() {
             return Ok(chain.nonce(&address, true));
         }
-        chain.with_state(chain.resolve(at)?, |view| {
-            view.account(&address).unwrap_or_default().nonce
-        })
+        chain
+            .with_state(chain.resolve(at)?, |view| view.account(&address).unwrap_or_default().nonce)
     })?;
     Ok(U64::from(nonce))
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use alloy_rpc_types_eth::{Filter, Header, Log};
+use jsonrpsee::Extensions;
 use jsonrpsee::core::{SubscriptionError, to_json_raw_value};
 use jsonrpsee::server::{PendingSubscriptionSink, SubscriptionSink};
 use jsonrpsee::types::{ErrorObjectOwned, Params};
-use jsonrpsee::Extensions;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::chain::ChainEvent;

@@ -42,12 +42,7 @@ pub(super) fn block(chain: &Chain, number: u64, full: bool) -> Option<Block> {
 }
 
 /// A transaction of a block.
-pub(super) fn included(
-    number: u64,
-    block: &BlockRecord,
-    index: u64,
-    tx: &Included,
-) -> Transaction {
+pub(super) fn included(number: u64, block: &BlockRecord, index: u64, tx: &Included) -> Transaction {
     Transaction {
         inner: tx.transaction.clone(),
         block_hash: Some(block.hash),

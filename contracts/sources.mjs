@@ -1,23 +1,16 @@
-// The one place where the compiler's settings are written down. They are part of the artifacts' manifest.
-import { readdirSync, readFileSync } from 'node:fs';
+// Reads what the artifacts depend on: the Solidity sources and the compiler's settings (solc.json).
 import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = dirname(fileURLToPath(import.meta.url));
-
-export const compiler = '0.8.37';
-
-export const settings = {
-  evmVersion: 'prague',
-  viaIR: true,
-  optimizer: { enabled: true, runs: 200 },
-  metadata: { appendCBOR: false, bytecodeHash: 'none' },
-};
+export const settingsText = readFileSync(join(root, 'solc.json'), 'utf8');
+export const { compiler, settings } = JSON.parse(settingsText);
 
 export const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** All files below src/, as { 'src/…': text }, in a fixed order. */
+/** All Solidity files below src/ as { path: text }, in the order of their paths. */
 export function sources() {
   const found = {};
   const walk = (folder) => {

@@ -1,0 +1,130 @@
+//! What the archive needs of a store, and a simulated one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use zklink_migrations::MigrationError;
+use zklink_migrations::schema::Column;
+
+/// One change of a batch.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The column.
+    pub column: Column,
+    /// The key.
+    pub key: Vec<u8>,
+    /// The new value.
+    pub value: Vec<u8>,
+}
+
+impl Write {
+    /// Sets `key` to `value`.
+    pub fn put(column: Column, key: Vec<u8>, value: Vec<u8>) -> Self {
+        Self { column, key, value }
+    }
+}
+
+/// The store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It could not be brought to this program's schema.
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
+    /// Reading or writing failed.
+    #[error("the store failed: {0}; check the disk, its space and its rights, then start again")]
+    Failed(String),
+}
+
+/// Columns of keys and values. A batch is applied as a whole; after a crash the store is as it was
+/// behind one of its batches, not necessarily the last.
+pub trait Store: Send + Sync {
+    /// The value of a key, as of the last committed batch.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the storage fails.
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Commits a batch. Readers see it at once; it is durable some time later.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the storage fails, also for an earlier batch.
+    fn commit(&self, batch: Vec<Write>) -> Result<(), StoreError>;
+}
+
+#[derive(Default)]
+struct Batches {
+    entries: BTreeMap<(Column, Vec<u8>), Vec<u8>>,
+    history: Vec<Vec<Write>>,
+    failing: bool,
+}
+
+/// A store in memory that can lose its last batches. Clones share their content.
+#[derive(Default, Clone)]
+pub struct SimStore(Arc<Mutex<Batches>>);
+
+impl SimStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of batches so far.
+    pub fn batches(&self) -> usize {
+        self.lock().history.len()
+    }
+
+    /// The process dies: only the first `kept` batches had reached the disk.
+    pub fn lose_after(&self, kept: usize) {
+        let mut batches = self.lock();
+        batches.history.truncate(kept);
+        batches.entries.clear();
+        for batch in batches.history.clone() {
+            batches.enter(&batch);
+        }
+    }
+
+    /// Makes every later commit fail.
+    pub fn fail(&self) {
+        self.lock().failing = true;
+    }
+
+    /// All entries, to compare two stores.
+    pub fn entries(&self) -> BTreeMap<(Column, Vec<u8>), Vec<u8>> {
+        self.lock().entries.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Batches> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Batches {
+    fn enter(&mut self, batch: &[Write]) {
+        for write in batch {
+            self.entries.insert((write.column, write.key.clone()), write.value.clone());
+        }
+    }
+}
+
+impl Store for SimStore {
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.lock().entries.get(&(column, key.to_vec())).cloned())
+    }
+
+    fn commit(&self, batch: Vec<Write>) -> Result<(), StoreError> {
+        let mut batches = self.lock();
+        if batches.failing {
+            return Err(StoreError::Failed("simulated failure".to_owned()));
+        }
+        batches.enter(&batch);
+        batches.history.push(batch);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SimStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SimStore({} batches)", self.batches())
+    }
+}

@@ -1,0 +1,457 @@
+//! The block builder: the one machine that owns the state and decides what enters it.
+//!
+//! It verifies, executes, and hands the record with the waiting reply to the journal, which
+//! answers once the record is on disk. Its own panic stops the node; restart is replay.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use zklink::id::{BlockNumber, ChainId, Serial};
+use zklink::reject::Reject;
+use zklink::tx::{SignedTx, TxHash};
+
+use crate::clock::Tick;
+use crate::journal::{Append, Waiter};
+use crate::machine::{Handle, Load, Machine};
+use crate::port::{Message, Port, Refused, ReplyTo};
+use crate::turn::Turn;
+
+pub mod fold;
+pub mod ledger;
+pub mod record;
+pub mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use ledger::{Broken, Denied, Entered, Entry, Ledger, Place, ReplayError};
+pub use record::{
+    AcceptedDeposit, AcceptedTx, BadRecord, FinalDeposit, KeyAuthorised, Record, SealedBlock,
+    Source,
+};
+pub use view::{Executed, Publisher, Step, View, ViewReader};
+
+/// Bounds of the builder.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// A block with operations is sealed when the first of them is this old, in milliseconds.
+    pub block_age_max_ms: u64,
+    /// Records and repeated questions that may wait for the journal; beyond it new work is
+    /// refused.
+    pub waiting_max: usize,
+    /// Deposits of one chain that may wait for one before them.
+    pub deposits_waiting_max: usize,
+    /// Receipts that are kept to answer repeated transactions.
+    pub receipts_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            block_age_max_ms: 2_000,
+            waiting_max: 4_096,
+            deposits_waiting_max: 4_096,
+            receipts_max: 100_000,
+        }
+    }
+}
+
+/// A transaction was executed, and that is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its hash.
+    pub hash: TxHash,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// A transaction was not executed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A rule of the protocol forbids it.
+    #[error(transparent)]
+    Rejected(#[from] Reject),
+    /// No shape of this deployment has room for it.
+    #[error("no block of this deployment has room for it: use other sub-accounts")]
+    NoShape,
+    /// The node has as much work as it may hold.
+    #[error("the node is overloaded: send the same transaction again in a moment")]
+    Overloaded,
+    /// The node cannot go on.
+    #[error("the node is stopping: send the same transaction again when it is back")]
+    Stopping,
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Refusal {
+        match denied {
+            Denied::Rejected(reject) => Refusal::Rejected(reject),
+            Denied::NoShape => Refusal::NoShape,
+            Denied::Broken(_) => Refusal::Stopping,
+        }
+    }
+}
+
+/// Execute this transaction. The reply comes when the record is on disk.
+#[derive(Debug)]
+pub struct Submit {
+    /// The transaction.
+    pub tx: Box<SignedTx>,
+    /// Who waits.
+    pub reply: ReplyTo<Result<Receipt, Refusal>>,
+}
+
+impl Message for Submit {
+    type Reply = ();
+}
+
+/// Execute this deposit, which is final on its chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credit(pub FinalDeposit);
+
+impl Message for Credit {
+    type Reply = Credited;
+}
+
+/// What became of a deposit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credited {
+    /// It was executed, now or before.
+    Executed,
+    /// It waits for a deposit before it.
+    Waiting,
+    /// There is no room for it now: say it again later.
+    Overloaded,
+    /// It cannot be executed; until a person has looked at it the chain stands still.
+    Refused(String),
+}
+
+impl Message for KeyAuthorised {
+    type Reply = ();
+}
+
+/// Seal the open block now. For development networks and for tests.
+#[derive(Clone, Copy, Debug)]
+pub struct SealNow;
+
+impl Message for SealNow {
+    type Reply = Option<BlockNumber>;
+}
+
+/// Receipts of the last transactions.
+#[derive(Debug, Default)]
+struct Receipts {
+    by_hash: BTreeMap<TxHash, (Receipt, u64)>,
+    order: VecDeque<TxHash>,
+}
+
+impl Receipts {
+    fn insert(&mut self, receipt: Receipt, sequence: u64, max: usize) {
+        if self.by_hash.insert(receipt.hash, (receipt, sequence)).is_none() {
+            self.order.push_back(receipt.hash);
+        }
+        while self.order.len() > max {
+            let oldest = self.order.pop_front();
+            oldest.map(|hash| self.by_hash.remove(&hash));
+        }
+    }
+}
+
+/// A repeated question whose record is not on disk yet.
+#[derive(Debug)]
+struct Late {
+    sequence: u64,
+    receipt: Receipt,
+    reply: ReplyTo<Result<Receipt, Refusal>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Builder {
+    config: Config,
+    ledger: Ledger,
+    publisher: Publisher,
+    receipts: Receipts,
+    waiting: BTreeMap<ChainId, BTreeMap<Serial, FinalDeposit>>,
+    journal: Port<Append>,
+    outbox: VecDeque<Append>,
+    /// Number of the last record that was made; the journal tells how many of them are on disk.
+    sequence: u64,
+    durable: Arc<AtomicU64>,
+    late: VecDeque<Late>,
+}
+
+impl Builder {
+    /// A builder on a ledger between two blocks. Before it is seated, give it the records of the
+    /// journal since then with [`Builder::replay`].
+    pub fn new(config: Config, ledger: Ledger, journal: Port<Append>) -> Builder {
+        let publisher = Publisher::new(View::of(ledger.state().clone(), None));
+        Builder {
+            config,
+            ledger,
+            publisher,
+            receipts: Receipts::default(),
+            waiting: BTreeMap::new(),
+            journal,
+            outbox: VecDeque::new(),
+            sequence: 0,
+            durable: Arc::new(AtomicU64::new(0)),
+            late: VecDeque::new(),
+        }
+    }
+
+    /// Does again what a record of the journal says was done.
+    ///
+    /// # Errors
+    /// [`ReplayError`].
+    pub fn replay(&mut self, record: &Record) -> Result<(), ReplayError> {
+        if let Some(entered) = self.ledger.replay(record)? {
+            self.note(&entered);
+        }
+        if let Record::Sealed(sealed) = record {
+            self.publisher.note(Step::Sealed(sealed.block.head));
+        }
+        self.publisher.publish();
+        Ok(())
+    }
+
+    /// What readers see.
+    pub fn reader(&self) -> ViewReader {
+        self.publisher.reader()
+    }
+
+    /// The state machine inside.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Makes an executed entry visible, and its receipt known.
+    fn note(&mut self, entered: &Entered) {
+        let Entered { place, op, source, records } = entered;
+        for record in records {
+            if let Record::Sealed(sealed) = record {
+                self.publisher.note(Step::Sealed(sealed.block.head));
+            }
+        }
+        let (op, source, place) = (op.clone(), source.clone(), *place);
+        if let Source::Tx(tx) = &source {
+            let receipt = Receipt { hash: tx.hash, place };
+            self.receipts.insert(receipt, self.sequence, self.config.receipts_max);
+        }
+        self.publisher.note(Step::Executed(Box::new(Executed { op, source, place })));
+    }
+
+    fn is_full(&self) -> bool {
+        self.outbox.len() + self.late.len() >= self.config.waiting_max
+    }
+
+    /// Puts a record into the queue to the journal.
+    fn keep(&mut self, record: &Record, waiter: Option<Waiter>, turn: &mut Turn) {
+        self.sequence = self.sequence.checked_add(1).expect("fewer than 2^64 records");
+        let (durable, sequence) = (Arc::clone(&self.durable), self.sequence);
+        let mut waiters = vec![Waiter::new(move |_| {
+            durable.fetch_max(sequence, SeqCst);
+        })];
+        waiters.extend(waiter);
+        match Append::new(record.encode(), waiters) {
+            Ok(append) => self.outbox.push_back(append),
+            Err(error) => turn.fail(format!("cannot journal: {error}")),
+        }
+    }
+
+    fn keep_entered(&mut self, entered: &Entered, waiter: Option<Waiter>, turn: &mut Turn) {
+        let (last, before) = entered.records.split_last().expect("an entry has its own record");
+        before.iter().for_each(|record| self.keep(record, None, turn));
+        self.keep(last, waiter, turn);
+        self.note(entered);
+    }
+
+    /// Hands records over until the journal has no more room.
+    fn hand_over(&mut self, turn: &mut Turn) {
+        while let Some(append) = self.outbox.pop_front() {
+            match self.journal.tell(append) {
+                Ok(()) => {}
+                Err(Refused::Full(append)) => return self.outbox.push_front(append),
+                Err(Refused::Closed(_)) => return turn.fail("the journal is gone"),
+            }
+        }
+    }
+
+    fn answer_late(&mut self) {
+        let durable = self.durable.load(SeqCst);
+        while self.late.front().is_some_and(|late| late.sequence <= durable) {
+            if let Some(late) = self.late.pop_front() {
+                late.reply.answer(Ok(late.receipt));
+            }
+        }
+    }
+
+    /// Answers a transaction that was seen before; gives the reply back when it was not.
+    fn answer_known(&mut self, hash: TxHash, reply: Reply) -> Option<Reply> {
+        let Some((receipt, sequence)) = self.receipts.by_hash.get(&hash).copied() else {
+            return Some(reply);
+        };
+        if sequence <= self.durable.load(SeqCst) {
+            reply.answer(Ok(receipt));
+        } else if self.is_full() {
+            reply.answer(Err(Refusal::Overloaded));
+        } else {
+            let late = Late { sequence, receipt, reply };
+            let at = self.late.partition_point(|late| late.sequence <= sequence);
+            self.late.insert(at, late);
+        }
+        None
+    }
+
+    fn execute_deposit(&mut self, deposit: FinalDeposit, turn: &mut Turn) -> Credited {
+        match self.ledger.enter(&Entry::Deposit(deposit), turn.now) {
+            Ok(entered) => {
+                self.keep_entered(&entered, None, turn);
+                Credited::Executed
+            }
+            Err(Denied::Broken(broken)) => {
+                turn.fail(broken.to_string());
+                Credited::Overloaded
+            }
+            Err(denied) => Credited::Refused(denied.to_string()),
+        }
+    }
+
+    /// Lets a deposit wait for those before it.
+    fn wait(&mut self, deposit: FinalDeposit) -> Credited {
+        let waiting = self.waiting.entry(deposit.chain).or_default();
+        match waiting.get(&deposit.serial) {
+            Some(known) if *known == deposit => Credited::Waiting,
+            Some(_) => {
+                let serial = deposit.serial;
+                Credited::Refused(format!("deposit {serial} was announced with other content"))
+            }
+            None if waiting.len() >= self.config.deposits_waiting_max => Credited::Overloaded,
+            None => {
+                waiting.insert(deposit.serial, deposit);
+                Credited::Waiting
+            }
+        }
+    }
+
+    /// Executes the deposits that waited for the one that came. One that is refused is dropped
+    /// here, and refused again to its ledger, which keeps it.
+    fn execute_waiting(&mut self, chain: ChainId, turn: &mut Turn) {
+        while !self.is_full() {
+            let next = self.ledger.state().cursor(chain);
+            let Some(waiting) = self.waiting.get_mut(&chain) else { return };
+            let Some(deposit) = waiting.remove(&next) else { return };
+            let credited = self.execute_deposit(deposit, turn);
+            if credited != Credited::Executed {
+                return tracing::error!(%chain, serial = %next, ?credited, "a deposit is stuck");
+            }
+        }
+    }
+
+    fn seal(&mut self, turn: &mut Turn) -> Option<BlockNumber> {
+        match self.ledger.seal(turn.now) {
+            Ok(None) => None,
+            Ok(Some(sealed)) => {
+                let head = sealed.block.head;
+                self.keep(&Record::Sealed(sealed), None, turn);
+                self.publisher.note(Step::Sealed(head));
+                Some(head.number)
+            }
+            Err(broken) => {
+                turn.fail(broken.to_string());
+                None
+            }
+        }
+    }
+}
+
+type Reply = ReplyTo<Result<Receipt, Refusal>>;
+
+impl Machine for Builder {
+    fn idle(&mut self, turn: &mut Turn) {
+        self.hand_over(turn);
+        self.publisher.publish();
+        self.answer_late();
+    }
+
+    fn load(&self) -> Load {
+        let waits = self.outbox.len() + self.late.len() + self.publisher.waiting();
+        match waits {
+            0 => Load::Clear,
+            _ if self.is_full() => Load::Saturated,
+            _ => Load::Waiting,
+        }
+    }
+}
+
+impl Handle<Submit> for Builder {
+    fn handle(&mut self, Submit { tx, reply }: Submit, turn: &mut Turn) {
+        let deployment = self.ledger.state().system.deployment;
+        let hash = match tx.tx.hash(deployment, self.ledger.network()) {
+            Ok(hash) => hash,
+            Err(reject) => return reply.answer(Err(reject.into())),
+        };
+        let Some(reply) = self.answer_known(hash, reply) else { return };
+        if self.is_full() {
+            return reply.answer(Err(Refusal::Overloaded));
+        }
+        match self.ledger.enter(&Entry::Tx(tx, hash), turn.now) {
+            Ok(entered) => {
+                let receipt = Receipt { hash, place: entered.place };
+                let waiter = Waiter::answer(reply, Ok(receipt));
+                self.keep_entered(&entered, Some(waiter), turn);
+            }
+            Err(denied) => {
+                if let Denied::Broken(broken) = &denied {
+                    turn.fail(broken.to_string());
+                }
+                reply.answer(Err(denied.into()));
+            }
+        }
+    }
+}
+
+impl Handle<Credit> for Builder {
+    fn handle(&mut self, Credit(deposit): Credit, turn: &mut Turn) -> Credited {
+        let (chain, next) = (deposit.chain, self.ledger.state().cursor(deposit.chain));
+        if deposit.serial < next {
+            return Credited::Executed;
+        }
+        if self.is_full() {
+            return Credited::Overloaded;
+        }
+        if deposit.serial > next {
+            return self.wait(deposit);
+        }
+        let credited = self.execute_deposit(deposit, turn);
+        self.execute_waiting(chain, turn);
+        credited
+    }
+}
+
+impl Handle<KeyAuthorised> for Builder {
+    fn handle(&mut self, key: KeyAuthorised, turn: &mut Turn) {
+        if self.ledger.authorise(&key) {
+            self.keep(&Record::KeyAuthorised(key), None, turn);
+        }
+    }
+}
+
+impl Handle<Tick> for Builder {
+    fn handle(&mut self, _: Tick, turn: &mut Turn) {
+        for chain in self.waiting.keys().copied().collect::<Vec<_>>() {
+            self.execute_waiting(chain, turn);
+        }
+        let age = self.ledger.open_since().map(|since| turn.now.since(since));
+        if age.is_some_and(|age| age >= self.config.block_age_max_ms) && !self.is_full() {
+            self.seal(turn);
+        }
+    }
+}
+
+impl Handle<SealNow> for Builder {
+    fn handle(&mut self, _: SealNow, turn: &mut Turn) -> Option<BlockNumber> {
+        self.seal(turn)
+    }
+}

@@ -1,0 +1,372 @@
+//! The state machine behind the builder: a state, its tree, and the block that is open on it.
+//!
+//! There is one way in ([`Ledger::enter`]) and one way to close a block ([`Ledger::seal`]).
+//! Production calls them with what arrives, replay with what the journal says: the same code.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use zklink::audit::{Imbalance, audit};
+use zklink::block::{Block, Head};
+use zklink::commitment::StateTree;
+use zklink::hash::Fr;
+use zklink::id::{AccountId, BlockNumber, Nonce, Owner, ShapeId};
+use zklink::op::{Deposit, Op};
+use zklink::reject::Reject;
+use zklink::shape::{Shape, shape};
+use zklink::state::{Cell, State};
+use zklink::token::Network;
+use zklink::tx::{KeyAuthorisations, SignedTx, TxHash};
+
+use super::record::{
+    AcceptedDeposit, AcceptedTx, FinalDeposit, KeyAuthorised, Record, SealedBlock, Source,
+};
+use crate::turn::Timestamp;
+
+/// Keys may be authorised for the next nonce of the owner's account and so many after it.
+const NONCES_AHEAD: u32 = 16;
+
+/// Something that asks to be executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A user's transaction, with its hash.
+    Tx(Box<SignedTx>, TxHash),
+    /// The next deposit of a chain.
+    Deposit(FinalDeposit),
+}
+
+/// Where an executed operation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The block that it is in: not sealed yet.
+    pub block: BlockNumber,
+    /// Its place among the block's operations; Noops are not counted.
+    pub index: u32,
+    /// When it was executed.
+    pub time: Timestamp,
+}
+
+/// What executing an entry did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entered {
+    /// Where it stands.
+    pub place: Place,
+    /// The operation that came of it.
+    pub op: Op,
+    /// What the operation came from, as its block will say.
+    pub source: Source,
+    /// What the journal is to hold, in order: the block that was sealed to make room, if one
+    /// was, and the entry.
+    pub records: Vec<Record>,
+}
+
+/// Why an entry was not executed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// A rule of the protocol forbids it. Nothing has changed.
+    #[error(transparent)]
+    Rejected(#[from] Reject),
+    /// No shape of this deployment has room for it, even in a block of its own.
+    #[error("no block of this deployment has room for it: use other sub-accounts or amounts")]
+    NoShape,
+    /// The ledger must not be used any more.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// The ledger cannot go on. The node stops, and a person looks at it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// Tokens came from nowhere, or went there.
+    #[error("the books do not balance after block {0}: {1}")]
+    Imbalance(BlockNumber, Imbalance),
+    /// Block numbers are used up.
+    #[error("block numbers are used up")]
+    Numbers,
+    /// The open block fits no shape, although each of its operations was checked to fit.
+    #[error("the open block fits no shape")]
+    Unfit,
+}
+
+/// The journal does not lead to where it says.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// Something that was accepted once is refused now.
+    #[error("a record that was accepted is refused now ({0}): run the program that wrote it")]
+    Refused(#[from] Denied),
+    /// An accepted entry has other consequences than it had.
+    #[error("{0} has other consequences than recorded: run the program that wrote it")]
+    Different(&'static str),
+    /// A block has another content or root than it had.
+    #[error("block {0} comes out different from the recorded one: run the program that wrote it")]
+    Block(BlockNumber),
+}
+
+/// The block that is open.
+#[derive(Debug, Default)]
+struct Open {
+    ops: Vec<Op>,
+    sources: Vec<Source>,
+    cells: BTreeSet<Cell>,
+    since: Option<Timestamp>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Ledger {
+    network: Arc<Network>,
+    shapes: Vec<&'static Shape>,
+    state: State,
+    tree: StateTree,
+    keys: KeyAuthorisations,
+    open: Open,
+    root: Fr,
+    flushed: bool,
+}
+
+impl Ledger {
+    /// A ledger on a state between two blocks. `shapes` are those that the deployment has keys
+    /// for, the cheapest first; ids that nobody knows are left out.
+    pub fn new(network: Arc<Network>, shapes: &[ShapeId], state: State) -> Ledger {
+        let shapes = shapes.iter().filter_map(|id| shape(*id)).collect();
+        let mut tree = StateTree::of(&state);
+        let root = tree.root();
+        let (keys, open) = (KeyAuthorisations::default(), Open::default());
+        Ledger { network, shapes, state, tree, keys, open, root, flushed: true }
+    }
+
+    /// The executed state: sealed blocks and the open one.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Chains and tokens.
+    pub fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
+    /// The root after the last sealed block.
+    pub fn root(&self) -> Fr {
+        self.root
+    }
+
+    /// When the first operation of the open block was executed; nothing while it is empty.
+    pub fn open_since(&self) -> Option<Timestamp> {
+        self.open.since
+    }
+
+    /// Executes an entry at `now`, or refuses it and changes nothing. When the open block has no
+    /// room for it, that block is sealed first.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn enter(&mut self, entry: &Entry, now: Timestamp) -> Result<Entered, Denied> {
+        let op = self.resolve(entry)?;
+        let mut records = Vec::new();
+        if self.fits(&op) {
+            op.apply(&mut self.state)?;
+        } else {
+            if self.shape_for([&op], &op.cells(self.fee_account())).is_none() {
+                return Err(Denied::NoShape);
+            }
+            // The tree takes over the open block before the operation runs, because only then is
+            // the state the one at the end of that block. Whether the block is really sealed
+            // turns out with the operation: a rejected one must not be able to seal blocks.
+            self.flush();
+            op.apply(&mut self.state)?;
+            records.push(Record::Sealed(self.close(now.seconds(), None)?));
+        }
+        let source = source(entry, &self.state, now);
+        let place = self.push(&op, source.clone(), now);
+        records.push(source.clone().into());
+        Ok(Entered { place, op, source, records })
+    }
+
+    /// Remembers a key that an owner authorised on a chain; false when it is known already, or
+    /// is for a nonce that is used up or too far ahead.
+    pub fn authorise(&mut self, key: &KeyAuthorised) -> bool {
+        let account = self.state.account_of(key.owner).and_then(|id| self.state.account(id));
+        let next = account.map(|account| account.nonce).unwrap_or_default();
+        let ahead = key.nonce.0.checked_sub(next.0);
+        if !ahead.is_some_and(|ahead| ahead < NONCES_AHEAD) {
+            return false;
+        }
+        let before = self.keys.0.len();
+        self.keys.insert(key.chain, key.owner, key.nonce, &key.key);
+        self.keys.0.len() > before
+    }
+
+    /// Seals the open block, and says nothing when it is empty.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn seal(&mut self, now: Timestamp) -> Result<Option<SealedBlock>, Broken> {
+        if self.open.ops.is_empty() {
+            return Ok(None);
+        }
+        self.flush();
+        self.close(now.seconds(), None).map(Some)
+    }
+
+    /// Does again what a record says was done; gives what an entry among them did.
+    ///
+    /// # Errors
+    /// [`ReplayError`]: the journal is of another program, or of another genesis.
+    pub fn replay(&mut self, record: &Record) -> Result<Option<Entered>, ReplayError> {
+        match record {
+            Record::Tx(AcceptedTx { tx, hash, time }) => {
+                let entry = Entry::Tx(Box::new(tx.clone()), *hash);
+                self.replay_entry(&entry, Timestamp(*time), record).map(Some)
+            }
+            Record::Deposit(AcceptedDeposit { deposit, time, .. }) => {
+                let entry = Entry::Deposit(deposit.clone());
+                self.replay_entry(&entry, Timestamp(*time), record).map(Some)
+            }
+            Record::KeyAuthorised(key) if self.authorise(key) => Ok(None),
+            Record::KeyAuthorised(_) => Err(ReplayError::Different("a key authorisation")),
+            Record::Sealed(sealed) => {
+                let head = sealed.block.head;
+                self.flush();
+                let made = self.close(head.timestamp, Some(head.shape)).map_err(Denied::from)?;
+                if made == *sealed { Ok(None) } else { Err(ReplayError::Block(head.number)) }
+            }
+        }
+    }
+
+    fn replay_entry(
+        &mut self,
+        entry: &Entry,
+        time: Timestamp,
+        record: &Record,
+    ) -> Result<Entered, ReplayError> {
+        let entered = self.enter(entry, time)?;
+        if entered.records == [record.clone()] {
+            Ok(entered)
+        } else {
+            Err(ReplayError::Different("an entry"))
+        }
+    }
+
+    /// Checks everything but balances and reserves, and gives the operation.
+    fn resolve(&self, entry: &Entry) -> Result<Op, Denied> {
+        match entry {
+            Entry::Tx(tx, _) => Ok(tx.verify(&self.state, &self.network, &self.keys)?),
+            Entry::Deposit(deposit) => self.resolve_deposit(deposit),
+        }
+    }
+
+    fn resolve_deposit(&self, deposit: &FinalDeposit) -> Result<Op, Denied> {
+        let FinalDeposit { chain, serial, token, owner, sub_account, amount, .. } = *deposit;
+        self.network.l1_token(chain, token)?;
+        let expected = self.state.cursor(chain);
+        if serial != expected {
+            return Err(Reject::Serial { chain, expected: expected.0 }.into());
+        }
+        let account = match self.state.account_of(owner) {
+            Some(account) => account,
+            None => self.state.next_account()?,
+        };
+        Ok(Op::Deposit(Deposit { chain, account, sub_account, token, amount, owner }))
+    }
+
+    fn fee_account(&self) -> AccountId {
+        self.state.system.fee_account
+    }
+
+    /// Whether the open block has room for the operation.
+    fn fits(&self, op: &Op) -> bool {
+        let mut cells = self.open.cells.clone();
+        cells.extend(op.cells(self.fee_account()));
+        self.shape_for(self.open.ops.iter().chain([op]), &cells).is_some()
+    }
+
+    /// The cheapest shape that holds these operations.
+    fn shape_for<'a>(
+        &self,
+        ops: impl IntoIterator<Item = &'a Op>,
+        cells: &BTreeSet<Cell>,
+    ) -> Option<&'static Shape> {
+        let ops: Vec<Op> = ops.into_iter().cloned().collect();
+        let fits =
+            |shape: &Shape| shape.fill(&ops).is_some() && shape.working_set(cells).is_some();
+        self.shapes.iter().copied().find(|shape| fits(shape))
+    }
+
+    fn push(&mut self, op: &Op, source: Source, now: Timestamp) -> Place {
+        let index = u32::try_from(self.open.ops.len()).expect("a shape has few slots");
+        if let Op::ChangePubKey(change) = op {
+            self.forget_keys(change.owner, change.nonce);
+        }
+        self.open.cells.extend(op.cells(self.state.system.fee_account));
+        self.open.ops.push(op.clone());
+        self.open.sources.push(source);
+        self.open.since.get_or_insert(now);
+        self.flushed = false;
+        let number = self.state.system.number.next();
+        Place { block: number.expect("closing the block before checked it"), index, time: now }
+    }
+
+    /// Forgets authorisations for a nonce that is used up, so that they do not pile up.
+    fn forget_keys(&mut self, owner: Owner, nonce: Nonce) {
+        for chain in self.network.chains.keys() {
+            let from = (*chain, owner, nonce, String::new());
+            let used: Vec<_> = self
+                .keys
+                .0
+                .range(from..)
+                .take_while(|key| key.0 == *chain && key.1 == owner && key.2 == nonce)
+                .cloned()
+                .collect();
+            for key in used {
+                self.keys.0.remove(&key);
+            }
+        }
+    }
+
+    /// Hashes what the open block has changed. Idempotent until the next operation.
+    fn flush(&mut self) {
+        if !self.flushed {
+            self.tree.update(&self.state, &self.open.cells);
+            self.flushed = true;
+        }
+    }
+
+    /// Closes the open block, which [`Ledger::flush`] has hashed. `shape` is the one that a
+    /// recorded block had; otherwise it is the cheapest that fits.
+    fn close(&mut self, timestamp: u64, shape: Option<ShapeId>) -> Result<SealedBlock, Broken> {
+        let open = std::mem::take(&mut self.open);
+        let chosen = match shape {
+            Some(id) => self.shapes.iter().copied().find(|shape| shape.id == id),
+            None => self.shape_for(&open.ops, &open.cells),
+        };
+        let chosen = chosen.ok_or(Broken::Unfit)?;
+        let ops = chosen.fill(&open.ops).ok_or(Broken::Unfit)?;
+        let system = &mut self.state.system;
+        let number = system.number.next().ok_or(Broken::Numbers)?;
+        // One more number must be left, so that the next block can be opened.
+        number.next().ok_or(Broken::Numbers)?;
+        system.number = number;
+        system.timestamp = system.timestamp.max(timestamp);
+        let timestamp = system.timestamp;
+        self.tree.set_system(&self.state.system);
+        let (old_root, new_root) = (self.root, self.tree.root());
+        self.root = new_root;
+        audit(&self.state).map_err(|imbalance| Broken::Imbalance(number, imbalance))?;
+        let head = Head { number, timestamp, shape: chosen.id, old_root, new_root };
+        Ok(SealedBlock { block: Block { head, ops }, sources: open.sources })
+    }
+}
+
+/// What an executed operation came from, as journal and block say it.
+fn source(entry: &Entry, state: &State, now: Timestamp) -> Source {
+    match entry {
+        Entry::Tx(tx, hash) => {
+            Source::Tx(AcceptedTx { tx: (**tx).clone(), hash: *hash, time: now.0 })
+        }
+        Entry::Deposit(deposit) => {
+            let account = state.account_of(deposit.owner);
+            let account = account.expect("the deposit made the account where there was none");
+            Source::Deposit(AcceptedDeposit { deposit: deposit.clone(), account, time: now.0 })
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The contracts as this program speaks to them. A test holds every selector and topic here against the compiled
+//! artifacts in `contracts/artifacts`.
+
+mod event;
+mod refusal;
+
+pub use event::{BadEvent, RollupEvent, SentMessage, rollup_events, sent_event};
+pub use refusal::revert_text;
+
+use alloy_primitives::{Address as AlloyAddress, FixedBytes, U256};
+use alloy_sol_types::{SolCall, sol};
+use zklink::token::Address;
+
+use super::client::{At, Call, ChainClient, ClientError};
+
+sol! {
+    #![sol(all_derives)]
+
+    struct RollupParams {
+        uint8 chain;
+        uint8 hub;
+        bytes32 deploymentId;
+        address governor;
+        address validator;
+    }
+
+    struct BlockCommit {
+        uint32 number;
+        uint16 shape;
+        uint64 timestamp;
+        bytes32 newRoot;
+        uint256 d;
+        bytes32[] onchain;
+        bytes32[] data;
+    }
+
+    /// The rollup's contract on every chain.
+    interface Rollup {
+        event DepositQueued(
+            uint64 indexed serial,
+            uint16 indexed token,
+            bytes32 indexed owner,
+            uint8 subAccount,
+            uint128 amount,
+            address from
+        );
+        event AuthPubKeySet(address indexed owner, uint32 indexed nonce, uint256 keyX, uint256 keyY);
+
+        function addToken(uint16 id, address token, uint8 decimals) external;
+        function addChain(uint8 chain, address route) external;
+        function finishSetup() external;
+        function depositNative(bytes32 owner, uint8 subAccount) external payable;
+        function depositERC20(uint16 token, uint256 amount, bytes32 owner, uint8 subAccount) external;
+        function setAuthPubKey(uint256 keyX, uint256 keyY, uint32 nonce) external;
+        function commit(uint32 number, bytes32[] calldata words, bytes[] calldata keyWitnesses) external;
+        function ack(uint32 number) external;
+        function revertCommits(uint32 downTo) external;
+        function pay(uint32 number, bytes32[] calldata words) external;
+        function claim(address owner, uint16 token) external;
+
+        function chain() external view returns (uint8);
+        function hub() external view returns (uint8);
+        function deploymentId() external view returns (bytes32);
+        function governor() external view returns (address);
+        function validator() external view returns (address);
+        function setupFinished() external view returns (bool);
+        function routeOf(uint8 chain) external view returns (address);
+        function token(uint16 id) external view returns (address addr, uint8 decimals, bool listed);
+        function tokenIdOf(address addr) external view returns (uint16);
+        function lastCommitted() external view returns (uint32);
+        function lastAcked() external view returns (uint32);
+        function lastReleased() external view returns (uint32);
+        function lastPaid() external view returns (uint32);
+        function rolling() external view returns (bytes32);
+        function queueHead() external view returns (uint64);
+        function queueTail() external view returns (uint64);
+        function cursor() external view returns (uint64);
+        function locked(uint16 token) external view returns (uint256);
+        function pendingTotal(uint16 token) external view returns (uint256);
+        function unconsumed(uint16 token) external view returns (uint256);
+        function pending(address owner, uint16 token) external view returns (uint256);
+        function authPubKey(address owner, uint32 nonce) external view returns (bytes32);
+        function domainSeparator() external view returns (bytes32);
+    }
+
+    /// What the contract on the hub can do besides.
+    interface Hub {
+        function registerShape(uint16 shape, uint32 onchainWords, uint32 dataWords, address verifier)
+            external;
+        function commitBlock(BlockCommit calldata info) external;
+        function proveBlock(uint32 number, uint256[4] calldata inputs, bytes calldata proof) external;
+        function releaseBlock(uint32 number) external;
+        function revertBlocks(uint32 downTo) external;
+
+        function root() external view returns (bytes32);
+        function rootOf(uint32 number) external view returns (bytes32);
+        function rollingOf(uint32 number, uint8 chain) external view returns (bytes32);
+        function chainInfo(uint8 chain)
+            external
+            view
+            returns (uint32 last, bytes32 lastRolling, uint32 ackedThrough);
+        function blocksCommitted() external view returns (uint32);
+        function blocksProven() external view returns (uint32);
+        function blocksReleased() external view returns (uint32);
+        function shapeInfo(uint16 shape)
+            external
+            view
+            returns (uint32 onchainWords, uint32 dataWords, address verifier);
+    }
+
+    /// The route between chains.
+    interface LightOracle {
+        event MessageSent(uint8 indexed destination, uint64 indexed sequence, bytes payload);
+
+        function bind(address rollup) external;
+        function deliver(uint8 source, uint64 sequence, bytes calldata payload, bytes[] calldata signatures)
+            external;
+        function digest(uint8 source, uint64 sequence, bytes calldata payload)
+            external
+            view
+            returns (bytes32);
+        function sentCount(uint8 destination) external view returns (uint64);
+        function deliveredCount(uint8 source) external view returns (uint64);
+        function threshold() external view returns (uint256);
+        function isAttester(address account) external view returns (bool);
+        function rollup() external view returns (address);
+        function deploymentId() external view returns (bytes32);
+    }
+
+    /// The proof check of one shape.
+    interface Groth16Verifier {
+        function keyHash() external view returns (bytes32);
+        function verify(uint256[4] calldata inputs, bytes calldata proof) external view returns (bool);
+    }
+
+    /// A token: what every ERC-20 has, and the mint of the development token.
+    interface Erc20 {
+        function decimals() external view returns (uint8);
+        function balanceOf(address owner) external view returns (uint256);
+        function allowance(address owner, address spender) external view returns (uint256);
+        function approve(address spender, uint256 amount) external returns (bool);
+        function transfer(address to, uint256 amount) external returns (bool);
+        function mint(address to, uint256 amount) external;
+    }
+}
+
+/// Why a contract could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The chain did not answer, or the contract refused.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The answer is none of this function. Often there is no contract at the address.
+    #[error("0x{} does not answer {function} as our contract: check the address", hex::encode(contract))]
+    NotOurs {
+        /// The address.
+        contract: Address,
+        /// The signature of the function.
+        function: &'static str,
+    },
+}
+
+/// A transaction that makes a call.
+pub fn transaction<C: SolCall>(to: Address, call: &C) -> Call {
+    Call { to: Some(to), data: call.abi_encode(), ..Call::default() }
+}
+
+/// Asks a contract and reads its answer.
+///
+/// # Errors
+/// [`ReadError`].
+pub async fn read<C: SolCall>(
+    client: &dyn ChainClient,
+    contract: Address,
+    call: &C,
+    at: At,
+) -> Result<C::Return, ReadError> {
+    let answer = client.call(transaction(contract, call), at).await?;
+    C::abi_decode_returns(&answer)
+        .map_err(|_| ReadError::NotOurs { contract, function: C::SIGNATURE })
+}
+
+/// An address as the ABI has it.
+pub fn to_abi(address: Address) -> AlloyAddress {
+    AlloyAddress::from(address)
+}
+
+/// Words as the ABI has them.
+pub(crate) fn words_to_abi(words: &[[u8; 32]]) -> Vec<FixedBytes<32>> {
+    words.iter().copied().map(FixedBytes).collect()
+}
+
+/// A number that must fit 128 bits; more than that is more than any token has here.
+pub(crate) fn narrow(value: U256) -> u128 {
+    u128::try_from(value).unwrap_or(u128::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,453 @@
+//! The watcher of one chain: a machine that turns final events into deposits and key authorisations.
+//!
+//! A deposit is handed on once, in the order of the chain's queue, and only when the chain's finality rule
+//! says so. A hole in the queue, an unknown token, or a credited deposit that the chain no longer has stops the
+//! watcher for good ([`Halt`]): nothing is ever skipped. A restart begins at the deposit that the builder expects.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use zklink::id::{BlockNumber, ChainId, Owner, Serial, TokenId};
+use zklink::token::Address;
+
+use super::client::Log;
+use super::contracts::{BadEvent, RollupEvent, rollup_events};
+use super::finality::Finality;
+use super::scan::{Progress, Question, ScanConfig, Scanner, Told};
+use crate::builder::{FinalDeposit, KeyAuthorised};
+use crate::machine::{Handle, Machine};
+use crate::merge_ledger::{DepositFinal, Reading};
+use crate::port::{Message, Port};
+use crate::turn::{Timestamp, Turn};
+
+/// Deposits whose content is remembered, to notice that the chain changed its mind about them.
+const REMEMBERED: usize = 8192;
+
+/// What is watched.
+#[derive(Clone, Debug)]
+pub struct WatchConfig {
+    /// The chain.
+    pub chain: ChainId,
+    /// Our contract there.
+    pub rollup: Address,
+    /// The block that the contract was deployed in. Reading begins here after every start.
+    pub first_block: u64,
+    /// When a block is final.
+    pub finality: Finality,
+    /// The most blocks in one question for events.
+    pub max_range: u64,
+    /// How many ends of ranges are kept to go back to when the chain is rewound.
+    pub checkpoints: usize,
+    /// How often the chain is asked, milliseconds.
+    pub poll_ms: u64,
+    /// How often the contract's books are read, milliseconds.
+    pub reading_ms: u64,
+    /// Deposits and keys that may wait for their ports; beyond it reading pauses.
+    pub held_max: usize,
+    /// The unified tokens that the chain has.
+    pub tokens: Vec<TokenId>,
+    /// The first deposit that the builder has not executed.
+    pub resume: Serial,
+}
+
+/// Where the watcher tells what it saw.
+#[derive(Clone, Debug)]
+pub struct Outlets {
+    /// The merge ledger of each token.
+    pub deposits: BTreeMap<TokenId, Port<DepositFinal>>,
+    /// The same ledgers, for the contract's books.
+    pub readings: BTreeMap<TokenId, Port<Reading>>,
+    /// The builder.
+    pub keys: Port<KeyAuthorised>,
+}
+
+/// Something to ask the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// A question of the scanner.
+    Scan(Question),
+    /// The contract's books at a height.
+    Books(u64),
+}
+
+/// The contract's books at one height.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Books {
+    /// The height.
+    pub at: u64,
+    /// The next deposit that a commit must take.
+    pub queue_head: Serial,
+    /// The number of deposits ever made.
+    pub queue_tail: Serial,
+    /// The last block of the rollup that is committed there.
+    pub committed: BlockNumber,
+    /// The books of each token: what it says that the contract has, locked, pending, unconsumed.
+    pub tokens: BTreeMap<TokenId, [u128; 4]>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// To [`Request::Scan`].
+    Scan(Told),
+    /// To [`Request::Books`].
+    Books(Books),
+    /// The chain did not answer, or its endpoints disagree.
+    Failed(String),
+}
+
+/// Why a watcher has stopped. A person has to look; the other chains go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Halt {
+    /// Deposits are missing between two that were seen, or before the contract's own count.
+    #[error("deposit {expected} of the queue is missing, the chain goes on with {found}: check the endpoints")]
+    Gap {
+        /// The next deposit.
+        expected: Serial,
+        /// What the chain has instead.
+        found: Serial,
+    },
+    /// A deposit of a token that is not in the deployment file.
+    #[error("deposit {serial} is of token {token}, which is unknown here: check the deployment file")]
+    UnknownToken {
+        /// The deposit.
+        serial: Serial,
+        /// Its token.
+        token: TokenId,
+    },
+    /// An event that our contract cannot emit.
+    #[error("{0}; check the contract's address and the endpoints")]
+    Event(#[from] BadEvent),
+    /// A deposit that was handed on looks different now.
+    #[error("deposit {0} was credited and is another one now: the finality rule is too weak")]
+    Changed(Serial),
+    /// A deposit that was handed on is gone.
+    #[error("deposit {0} was credited and is gone from the chain: the finality rule is too weak")]
+    Vanished(Serial),
+    /// The chain was rewound further than the watcher remembers.
+    #[error("the chain was rewound below every block that is remembered: the finality rule is too weak")]
+    Lost,
+}
+
+/// How a watcher is doing, for people and for metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainStatus {
+    /// The chain.
+    pub chain: ChainId,
+    /// The highest final height that was seen.
+    pub goal: Option<u64>,
+    /// The height up to which events were read.
+    pub scanned: Option<u64>,
+    /// The next deposit of the queue that will be handed on.
+    pub next: Serial,
+    /// Deposits and keys that wait for their ports.
+    pub held: usize,
+    /// When the chain last answered.
+    pub last_contact: Option<Timestamp>,
+    /// Requests in a row that failed.
+    pub failures: u32,
+    /// What the last one that failed said.
+    pub last_error: Option<String>,
+    /// Key authorisations that name no key, and were left out.
+    pub bad_keys: u64,
+    /// Why the watcher stopped, if it did.
+    pub halted: Option<Halt>,
+}
+
+/// Asks a watcher what to ask the chain next.
+#[derive(Clone, Copy, Debug)]
+pub struct NextRequest;
+
+impl Message for NextRequest {
+    type Reply = Option<Request>;
+}
+
+/// Tells a watcher what the chain answered; returns how the watcher is doing.
+#[derive(Clone, Debug)]
+pub struct Outcome(pub Response);
+
+impl Message for Outcome {
+    type Reply = ChainStatus;
+}
+
+/// What was seen of a deposit that was handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    token: TokenId,
+    owner: Owner,
+    sub_account: u8,
+    amount: u128,
+}
+
+/// The watcher of one chain.
+#[derive(Debug)]
+pub struct Watcher {
+    config: WatchConfig,
+    outlets: Outlets,
+    scanner: Scanner,
+    /// The serial of the next deposit event.
+    next_event: Serial,
+    /// The same after each range that was read, to go back to.
+    marks: VecDeque<(u64, Serial)>,
+    /// The next deposit to hand on.
+    next_credit: Serial,
+    seen: BTreeMap<Serial, (Seen, u64)>,
+    deposits: VecDeque<FinalDeposit>,
+    keys: VecDeque<(KeyAuthorised, u64)>,
+    books_at: Option<u64>,
+    books_due: Timestamp,
+    last_contact: Option<Timestamp>,
+    failures: u32,
+    last_error: Option<String>,
+    bad_keys: u64,
+    halted: Option<Halt>,
+}
+
+impl Watcher {
+    /// A watcher that reads from the deployment on and hands on what the builder has not.
+    pub fn new(config: WatchConfig, outlets: Outlets) -> Self {
+        let scanner = Scanner::new(ScanConfig {
+            first_block: config.first_block,
+            finality: config.finality,
+            max_range: config.max_range,
+            checkpoints: config.checkpoints,
+            poll_ms: config.poll_ms,
+            addresses: vec![config.rollup],
+            events: rollup_events(),
+        });
+        Self {
+            scanner,
+            outlets,
+            next_event: Serial(0),
+            marks: VecDeque::new(),
+            next_credit: config.resume,
+            seen: BTreeMap::new(),
+            deposits: VecDeque::new(),
+            keys: VecDeque::new(),
+            books_at: None,
+            books_due: Timestamp(0),
+            last_contact: None,
+            failures: 0,
+            last_error: None,
+            bad_keys: 0,
+            halted: None,
+            config,
+        }
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> ChainStatus {
+        ChainStatus {
+            chain: self.config.chain,
+            goal: self.scanner.goal(),
+            scanned: self.scanner.scanned().map(|header| header.number),
+            next: self.next_credit,
+            held: self.deposits.len() + self.keys.len(),
+            last_contact: self.last_contact,
+            failures: self.failures,
+            last_error: self.last_error.clone(),
+            bad_keys: self.bad_keys,
+            halted: self.halted.clone(),
+        }
+    }
+
+    /// What to ask the chain next; nothing for now, or nothing any more once it has halted.
+    pub fn next(&mut self, turn: &mut Turn) -> Option<Request> {
+        self.deliver();
+        if self.halted.is_some() || self.deposits.len() + self.keys.len() >= self.config.held_max {
+            return None;
+        }
+        if let Some(at) = self.books_at {
+            return Some(Request::Books(at));
+        }
+        self.scanner.next(turn.now).map(Request::Scan)
+    }
+
+    /// Takes what became of the last request.
+    pub fn outcome(&mut self, response: Response, turn: &mut Turn) {
+        if let Response::Failed(error) = response {
+            self.failures = self.failures.saturating_add(1);
+            self.last_error = Some(error);
+            self.books_at = None;
+            return self.scanner.failed(turn.now);
+        }
+        self.failures = 0;
+        self.last_contact = Some(turn.now);
+        let taken = match response {
+            Response::Scan(told) => self.progress(told, turn.now),
+            Response::Books(books) => self.reconcile(&books, turn.now),
+            Response::Failed(_) => Ok(()),
+        };
+        if let Err(halt) = taken {
+            tracing::error!(chain = %self.config.chain, %halt, "the watcher halts");
+            self.halted = Some(halt);
+        }
+        self.deliver();
+    }
+
+    fn progress(&mut self, told: Told, now: Timestamp) -> Result<(), Halt> {
+        match self.scanner.told(told, now) {
+            Progress::None => Ok(()),
+            Progress::Lost => Err(Halt::Lost),
+            Progress::Rewound { to } => {
+                self.rewind(to);
+                Ok(())
+            }
+            Progress::Read { logs, to, caught_up } => {
+                let before = self.next_event;
+                for log in &logs {
+                    self.event(log)?;
+                }
+                self.marks.push_back((to.number, self.next_event));
+                if self.marks.len() > self.config.checkpoints.max(1) {
+                    self.marks.pop_front();
+                }
+                if caught_up {
+                    self.check_credited(to.number)?;
+                    // New deposits are counted against the contract's own number at once.
+                    if self.next_event > before || now >= self.books_due {
+                        self.books_at = Some(to.number);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn event(&mut self, log: &Log) -> Result<(), Halt> {
+        match RollupEvent::decode(log)? {
+            RollupEvent::Key { owner, nonce, key: Some(key) } => {
+                let chain = self.config.chain;
+                self.keys.push_back((KeyAuthorised { chain, owner, nonce, key }, log.block));
+            }
+            // Anybody may send such an event; it can authorise nothing.
+            RollupEvent::Key { key: None, .. } => self.bad_keys = self.bad_keys.saturating_add(1),
+            RollupEvent::Deposit { serial, token, owner, sub_account, amount } => {
+                self.deposit(FinalDeposit {
+                    chain: self.config.chain,
+                    serial,
+                    token,
+                    owner,
+                    sub_account,
+                    amount,
+                    l1_tx: log.tx_hash,
+                    l1_block: log.block,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn deposit(&mut self, deposit: FinalDeposit) -> Result<(), Halt> {
+        let (serial, token) = (deposit.serial, deposit.token);
+        if serial != self.next_event {
+            return Err(Halt::Gap { expected: self.next_event, found: serial });
+        }
+        if !self.outlets.deposits.contains_key(&token) || !self.config.tokens.contains(&token) {
+            return Err(Halt::UnknownToken { serial, token });
+        }
+        self.next_event = serial.next();
+        let seen = Seen {
+            token,
+            owner: deposit.owner,
+            sub_account: deposit.sub_account.0,
+            amount: deposit.amount.0,
+        };
+        let before = self.seen.insert(serial, (seen, deposit.l1_block));
+        if self.seen.len() > REMEMBERED {
+            self.seen.pop_first();
+        }
+        if serial >= self.next_credit {
+            self.deposits.push_back(deposit);
+        } else if before.is_some_and(|(before, _)| before != seen) {
+            return Err(Halt::Changed(serial));
+        }
+        Ok(())
+    }
+
+    /// Forgets what was read above a height, except for what was handed on: that must come again.
+    fn rewind(&mut self, to: u64) {
+        tracing::warn!(chain = %self.config.chain, to, "the chain was rewound");
+        while self.marks.back().is_some_and(|(number, _)| *number > to) {
+            self.marks.pop_back();
+        }
+        // Without a mark the scanner begins anew at the deployment.
+        self.next_event = self.marks.back().map_or(Serial(0), |(_, next)| *next);
+        let (next_event, next_credit) = (self.next_event, self.next_credit);
+        self.deposits.retain(|deposit| deposit.serial < next_event);
+        self.seen.retain(|serial, _| *serial < next_event.max(next_credit));
+        // A key that was handed on stays authorised. That is safe: the contract checks it again at the commit.
+        self.keys.retain(|(_, block)| *block <= to);
+    }
+
+    /// A deposit that was handed on must still be there once the chain has reached the height at which it was.
+    fn check_credited(&self, scanned: u64) -> Result<(), Halt> {
+        let mut missing = self.seen.range(self.next_event..self.next_credit.max(self.next_event));
+        match missing.find(|(_, (_, block))| *block <= scanned) {
+            Some((serial, _)) => Err(Halt::Vanished(*serial)),
+            None => Ok(()),
+        }
+    }
+
+    /// Compares the number of events with the contract's own count, and hands the books on.
+    fn reconcile(&mut self, books: &Books, now: Timestamp) -> Result<(), Halt> {
+        self.books_at = None;
+        if self.scanner.scanned().map(|header| header.number) != Some(books.at) {
+            return Ok(());
+        }
+        if books.queue_tail != self.next_event {
+            return Err(Halt::Gap { expected: self.next_event, found: books.queue_tail });
+        }
+        self.books_due = now.after(self.config.reading_ms);
+        for (token, [balance, locked, pending, unconsumed]) in &books.tokens {
+            let reading = Reading {
+                chain: self.config.chain,
+                token: *token,
+                at_block: books.at,
+                balance: *balance,
+                locked: *locked,
+                pending: *pending,
+                unconsumed: *unconsumed,
+                committed: books.committed,
+            };
+            // A ledger that is full misses this reading; the next one says the same or more.
+            if let Some(port) = self.outlets.readings.get(token) {
+                drop(port.tell(reading));
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands on what waits, in order. What a port does not take now is kept.
+    fn deliver(&mut self) {
+        while let Some(deposit) = self.deposits.front() {
+            let Some(port) = self.outlets.deposits.get(&deposit.token) else { return };
+            let next = deposit.serial.next();
+            if port.tell(DepositFinal(deposit.clone())).is_err() {
+                break;
+            }
+            self.next_credit = next;
+            self.deposits.pop_front();
+        }
+        while let Some((key, _)) = self.keys.front() {
+            if self.outlets.keys.tell(key.clone()).is_err() {
+                break;
+            }
+            self.keys.pop_front();
+        }
+    }
+}
+
+impl Machine for Watcher {}
+
+impl Handle<NextRequest> for Watcher {
+    fn handle(&mut self, _: NextRequest, turn: &mut Turn) -> Option<Request> {
+        self.next(turn)
+    }
+}
+
+impl Handle<Outcome> for Watcher {
+    fn handle(&mut self, Outcome(response): Outcome, turn: &mut Turn) -> ChainStatus {
+        self.outcome(response, turn);
+        self.status()
+    }
+}

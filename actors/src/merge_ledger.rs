@@ -1,0 +1,432 @@
+//! One merge ledger per unified token: where the same token of several chains becomes one.
+//!
+//! It lets a chain's deposits through to the builder as long as what the chain's contract says
+//! agrees with what the rollup owes there. Where they disagree it stops that chain's deposits and
+//! reports the numbers: money that is not there must not become spendable on every chain.
+//!
+//! A quarantine ends with a restart, after a person has looked: the chain is then read again from
+//! the serial that the builder expects, so that nothing that was held back is lost.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use zklink::amount::Amount;
+use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
+use zklink::token::{L1Token, scale_down, scale_up};
+
+use crate::builder::{Credit, Credited, FinalDeposit};
+use crate::clock::Tick;
+use crate::machine::{Handle, Load, Machine};
+use crate::port::{Message, Pending, Port, Refused};
+use crate::turn::Turn;
+
+#[cfg(test)]
+mod tests;
+
+/// What one ledger lets through.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The unified token.
+    pub token: TokenId,
+    /// The token on each chain that has it, with the most that may come from there.
+    pub chains: BTreeMap<ChainId, ChainConfig>,
+    /// The most that all chains together may owe, in 18 decimals.
+    pub merge_cap: Amount,
+    /// Deposits that may wait for the builder; beyond it the ledger's port answers `Full`.
+    pub kept_max: usize,
+}
+
+/// A token on one chain.
+#[derive(Clone, Copy, Debug)]
+pub struct ChainConfig {
+    /// Its registration.
+    pub token: L1Token,
+    /// The most that the chain may owe, in 18 decimals.
+    pub cap: Amount,
+}
+
+/// A deposit that is final on its chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DepositFinal(pub FinalDeposit);
+
+impl Message for DepositFinal {
+    type Reply = ();
+}
+
+/// What the contract of a chain says of the token at one block, in units of the chain's token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The chain.
+    pub chain: ChainId,
+    /// The unified token.
+    pub token: TokenId,
+    /// The block of the chain at which all of this was read.
+    pub at_block: u64,
+    /// What the token says that the contract holds.
+    pub balance: u128,
+    /// What the contract says that it holds for users.
+    pub locked: u128,
+    /// The part of it that is promised to receivers of failed payouts.
+    pub pending: u128,
+    /// The part of it that no committed block has taken over from the deposit queue.
+    pub unconsumed: u128,
+    /// The last block of the rollup that is committed there.
+    pub committed: BlockNumber,
+}
+
+impl Message for Reading {
+    type Reply = ();
+}
+
+/// What the rollup owes: asked, never told.
+pub trait Pools: Send + 'static {
+    /// What the chain owes of the token after everything that was executed, and the serial of
+    /// its first deposit that was not: both of one moment.
+    fn executed(&self, chain: ChainId, token: TokenId) -> (Amount, Serial);
+
+    /// What the chain owed of the token after this block; nothing when that is not known (yet).
+    fn after(&self, chain: ChainId, token: TokenId, block: BlockNumber) -> Option<Amount>;
+}
+
+/// A chain's token is not what the rollup believes. Its deposits are held back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("token {token} on chain {chain}: {fault}; its deposits are held back until a restart")]
+pub struct Discrepancy {
+    /// The chain.
+    pub chain: ChainId,
+    /// The unified token.
+    pub token: TokenId,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+impl Message for Discrepancy {
+    type Reply = ();
+}
+
+/// What is wrong with a chain's token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The token is not registered there, or the message is for another ledger.
+    #[error("the token is not registered: check the deployment file")]
+    Unregistered,
+    /// A deposit is not a whole number of the chain's units.
+    #[error("deposit {serial} of {amount} is below the {decimals} decimals of the token")]
+    Dust {
+        /// Its place in the queue.
+        serial: Serial,
+        /// Its amount.
+        amount: Amount,
+        /// Decimals of the token there.
+        decimals: u8,
+    },
+    /// Two different deposits claim one place in the queue.
+    #[error("two different deposits were reported with serial {serial}: check the endpoints")]
+    Conflict {
+        /// The place.
+        serial: Serial,
+    },
+    /// The chain would owe more than it may.
+    #[error("deposit {serial} would raise the chain's pool to {pool}, its cap is {cap}")]
+    ChainCap {
+        /// The deposit.
+        serial: Serial,
+        /// What the chain would owe.
+        pool: Amount,
+        /// What it may owe.
+        cap: Amount,
+    },
+    /// All chains together would owe more than they may.
+    #[error("deposit {serial} would raise the token's supply to {supply}, its cap is {cap}")]
+    MergeCap {
+        /// The deposit.
+        serial: Serial,
+        /// What the chains would owe.
+        supply: Amount,
+        /// What they may owe.
+        cap: Amount,
+    },
+    /// The contract holds less than it says: the token took a fee, rebased, or was drained.
+    #[error("at block {at_block} the contract holds {balance}, but counts {locked} as locked")]
+    Balance {
+        /// The block of the chain.
+        at_block: u64,
+        /// What it holds.
+        balance: u128,
+        /// What it counts.
+        locked: u128,
+    },
+    /// The contract has promised more than it has locked.
+    #[error(
+        "at block {at_block} the contract has {locked} locked, less than pending {pending} and \
+         unconsumed {unconsumed} together"
+    )]
+    Books {
+        /// The block of the chain.
+        at_block: u64,
+        /// What it counts as locked.
+        locked: u128,
+        /// What it owes to receivers.
+        pending: u128,
+        /// What waits in its queue.
+        unconsumed: u128,
+    },
+    /// The rollup counts on more than is there.
+    #[error("after block {committed} the rollup counts on {pool}, the contract has {free} free")]
+    Pool {
+        /// The last committed block.
+        committed: BlockNumber,
+        /// What the chain owed after it.
+        pool: Amount,
+        /// What the contract has for it, in 18 decimals.
+        free: Amount,
+    },
+    /// The builder cannot execute a deposit.
+    #[error("the builder refuses deposit {serial}: {reason}")]
+    Refused {
+        /// The deposit.
+        serial: Serial,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A deposit that the builder has not executed yet.
+#[derive(Debug)]
+struct Kept {
+    deposit: FinalDeposit,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// To be said to the builder.
+    New,
+    /// Said; the answer is to come.
+    Asked(Pending<Credited>),
+    /// The builder knows it or has no room for it: to be said again at the next tick.
+    Later,
+}
+
+/// See the module.
+pub struct MergeLedger {
+    config: Config,
+    pools: Box<dyn Pools>,
+    builder: Port<Credit>,
+    supervisor: Port<Discrepancy>,
+    kept: BTreeMap<(ChainId, Serial), Kept>,
+    readings: BTreeMap<ChainId, Reading>,
+    quarantined: BTreeSet<ChainId>,
+    reports: VecDeque<Discrepancy>,
+}
+
+impl MergeLedger {
+    /// The ledger of one token. Seat it as a machine that is not rebuilt: what it keeps was taken
+    /// from the chains and is read again only at a restart.
+    pub fn new(
+        config: Config,
+        pools: impl Pools,
+        builder: Port<Credit>,
+        supervisor: Port<Discrepancy>,
+    ) -> MergeLedger {
+        MergeLedger {
+            config,
+            pools: Box::new(pools),
+            builder,
+            supervisor,
+            kept: BTreeMap::new(),
+            readings: BTreeMap::new(),
+            quarantined: BTreeSet::new(),
+            reports: VecDeque::new(),
+        }
+    }
+
+    /// Checks a deposit against registration and caps.
+    fn check(&self, deposit: &FinalDeposit) -> Result<(), Fault> {
+        let FinalDeposit { chain, serial, token, amount, .. } = *deposit;
+        let registered = self.config.chains.get(&chain);
+        let registered = registered.filter(|_| token == self.config.token);
+        let ChainConfig { token: l1, cap } = *registered.ok_or(Fault::Unregistered)?;
+        if scale_down(amount, l1.scale()).is_none() {
+            return Err(Fault::Dust { serial, amount, decimals: l1.decimals });
+        }
+        let pool = self.pool_with_kept(chain, amount);
+        if pool > cap {
+            return Err(Fault::ChainCap { serial, pool, cap });
+        }
+        let supply = self.config.chains.keys().fold(Amount::ZERO, |supply, of| {
+            let more = if *of == chain { amount } else { Amount::ZERO };
+            add(supply, self.pool_with_kept(*of, more))
+        });
+        let cap = self.config.merge_cap;
+        if supply > cap {
+            return Err(Fault::MergeCap { serial, supply, cap });
+        }
+        Ok(())
+    }
+
+    /// What the chain will owe with `more` and with the deposits that are still kept. Those that
+    /// the builder has executed by now are in its pool already.
+    fn pool_with_kept(&self, chain: ChainId, more: Amount) -> Amount {
+        let (pool, cursor) = self.pools.executed(chain, self.config.token);
+        let kept = self.kept.range((chain, cursor)..).take_while(|((of, _), _)| *of == chain);
+        kept.fold(add(pool, more), |sum, (_, kept)| add(sum, kept.deposit.amount))
+    }
+
+    /// Compares what a contract says with itself and with what the rollup counts on.
+    fn reconcile(&self, reading: &Reading) -> Result<(), Fault> {
+        let Reading { chain, at_block, balance, locked, pending, unconsumed, .. } = *reading;
+        let registered = self.config.chains.get(&chain);
+        let registered = registered.filter(|_| reading.token == self.config.token);
+        let l1 = registered.ok_or(Fault::Unregistered)?.token;
+        if balance < locked {
+            return Err(Fault::Balance { at_block, balance, locked });
+        }
+        let free = locked.checked_sub(pending).and_then(|left| left.checked_sub(unconsumed));
+        let free = free.ok_or(Fault::Books { at_block, locked, pending, unconsumed })?;
+        // What does not fit 128 bits is more than any pool.
+        let free = scale_up(free, l1.scale()).unwrap_or(Amount(u128::MAX));
+        let committed = reading.committed;
+        match self.pools.after(chain, self.config.token, committed) {
+            Some(pool) if pool > free => Err(Fault::Pool { committed, pool, free }),
+            // A block that is not known here yet is compared with the next reading.
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Holds back the chain's deposits, and reports why, once.
+    fn quarantine(&mut self, chain: ChainId, fault: Fault) {
+        if !self.quarantined.insert(chain) {
+            return;
+        }
+        // The builder's cursor stays below these, so that a restart reads them again.
+        self.kept.retain(|(of, _), _| *of != chain);
+        let discrepancy = Discrepancy { chain, token: self.config.token, fault };
+        tracing::error!(%discrepancy, "quarantine");
+        self.reports.push_back(discrepancy);
+    }
+
+    fn report(&mut self) {
+        while let Some(report) = self.reports.pop_front() {
+            if let Err(Refused::Full(report) | Refused::Closed(report)) =
+                self.supervisor.tell(report)
+            {
+                return self.reports.push_front(report);
+            }
+        }
+    }
+
+    /// Takes in what the builder answered.
+    fn hear(&mut self) {
+        let mut done = Vec::new();
+        for (key, kept) in &mut self.kept {
+            let Stage::Asked(pending) = &mut kept.stage else { continue };
+            match pending.poll_now() {
+                None => {}
+                Some(Ok(Credited::Executed)) => done.push((*key, None)),
+                Some(Ok(Credited::Refused(reason))) => done.push((*key, Some(reason))),
+                Some(Ok(Credited::Waiting | Credited::Overloaded) | Err(_)) => {
+                    kept.stage = Stage::Later;
+                }
+            }
+        }
+        for ((chain, serial), refused) in done {
+            self.kept.remove(&(chain, serial));
+            if let Some(reason) = refused {
+                self.quarantine(chain, Fault::Refused { serial, reason });
+            }
+        }
+    }
+
+    /// Tells the builder of new deposits, in order, until it has no more room.
+    fn forward(&mut self) {
+        for kept in self.kept.values_mut() {
+            if !matches!(kept.stage, Stage::New) {
+                continue;
+            }
+            match self.builder.ask(Credit(kept.deposit.clone())) {
+                Ok(pending) => kept.stage = Stage::Asked(pending),
+                Err(Refused::Full(_) | Refused::Closed(_)) => return,
+            }
+        }
+    }
+
+    /// The last reading of a chain.
+    pub fn reading(&self, chain: ChainId) -> Option<&Reading> {
+        self.readings.get(&chain)
+    }
+
+    /// The chains whose deposits are held back.
+    pub fn quarantined(&self) -> &BTreeSet<ChainId> {
+        &self.quarantined
+    }
+}
+
+/// A sum that does not fit 128 bits is above every cap, and so is the largest amount.
+fn add(sum: Amount, more: Amount) -> Amount {
+    sum.checked_add(more).unwrap_or(Amount(u128::MAX))
+}
+
+impl Machine for MergeLedger {
+    fn idle(&mut self, _: &mut Turn) {
+        self.hear();
+        self.forward();
+        self.report();
+    }
+
+    fn load(&self) -> Load {
+        let waits = |kept: &Kept| !matches!(kept.stage, Stage::Later);
+        if self.kept.len() >= self.config.kept_max {
+            Load::Saturated
+        } else if self.kept.values().any(waits) || !self.reports.is_empty() {
+            Load::Waiting
+        } else {
+            Load::Clear
+        }
+    }
+}
+
+impl Handle<DepositFinal> for MergeLedger {
+    fn handle(&mut self, DepositFinal(deposit): DepositFinal, _: &mut Turn) {
+        let (chain, serial) = (deposit.chain, deposit.serial);
+        if self.quarantined.contains(&chain) {
+            return;
+        }
+        match self.kept.get(&(chain, serial)) {
+            Some(known) if known.deposit == deposit => return,
+            Some(_) => return self.quarantine(chain, Fault::Conflict { serial }),
+            None => {}
+        }
+        let (_, cursor) = self.pools.executed(chain, self.config.token);
+        if serial < cursor {
+            return;
+        }
+        match self.check(&deposit) {
+            Ok(()) => {
+                self.kept.insert((chain, serial), Kept { deposit, stage: Stage::New });
+            }
+            Err(fault) => self.quarantine(chain, fault),
+        }
+    }
+}
+
+impl Handle<Reading> for MergeLedger {
+    fn handle(&mut self, reading: Reading, _: &mut Turn) {
+        if let Err(fault) = self.reconcile(&reading) {
+            self.quarantine(reading.chain, fault);
+        }
+        // A foreign chain has no place in the table, which so stays as small as the network.
+        if self.config.chains.contains_key(&reading.chain) {
+            self.readings.insert(reading.chain, reading);
+        }
+    }
+}
+
+impl Handle<Tick> for MergeLedger {
+    fn handle(&mut self, _: Tick, _: &mut Turn) {
+        for kept in self.kept.values_mut() {
+            if matches!(kept.stage, Stage::Later) {
+                kept.stage = Stage::New;
+            }
+        }
+    }
+}

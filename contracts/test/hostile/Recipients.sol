@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+/// @dev Takes coins, or misbehaves in one of several ways.
+contract Recipient {
+    enum Mood {
+        Take,
+        Refuse,
+        BurnGas,
+        Flood,
+        FloodError,
+        Call
+    }
+
+    Mood public mood;
+    address private _target;
+    bytes private _data;
+    bytes4 public lastError;
+    uint256 public gasSeen;
+
+    function become(Mood next) external {
+        mood = next;
+    }
+
+    function arm(address target, bytes calldata data) external {
+        (mood, _target, _data) = (Mood.Call, target, data);
+    }
+
+    receive() external payable {
+        uint256 start = gasleft();
+        if (mood == Mood.Refuse) revert("no");
+        if (mood == Mood.BurnGas) {
+            while (true) {}
+        }
+        if (mood == Mood.Flood) {
+            assembly {
+                return(0, 100000)
+            }
+        }
+        if (mood == Mood.FloodError) {
+            assembly {
+                revert(0, 100000)
+            }
+        }
+        if (mood == Mood.Call) {
+            (bool ok, bytes memory answer) = _target.call(_data);
+            if (!ok && answer.length >= 4) lastError = bytes4(answer);
+            return;
+        }
+        gasSeen = start;
+    }
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {IHub} from "../../src/interfaces/IHub.sol";
+import {IRollup} from "../../src/interfaces/IRollup.sol";
+import {BlockNumber, SerialId} from "../../src/types/Ids.sol";
+import {Base} from "../base/Base.sol";
+import {Handler} from "./Handler.sol";
+
+interface IBalances {
+    function balanceOf(address owner) external view returns (uint256);
+}
+
+contract InvariantsTest is Base {
+    Handler private handler;
+
+    struct FuzzSelector {
+        address addr;
+        bytes4[] selectors;
+    }
+
+    function setUp() public {
+        handler = new Handler();
+        handler.setUp();
+    }
+
+    /// Which functions the fuzzer may call; deposits and blocks come often, reverts and moods seldom.
+    function targetSelectors() external view returns (FuzzSelector[] memory list) {
+        list = new FuzzSelector[](1);
+        bytes4[] memory s = new bytes4[](13);
+        s[0] = Handler.deposit.selector;
+        s[1] = bytes4(keccak256("commitBlock(uint256)"));
+        s[2] = Handler.commitOperations.selector;
+        s[3] = Handler.ack.selector;
+        s[4] = Handler.relayAck.selector;
+        s[5] = Handler.proveBlock.selector;
+        s[6] = Handler.releaseBlock.selector;
+        s[7] = Handler.relayRelease.selector;
+        s[8] = Handler.pay.selector;
+        s[9] = Handler.claim.selector;
+        s[10] = Handler.revertOperations.selector;
+        s[11] = Handler.changeMoods.selector;
+        s[12] = Handler.revertBlocks.selector;
+        list[0] = FuzzSelector(address(handler), s);
+    }
+
+    function targetContracts() external view returns (address[] memory list) {
+        list = new address[](1);
+        list[0] = address(handler);
+    }
+
+    /// One long walk, to be sure that the actions do reach every stage on both chains; the same invariants hold.
+    function testALongWalkReachesEveryStage() public {
+        for (uint256 i = 0; i < 1500; ++i) {
+            uint256 seed = uint256(keccak256(abi.encode("walk", i)));
+            _step(seed % 26, seed >> 8);
+            if (i % 50 != 0) continue;
+            invariantSolvency();
+            invariantPendingIsTheSumOfClaims();
+            invariantStagesAreInOrder();
+            invariantQueue();
+            invariantNothingAckedIsReverted();
+        }
+        for (uint256 chain = 1; chain <= 2; ++chain) {
+            vm.assertGe(BlockNumber.unwrap(handler.rollupOf(chain).lastPaid()), 15, "paid blocks");
+            vm.assertGe(handler.ackCount(chain), 10, "acks");
+            for (uint256 i = 0; i < 3; ++i) {
+                vm.assertGe(handler.wentOut(chain, handler.tokens(i)), 1, "payouts of each token");
+            }
+        }
+    }
+
+    function _step(uint256 action, uint256 seed) private {
+        if (action < 3) handler.deposit(seed, seed >> 8, seed >> 16);
+        else if (action < 5) handler.commitBlock(seed);
+        else if (action < 9) handler.commitOperations(seed);
+        else if (action < 11) handler.ack(seed);
+        else if (action < 13) handler.relayAck();
+        else if (action < 15) handler.proveBlock();
+        else if (action < 17) handler.releaseBlock();
+        else if (action < 19) handler.relayRelease();
+        else if (action < 22) handler.pay(seed);
+        else if (action == 22) handler.claim(seed, seed >> 8, seed & 1024 == 0);
+        else if (action == 23) handler.revertOperations(seed, seed >> 8);
+        else if (action == 24) handler.revertBlocks(seed);
+        else handler.changeMoods(seed, seed >> 8);
+    }
+
+    /// The vault holds what it owes, and owes what came in and did not go out.
+    function invariantSolvency() public view {
+        for (uint256 chain = 1; chain <= 2; ++chain) {
+            IRollup rollup = handler.rollupOf(chain);
+            for (uint256 i = 0; i < 3; ++i) {
+                uint16 id = handler.tokens(i);
+                uint256 locked = rollup.locked(T(id));
+                vm.assertGe(_balance(rollup, id), locked, "balance >= locked");
+                eq(locked, handler.cameIn(chain, id) - handler.wentOut(chain, id), "locked");
+                vm.assertGe(
+                    locked, rollup.pendingTotal(T(id)) + rollup.unconsumed(T(id)), "claims and open deposits"
+                );
+            }
+        }
+    }
+
+    function invariantPendingIsTheSumOfClaims() public view {
+        address plain = address(0xb0b);
+        address other = address(handler.recipient());
+        for (uint256 chain = 1; chain <= 2; ++chain) {
+            IRollup rollup = handler.rollupOf(chain);
+            for (uint256 i = 0; i < 3; ++i) {
+                uint16 id = handler.tokens(i);
+                uint256 sum = rollup.pending(plain, T(id)) + rollup.pending(other, T(id));
+                eq(rollup.pendingTotal(T(id)), sum, "pending");
+            }
+        }
+    }
+
+    function invariantStagesAreInOrder() public view {
+        for (uint256 chain = 1; chain <= 2; ++chain) {
+            IRollup rollup = handler.rollupOf(chain);
+            vm.assertTrue(!(rollup.lastPaid() > rollup.lastReleased()), "paid <= released");
+            vm.assertTrue(!(rollup.lastReleased() > rollup.lastAcked()), "released <= acked");
+            vm.assertTrue(!(rollup.lastAcked() > rollup.lastCommitted()), "acked <= committed");
+        }
+        IHub hub = IHub(handler.hubAddress());
+        vm.assertTrue(!(hub.blocksReleased() > hub.blocksProven()), "released <= proven");
+        vm.assertTrue(!(hub.blocksProven() > hub.blocksCommitted()), "proven <= committed");
+        IRollup spoke = handler.rollupOf(2);
+        vm.assertTrue(!(spoke.lastReleased() > hub.blocksReleased()), "spoke <= hub");
+    }
+
+    /// The queue's books: head and tail, and the sum of what is open.
+    function invariantQueue() public view {
+        for (uint256 chain = 1; chain <= 2; ++chain) {
+            IRollup rollup = handler.rollupOf(chain);
+            uint256 head = SerialId.unwrap(rollup.queueHead());
+            uint256 tail = SerialId.unwrap(rollup.queueTail());
+            eq(tail, handler.depositCount(chain), "tail counts all deposits");
+            vm.assertLe(head, tail, "head <= tail");
+            vm.assertLe(SerialId.unwrap(rollup.cursor()), head, "acked cursor <= head");
+            uint256[16] memory open;
+            for (uint256 i = head; i < tail; ++i) {
+                (uint16 id, uint128 raw) = handler.depositAt(chain, i);
+                open[id] += raw;
+            }
+            for (uint256 i = 0; i < 3; ++i) {
+                uint16 id = handler.tokens(i);
+                eq(rollup.unconsumed(T(id)), open[id], "open deposits");
+            }
+        }
+    }
+
+    function invariantNothingAckedIsReverted() public view {
+        for (uint256 chain = 1; chain <= 2; ++chain) {
+            for (uint256 i = 0; i < handler.ackCount(chain); ++i) {
+                (uint32 number, bytes32 rolling) = handler.ackAt(chain, i);
+                (, bytes32 held,) = handler.rollupOf(chain).recordOf(BlockNumber.wrap(number));
+                eq(held, rolling, "an acked record stays");
+            }
+        }
+    }
+
+    function _balance(IRollup rollup, uint16 id) private view returns (uint256) {
+        (address addr,,) = rollup.token(T(id));
+        if (addr == address(0)) return address(rollup).balance;
+        return IBalances(addr).balanceOf(address(rollup));
+    }
+}

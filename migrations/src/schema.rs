@@ -1,0 +1,69 @@
+//! The schema of the store: its columns and keys. Any stored byte is found from here.
+//!
+//! All integers in keys and values are big-endian.
+
+use std::path::Path;
+
+use parity_db::Options;
+
+/// The version that this program reads and writes.
+pub const VERSION: u32 = 1;
+
+/// A column of the store. The numbers are for ever: a column that falls out of use keeps its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Column {
+    /// The few values of the store as a whole, by the `KEY_` constants below.
+    Meta = 0,
+    /// Sealed blocks: number (u32) -> the block's bytes.
+    Blocks = 1,
+    /// Where a transaction is: its hash (32 bytes) -> 0 when pending, or 1, block (u32), index (u32).
+    Transactions = 2,
+    /// The transactions of an account: account (u32) -> their count (u64); account (u32), place
+    /// (u64, from zero) -> the transaction's hash.
+    AccountTransactions = 3,
+    /// Proofs that were checked: block (u32) -> the proof's bytes.
+    Proofs = 4,
+    /// What was published for a block: block (u32) -> the commitment's bytes.
+    Commitments = 5,
+    /// The latest snapshot of the state, by [`KEY_LATEST`]: journal position (u64), the state's bytes.
+    Snapshots = 6,
+}
+
+impl Column {
+    /// All columns, in order.
+    pub const ALL: [Self; 7] = [
+        Self::Meta,
+        Self::Blocks,
+        Self::Transactions,
+        Self::AccountTransactions,
+        Self::Proofs,
+        Self::Commitments,
+        Self::Snapshots,
+    ];
+
+    /// Its number in parity-db.
+    pub fn id(self) -> u8 {
+        self as u8
+    }
+}
+
+/// In [`Column::Meta`]: the schema's version (u32).
+pub const KEY_SCHEMA: &[u8] = b"schema";
+/// In [`Column::Meta`]: the journal position behind the last applied record (u64) and the
+/// journal's chain up to there (32 bytes).
+pub const KEY_APPLIED: &[u8] = b"applied";
+/// In [`Column::Meta`]: the number of the last block (u32).
+pub const KEY_HEAD: &[u8] = b"head";
+/// In [`Column::Snapshots`]: the only key.
+pub const KEY_LATEST: &[u8] = b"latest";
+
+/// How the store at `path` is opened with `columns` columns. All columns are hash-indexed with
+/// parity-db's own salted key hash, because keys such as transaction hashes come from outside.
+pub fn options(path: &Path, columns: u8) -> Options {
+    let mut options = Options::with_columns(path, columns);
+    options.sync_wal = true;
+    options.sync_data = true;
+    options.stats = false;
+    options
+}
