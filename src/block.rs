@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::commitment::StateTree;
-use crate::hash::{Domain, Fr, compress8, fr_from_be_bytes, fr_to_be_bytes};
+use crate::hash::{Domain, Fr, compress8, fr_to_be_bytes};
 use crate::id::{BlockNumber, ChainId, ShapeId};
 use crate::layout::{BadWord, Packed, field};
 use crate::op::{Op, SlotKind};
@@ -34,10 +34,10 @@ pub struct Head {
     /// Its shape.
     pub shape: ShapeId,
     /// Root before it.
-    #[serde(with = "fr_hex")]
+    #[serde(with = "crate::hash::form")]
     pub old_root: Fr,
     /// Root after it.
-    #[serde(with = "fr_hex")]
+    #[serde(with = "crate::hash::form")]
     pub new_root: Fr,
 }
 
@@ -51,11 +51,13 @@ pub struct Block {
 }
 
 /// What a block publishes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicData {
     /// Head and words of the on-chain slots: what contracts read.
+    #[serde(with = "crate::hash::form")]
     pub onchain: Vec<Fr>,
     /// Words of the other slots.
+    #[serde(with = "crate::hash::form")]
     pub data: Vec<Fr>,
 }
 
@@ -299,23 +301,4 @@ pub fn evaluate_blob(words: &[Fr], z: Fr) -> Fr {
         }
     }
     sum * vanishing * inverse(size).expect("4096 is not zero in the field")
-}
-
-/// A field element in the stored form of a block: 32 bytes, big-endian, in hex.
-mod fr_hex {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use super::{Fr, fr_from_be_bytes, fr_to_be_bytes};
-
-    pub(super) fn serialize<S: Serializer>(fr: &Fr, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&format_args!("0x{}", hex::encode(fr_to_be_bytes(*fr))))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Fr, D::Error> {
-        let text = String::deserialize(from)?;
-        let mut bytes = [0; 32];
-        let digits = text.strip_prefix("0x").unwrap_or(&text);
-        hex::decode_to_slice(digits, &mut bytes).map_err(D::Error::custom)?;
-        fr_from_be_bytes(bytes).ok_or_else(|| D::Error::custom("not below the modulus"))
-    }
 }

@@ -4,6 +4,7 @@
 //! domain is added to lane 0, so that values of different meaning never share a preimage; in the
 //! circuit that addition is free.
 
+pub mod form;
 pub mod poseidon2;
 mod poseidon2_t4;
 mod poseidon2_t8;

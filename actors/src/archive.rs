@@ -30,8 +30,6 @@ pub use store::{Store, StoreError, Write};
 
 /// Records that are read and applied at once when the archive catches up.
 const CATCH_UP_RECORDS: usize = 256;
-/// Most results that one [`Keep`] may carry.
-const KEEP_MAX: usize = 64;
 
 /// What a journal record means to the archive. It must depend on the record alone. The text says
 /// why the record has no meaning; the node then stops.
@@ -51,7 +49,7 @@ impl Message for Apply {
 /// Keep these results, which were derived from what the archive holds.
 #[derive(Debug)]
 pub struct Keep {
-    /// The results; at most 64 of one message are taken.
+    /// The results; they are stored together.
     pub made: Vec<Made>,
 }
 
@@ -202,7 +200,7 @@ impl Archive {
 
     fn keep(&mut self, made: Vec<Made>) -> Result<(), ArchiveFault> {
         let mut writes = Vec::new();
-        for made in made.into_iter().take(KEEP_MAX) {
+        for made in made {
             match made {
                 Made::Proof { block, bytes } => {
                     writes.push(Write::put(Column::Proofs, entry::block_key(block), bytes));

@@ -186,7 +186,7 @@ impl Builder {
     /// A builder on a ledger between two blocks. Before it is seated, give it the records of the
     /// journal since then with [`Builder::replay`].
     pub fn new(config: Config, ledger: Ledger, journal: Port<Append>) -> Builder {
-        let publisher = Publisher::new(View::of(ledger.state().clone(), None));
+        let publisher = Publisher::new(View::of(ledger.state().clone(), ledger.root()));
         Builder {
             config,
             ledger,

@@ -61,12 +61,45 @@ pub async fn drive(ports: Vec<Port<Tick>>, period: Duration, mut stop: watch::Re
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
+    use crate::port::{Deliver, Envelope, Refused};
 
     #[test]
     fn the_clock_never_goes_back() {
         let clock = SystemClock { latest: AtomicU64::new(u64::MAX - 1) };
         assert_eq!(clock.now(), Timestamp(u64::MAX - 1), "holds where the system is behind");
         assert!(SystemClock::default().now() > Timestamp(1_700_000_000_000));
+    }
+
+    /// Takes every second tick and refuses the others.
+    struct Moody(mpsc::Sender<()>, AtomicU64);
+
+    impl Deliver<Tick> for Moody {
+        fn deliver(&self, tick: Envelope<Tick>) -> Result<(), Refused<Envelope<Tick>>> {
+            if self.1.fetch_add(1, SeqCst) % 2 == 1 {
+                return Err(Refused::Full(tick));
+            }
+            self.0.send(()).map_err(|_| Refused::Closed(tick))
+        }
+    }
+
+    #[test]
+    fn the_driver_ticks_on_when_a_port_is_full_and_stops_when_told() {
+        let (heard, ticks) = mpsc::channel();
+        let (stop, stopped) = watch::channel(false);
+        let ports = vec![Port::new(Moody(heard, AtomicU64::new(0)))];
+        let driver = drive(ports, Duration::from_millis(2), stopped);
+        let until = async {
+            let mut count = 0;
+            while count < 3 {
+                count += ticks.try_iter().count();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            stop.send(true).expect("the driver listens");
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.unwrap().block_on(async { tokio::join!(driver, until) });
     }
 }

@@ -269,8 +269,8 @@ type Creation = (ChainId, String, Artifact, Vec<u8>);
 impl Plan {
     fn oracle_arguments(&self, chain: ChainId) -> Vec<u8> {
         let attesters: Vec<_> = self.attesters.iter().copied().map(to_abi).collect();
-        let threshold = U256::from(self.threshold);
-        (chain.0, self.deployment_word(), attesters, threshold).abi_encode_params()
+        let (chain, threshold) = (U256::from(chain.0), U256::from(self.threshold));
+        (chain, self.deployment_word(), attesters, threshold).abi_encode_params()
     }
 
     fn rollup_arguments(&self, chain: ChainId, deployer: Address) -> Vec<u8> {
@@ -299,7 +299,8 @@ impl Plan {
     }
 
     fn token_arguments(token: &TokenPlan) -> Vec<u8> {
-        (token.symbol.clone(), token.symbol.clone(), token.decimals).abi_encode_params()
+        let decimals = U256::from(token.decimals);
+        (token.symbol.clone(), token.symbol.clone(), decimals).abi_encode_params()
     }
 
     /// The contracts of one chain besides the verifiers.

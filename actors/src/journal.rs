@@ -30,6 +30,8 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 const APPLY_MAX: usize = 256;
 /// Records that may wait for the archive before the journal's port answers `Full`.
 const UNHANDED_MAX: usize = 4096;
+/// Their bytes, likewise.
+const UNHANDED_BYTES_MAX: usize = 64 << 20;
 
 /// Somebody who waits until a record is on disk. Dropped unanswered, it drops what it holds, so
 /// that an asker behind it gets [`Unanswered::Dropped`](crate::port::Unanswered::Dropped).
@@ -95,6 +97,7 @@ pub struct Journal {
     group: Vec<Append>,
     group_bytes: usize,
     unhanded: VecDeque<Record>,
+    unhanded_bytes: usize,
 }
 
 impl Journal {
@@ -102,7 +105,8 @@ impl Journal {
     /// ([`Archive::open`](crate::archive::Archive::open)): it is told only of what comes now.
     pub fn new(log: impl Log + 'static, archive: Port<Apply>) -> Self {
         let (group, unhanded) = (Vec::new(), VecDeque::new());
-        Self { log: Box::new(log), archive, group, group_bytes: 0, unhanded }
+        let (group_bytes, unhanded_bytes) = (0, 0);
+        Self { log: Box::new(log), archive, group, group_bytes, unhanded, unhanded_bytes }
     }
 
     fn write_group(&mut self, turn: &mut Turn) {
@@ -126,6 +130,11 @@ impl Journal {
     }
 
     fn hand_over(&mut self) {
+        self.tell_archive();
+        self.unhanded_bytes = self.unhanded.iter().map(|record| record.payload.len()).sum();
+    }
+
+    fn tell_archive(&mut self) {
         while !self.unhanded.is_empty() {
             let count = self.unhanded.len().min(APPLY_MAX);
             let records = self.unhanded.drain(..count).collect();
@@ -147,14 +156,16 @@ impl Journal {
 
 impl Machine for Journal {
     fn idle(&mut self, turn: &mut Turn) {
-        self.hand_over();
         self.write_group(turn);
+        self.hand_over();
     }
 
     fn load(&self) -> Load {
-        match (self.group.len(), self.unhanded.len()) {
-            (0, 0) => Load::Clear,
-            (_, unhanded) if unhanded >= UNHANDED_MAX => Load::Saturated,
+        let saturated =
+            self.unhanded.len() >= UNHANDED_MAX || self.unhanded_bytes >= UNHANDED_BYTES_MAX;
+        match (self.group.is_empty(), self.unhanded.is_empty()) {
+            (true, true) => Load::Clear,
+            _ if saturated => Load::Saturated,
             _ => Load::Waiting,
         }
     }

@@ -25,3 +25,11 @@ pub mod builder;
 pub mod merge_ledger;
 
 pub mod chain;
+pub mod deploy;
+pub mod wallet;
+
+pub mod events;
+pub mod prover;
+pub mod witness_maker;
+pub mod attester;
+pub mod settlement;

@@ -201,6 +201,11 @@ impl<A: Machine> Seat<A> {
         self.gate.close();
     }
 
+    /// Whether nothing waits, neither in the mailbox nor inside.
+    pub fn is_done(&self) -> bool {
+        self.gate.queued() == 0 && self.load() == Load::Clear
+    }
+
     /// Drops the machine and closes the gate without a report: a stop, or a kill in the World.
     pub fn vacate(&mut self) {
         self.gate.close();

@@ -17,6 +17,9 @@ use crate::supervisor::{Fault, NextOrders, Order, Supervisor};
 
 /// How long a machine with waiting work rests before it is idled again.
 const NAP: Duration = Duration::from_millis(5);
+/// How long a machine may take to be built: keys and stores are large. A thread that dies is seen
+/// at once.
+const BUILD_PATIENCE: Duration = Duration::from_secs(900);
 /// How long the node waits for its supervisor before it takes it for dead.
 const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -185,7 +188,7 @@ impl Crew {
             Shell { seat, clock, napping: false, halting: Vec::new() }
         });
         let control = actor.clone().recipient();
-        command(&control, Control::Ready, SUPERVISOR_PATIENCE).await?;
+        command(&control, Control::Ready, BUILD_PATIENCE).await?;
         let before = self.controls.insert(name.to_owned(), control);
         assert!(before.is_none(), "two machines are called {name}");
         Ok(Address { actor, gate })
@@ -199,6 +202,19 @@ impl Crew {
     pub async fn stop(&self, name: &str, limit: Duration) -> Result<(), Unanswered> {
         let control = self.controls.get(name).ok_or(Unanswered::Dropped)?;
         command(control, Control::Halt, limit).await
+    }
+
+    /// Stops machines one after the other, sources first, so that each still finds those that it
+    /// tells. Returns the names of those that did not finish; the others are stopped nevertheless.
+    pub async fn stop_in_order(&self, names: &[&str], limit: Duration) -> Vec<String> {
+        let mut unfinished = Vec::new();
+        for name in names {
+            if let Err(error) = self.stop(name, limit).await {
+                tracing::warn!(machine = name, %error, "did not stop in order");
+                unfinished.push((*name).to_owned());
+            }
+        }
+        unfinished
     }
 
     /// Carries out the supervisor's orders until it says stop; returns the reason. A supervisor

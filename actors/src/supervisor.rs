@@ -143,7 +143,8 @@ impl Handle<Fault> for Supervisor {
         record.failures.push_back(turn.now);
         let failures = record.failures.len();
         if failures > self.config.failures_max {
-            let text = format!("{machine} failed {failures} times in {window} ms, lastly: {reason}");
+            let text =
+                format!("{machine} failed {failures} times in {window} ms, lastly: {reason}");
             return self.stop(text);
         }
         let due = turn.now.after(self.backoff(failures));

@@ -115,6 +115,8 @@ pub struct World {
 /// A seat whose machine's type is forgotten.
 trait AnySeat: Send + Sync {
     fn idle(&self, now: Timestamp) -> Load;
+    fn close(&self);
+    fn is_done(&self) -> bool;
     fn kill(&self);
     fn rebuild(&self) -> Load;
 }
@@ -124,6 +126,14 @@ impl<A: Machine> AnySeat for Mutex<Seat<A>> {
         let mut seat = lock(self);
         seat.idle(now);
         seat.load()
+    }
+
+    fn close(&self) {
+        lock(self).close();
+    }
+
+    fn is_done(&self) -> bool {
+        lock(self).is_done()
     }
 
     fn kill(&self) {
@@ -250,6 +260,21 @@ impl World {
         self.inner().filter = Some(Box::new(filter));
     }
 
+    /// Stops a machine as the node does: its ports close, what waits is finished, it is dropped.
+    ///
+    /// # Errors
+    /// [`TooLate`] when that takes longer than `max_ms` of virtual time.
+    pub fn stop(&self, name: &str, max_ms: u64) -> Result<(), TooLate> {
+        self.note(format!("stop {name}"));
+        let seat = self.named(name);
+        seat.close();
+        let load = seat.idle(self.now());
+        self.rest(name, load);
+        self.run_until(|| seat.is_done(), max_ms)?;
+        seat.kill();
+        Ok(())
+    }
+
     /// Kills a machine in mid-flight: it is dropped without a farewell, and its ports are closed.
     pub fn kill(&self, name: &str) {
         self.note(format!("kill {name}"));
@@ -276,7 +301,8 @@ impl World {
         let limit = self.now().after(max_ms);
         while !done() {
             if !self.step(limit) {
-                let tail = self.inner().log.iter().rev().take(20).rev().cloned().collect::<Vec<_>>();
+                let tail =
+                    self.inner().log.iter().rev().take(20).rev().cloned().collect::<Vec<_>>();
                 return Err(TooLate { seed: self.first_seed, max_ms, tail: tail.join("\n") });
             }
         }
@@ -404,10 +430,14 @@ impl World {
 
     fn repeat(&self, period_ms: u64, mut act: Box<dyn FnMut(&World) + Send>) {
         let due = self.now().after(period_ms.max(1));
-        self.schedule(due, String::new(), Box::new(move |world| {
-            act(world);
-            world.repeat(period_ms, act);
-        }));
+        self.schedule(
+            due,
+            String::new(),
+            Box::new(move |world| {
+                act(world);
+                world.repeat(period_ms, act);
+            }),
+        );
     }
 
     fn supervise(&self, orders: Port<NextOrders>) {

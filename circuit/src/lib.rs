@@ -18,4 +18,6 @@ pub mod block;
 
 pub mod groth16;
 
+pub mod proving;
+
 pub mod check;

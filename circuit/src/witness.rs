@@ -3,18 +3,19 @@
 //! Nothing is decided here. The block is applied by the protocol's own rules; this only arranges the old leaves and the
 //! paths in the order in which the circuit opens and closes them.
 
+use serde::{Deserialize, Serialize};
 use zklink::block::{Block, BlockError, PublicData};
 use zklink::commitment::StateTree;
 use zklink::hash::Fr;
-use zklink::id::{AccountId, ChainId, SubAccountId, TokenId};
+use zklink::id::{AccountId, ChainId, ShapeId, SubAccountId, TokenId};
 use zklink::key::Signature;
 use zklink::op::Op;
-use zklink::shape::WorkingSet;
+use zklink::shape::{Shape, WorkingSet};
 use zklink::state::{Account, State, SubAccount, System};
 use zklink::tree::Path;
 
 /// The witness of a block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Witness {
     /// What the block publishes.
     pub public: PublicData,
@@ -23,6 +24,7 @@ pub struct Witness {
     /// Unix time of the block.
     pub timestamp: u64,
     /// Accounts root, chains root and markets root before the block.
+    #[serde(with = "zklink::hash::form")]
     pub old_roots: [Fr; 3],
     /// The accounts in the order of their groups.
     pub accounts: Vec<AccountWitness>,
@@ -33,63 +35,70 @@ pub struct Witness {
 }
 
 /// An account before the block, and its path when the groups before it were closed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountWitness {
     /// Its id.
     pub id: AccountId,
     /// Owner, key and nonce before the block; the sub-accounts are listed apart.
     pub account: Account,
     /// Root of its sub-accounts before the block.
+    #[serde(with = "zklink::hash::form")]
     pub sub_accounts_root: Fr,
     /// Its sub-accounts.
     pub sub_accounts: Vec<SubAccountWitness>,
     /// Path of the account.
+    #[serde(with = "zklink::hash::form")]
     pub path: Path,
 }
 
 /// A sub-account before the block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubAccountWitness {
     /// Its id.
     pub id: SubAccountId,
     /// Nonce and epoch before the block.
     pub counters: SubAccount,
     /// Root of its balances before the block.
+    #[serde(with = "zklink::hash::form")]
     pub balances_root: Fr,
     /// Its balances.
     pub balances: Vec<AmountWitness>,
     /// Path of the sub-account.
+    #[serde(with = "zklink::hash::form")]
     pub path: Path,
 }
 
 /// An amount before the block: a balance or a pool.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AmountWitness {
     /// The token.
     pub token: TokenId,
     /// The amount.
     pub amount: u128,
     /// Path of the amount.
+    #[serde(with = "zklink::hash::form")]
     pub path: Path,
 }
 
 /// A chain before the block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainWitness {
     /// Its id.
     pub id: ChainId,
     /// Its cursor.
     pub cursor: u64,
     /// Root of its pools before the block.
+    #[serde(with = "zklink::hash::form")]
     pub pools_root: Fr,
     /// Its pools.
     pub pools: Vec<AmountWitness>,
     /// Path of the chain.
+    #[serde(with = "zklink::hash::form")]
     pub path: Path,
 }
 
 /// The operation of a slot, and where in the working set it finds its cells.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotWitness {
     /// The operation.
     pub op: Op,
@@ -105,7 +114,51 @@ pub struct SlotWitness {
     pub pool: Option<usize>,
 }
 
+/// Bytes are not a witness.
+#[derive(Debug, thiserror::Error)]
+pub enum BadWitness {
+    /// They do not parse.
+    #[error("the witness does not parse: {0}")]
+    Parse(#[from] serde_json::Error),
+    /// Its lists have other lengths than the shape says.
+    #[error("the witness does not have the form of shape {0}")]
+    Form(ShapeId),
+}
+
 impl Witness {
+    /// The bytes that travel to a prover.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("strings, numbers and lists, into memory")
+    }
+
+    /// Reads what [`Witness::encode`] wrote, for a block of this shape.
+    ///
+    /// # Errors
+    /// [`BadWitness`]: a witness of another form would be read out of bounds.
+    pub fn decode(bytes: &[u8], shape: &Shape) -> Result<Witness, BadWitness> {
+        let witness: Witness = serde_json::from_slice(bytes)?;
+        if witness.has_form(shape) { Ok(witness) } else { Err(BadWitness::Form(shape.id)) }
+    }
+
+    fn has_form(&self, shape: &Shape) -> bool {
+        let account = |(witness, sizes): (&AccountWitness, &Vec<usize>)| {
+            let subs = witness.sub_accounts.iter().zip(sizes);
+            witness.sub_accounts.len() == sizes.len()
+                && witness.path.len() == AccountId::DEPTH
+                && subs.into_iter().all(|(sub, size)| {
+                    sub.path.len() == SubAccountId::DEPTH && has_amounts(&sub.balances, *size)
+                })
+        };
+        let chain = |(witness, size): (&ChainWitness, &usize)| {
+            witness.path.len() == ChainId::DEPTH && has_amounts(&witness.pools, *size)
+        };
+        self.accounts.len() == shape.accounts.len()
+            && self.chains.len() == shape.chains.len()
+            && self.slots.len() == shape.slots.len()
+            && self.accounts.iter().zip(&shape.accounts).all(account)
+            && self.chains.iter().zip(&shape.chains).all(chain)
+    }
+
     /// Applies the block to the state and its trees, and arranges what was touched. `signatures` has one place for each
     /// slot: the L2 signature of its operation, if it has one.
     ///
@@ -148,6 +201,10 @@ impl Witness {
             slots: slots.map(|(op, signature)| places.slot(op, signature, fee_account)).collect(),
         })
     }
+}
+
+fn has_amounts(amounts: &[AmountWitness], size: usize) -> bool {
+    amounts.len() == size && amounts.iter().all(|amount| amount.path.len() == TokenId::DEPTH)
 }
 
 /// The leaves before the block; the paths come later.

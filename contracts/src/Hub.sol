@@ -13,7 +13,8 @@ import {Messages} from "./libraries/Messages.sol";
 import {Rollup} from "./Rollup.sol";
 import {BlockNumber, ChainId, ShapeId} from "./types/Ids.sol";
 
-/// @title The rollup's contract on the hub: a spoke that also proves and releases the blocks of all chains
+/// @title The rollup's contract on the hub: a spoke that also proves and releases the blocks of all
+/// chains
 contract Hub is Rollup, IHub {
     using HubBlocks for Blocks;
 
@@ -37,7 +38,9 @@ contract Hub is Rollup, IHub {
         bool taken = address(shape.verifier) != address(0);
         bool lengths = onchainWords >= Contents.HEAD && onchainWords <= MAX_ONCHAIN_WORDS
             && dataWords <= Field.DOMAIN;
-        if (taken || !lengths || address(verifier).code.length == 0) revert BadShape(ShapeId.unwrap(id));
+        if (taken || !lengths || address(verifier).code.length == 0) {
+            revert BadShape(ShapeId.unwrap(id));
+        }
         (shape.onchainWords, shape.dataWords, shape.verifier) = (onchainWords, dataWords, verifier);
         emit ShapeRegistered(ShapeId.unwrap(id), onchainWords, dataWords, address(verifier));
     }
@@ -112,7 +115,13 @@ contract Hub is Rollup, IHub {
     function blockInfo(BlockNumber number)
         external
         view
-        returns (bytes32 commitment, bytes32 newRoot, uint64 timestamp, ShapeId shape, uint64 chains)
+        returns (
+            bytes32 commitment,
+            bytes32 newRoot,
+            uint64 timestamp,
+            ShapeId shape,
+            uint64 chains
+        )
     {
         HubBlock storage info = _blocks.blocks[number];
         return (info.commitment, info.root, info.timestamp, info.shape, info.chains);

@@ -4,12 +4,13 @@ pragma solidity ^0.8.30;
 import {BlockNumber, ChainId, SerialId, ShapeId, TokenId} from "./types/Ids.sol";
 import {IVerifier} from "./interfaces/IVerifier.sol";
 
-// Every word of storage that the rollup has is declared here. The contracts hold one struct of each kind, in the
-// order Registry, Queue, Ledger, Keys, Settlement (all chains), then Blocks (the hub).
+// Every word of storage that the rollup has is declared here. The contracts hold one struct of each
+// kind, in the order Registry, Queue, Ledger, Keys, Settlement (all chains), then Blocks (the hub).
 
 /// @notice One registered token and what the vault owes in it.
-/// @dev 1: addr 20, decimals 1, listed 1. 2: deposited 16, unconsumed 16. 3: locked 16, pendingTotal 16.
-///      Raw amounts fit 128 bits because all deposits together fit 2^120 at 18 decimals.
+/// @dev 1: addr 20, decimals 1, listed 1. 2: deposited 16, unconsumed 16. 3: locked 16,
+///      pendingTotal 16. Raw amounts fit 128 bits because all deposits together fit 2^120 at 18
+///      decimals.
 struct TokenEntry {
     address addr;
     uint8 decimals;
@@ -32,7 +33,8 @@ struct Registry {
 }
 
 /// @notice A queued deposit.
-/// @dev 1: hash. 2: timestamp 8, token 2, amount 16. The token and the amount serve to undo a commit.
+/// @dev 1: hash. 2: timestamp 8, token 2, amount 16. The token and the amount serve to undo a
+///      commit.
 struct QueueEntry {
     bytes32 hash;
     uint64 timestamp;

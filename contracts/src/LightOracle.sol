@@ -7,9 +7,10 @@ import {Signatures} from "./libraries/Signatures.sol";
 import {ChainId} from "./types/Ids.sol";
 
 /// @title The light oracle of one chain
-/// @dev Losing attesters stops messages and endangers nothing else: what a message may release was proven on the
-///      hub and committed here. `threshold` dishonest attesters can release what the validator committed here
-///      without a proof, so they are chosen independent of each other and of the validator.
+/// @dev Losing attesters stops messages and endangers nothing else: what a message may release was
+///      proven on the hub and committed here. `threshold` dishonest attesters can release what the
+///      validator committed here without a proof, so they are chosen independent of each other and
+///      of the validator.
 contract LightOracle is ILightOracle {
     bytes32 private constant TAG = keccak256("zkLink LightOracle");
     uint8 private constant MAX_CHAIN = 63;
@@ -54,7 +55,9 @@ contract LightOracle is ILightOracle {
     function bind(address target) external {
         if (msg.sender != _deployer) revert Forbidden(msg.sender);
         if (rollup != address(0)) revert AlreadyBound(rollup);
-        if (target.code.length == 0 || IMessageReceiver(target).chain() != chain) revert NotBound();
+        if (target.code.length == 0 || IMessageReceiver(target).chain() != chain) {
+            revert NotBound();
+        }
         rollup = target;
         emit RollupBound(target);
     }
@@ -69,9 +72,12 @@ contract LightOracle is ILightOracle {
     }
 
     /// @inheritdoc ILightOracle
-    function deliver(ChainId source, uint64 sequence, bytes calldata payload, bytes[] calldata signatures)
-        external
-    {
+    function deliver(
+        ChainId source,
+        uint64 sequence,
+        bytes calldata payload,
+        bytes[] calldata signatures
+    ) external {
         if (rollup == address(0)) revert NotBound();
         _checkChain(source);
         uint64 expected = deliveredCount[source];
@@ -85,8 +91,13 @@ contract LightOracle is ILightOracle {
     }
 
     /// @inheritdoc ILightOracle
-    function digest(ChainId source, uint64 sequence, bytes calldata payload) public view returns (bytes32) {
-        return keccak256(abi.encode(TAG, deploymentId, source, chain, sequence, keccak256(payload)));
+    function digest(ChainId source, uint64 sequence, bytes calldata payload)
+        public
+        view
+        returns (bytes32)
+    {
+        bytes32 content = keccak256(payload);
+        return keccak256(abi.encode(TAG, deploymentId, source, chain, sequence, content));
     }
 
     function _checkChain(ChainId other) private view {
@@ -94,9 +105,12 @@ contract LightOracle is ILightOracle {
         if (id == 0 || id > MAX_CHAIN || other == chain) revert BadChain(id);
     }
 
-    /// Signers ascend strictly, so each counts once; zero, which a bad signature gives, is never an attester.
+    /// Signers ascend strictly, so each counts once; zero, which a bad signature gives, is never an
+    /// attester.
     function _checkSignatures(bytes32 hash, bytes[] calldata signatures) private view {
-        if (signatures.length < threshold) revert NotEnoughSignatures(signatures.length, threshold);
+        if (signatures.length < threshold) {
+            revert NotEnoughSignatures(signatures.length, threshold);
+        }
         address last = address(0);
         for (uint256 i = 0; i < signatures.length; ++i) {
             address signer = Signatures.recover(hash, signatures[i]);

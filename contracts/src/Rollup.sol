@@ -8,14 +8,16 @@ import {Deposits} from "./libraries/Deposits.sol";
 import {Erc20} from "./libraries/Erc20.sol";
 import {KeyChanges} from "./libraries/KeyChanges.sol";
 import {Messages} from "./libraries/Messages.sol";
+import {Operations} from "./libraries/Operations.sol";
 import {ITokenSender, Payouts} from "./libraries/Payouts.sol";
-import {ChangePubKeyOp, Pubdata, WithdrawOp} from "./libraries/Pubdata.sol";
+import {Pubdata, WithdrawOp} from "./libraries/Pubdata.sol";
 import {Records} from "./libraries/Records.sol";
 import {BlockNumber, ChainId, SerialId, TokenId} from "./types/Ids.sol";
 
 /// @title The rollup's contract on a spoke
-/// @dev Every outgoing call has a fixed form: a plain transfer of coins or a registered token to the owner of a
-///      payout, a pull of a registered token from the depositor, or a message to a registered route.
+/// @dev Every outgoing call has a fixed form: a plain transfer of coins or a registered token to
+///      the owner of a payout, a pull of a registered token from the depositor, or a message to a
+///      registered route.
 contract Rollup is IRollup, ITokenSender {
     using Deposits for Queue;
     using KeyChanges for Keys;
@@ -23,7 +25,6 @@ contract Rollup is IRollup, ITokenSender {
     using Records for Settlement;
 
     uint8 private constant MAX_CHAIN = 63;
-    uint8 private constant MAX_DECIMALS = 18;
 
     /// @inheritdoc IMessageReceiver
     ChainId public immutable chain;
@@ -70,7 +71,9 @@ contract Rollup is IRollup, ITokenSender {
         bool ranges = id != 0 && id <= MAX_CHAIN && hubId != 0 && hubId <= MAX_CHAIN;
         bool deployment = params.deploymentId != 0 && params.deploymentId[0] == 0;
         bool roles = params.governor != address(0) && params.validator != address(0);
-        if (!ranges || !deployment || !roles || (id == hubId) != _isHub()) revert BadConfiguration();
+        if (!ranges || !deployment || !roles || (id == hubId) != _isHub()) {
+            revert BadConfiguration();
+        }
         chain = params.chain;
         hub = params.hub;
         deploymentId = params.deploymentId;
@@ -87,7 +90,7 @@ contract Rollup is IRollup, ITokenSender {
         // The vault's own address would make its self-calls meaningless.
         bool unusable = addr == address(this) || (addr != address(0) && addr.code.length == 0);
         if (raw == 0 || taken || unusable) revert BadToken(raw, addr);
-        if (decimals > MAX_DECIMALS) revert BadDecimals(raw, decimals);
+        if (decimals > Deposits.DECIMALS) revert BadDecimals(raw, decimals);
         if (addr != address(0)) {
             (bool known, uint256 own) = Erc20.decimals(addr);
             if (known && own != decimals) revert BadDecimals(raw, own);
@@ -129,7 +132,10 @@ contract Rollup is IRollup, ITokenSender {
     }
 
     /// @inheritdoc IRollup
-    function depositERC20(TokenId id, uint256 amount, bytes32 owner, uint8 subAccount) external guarded {
+    function depositERC20(TokenId id, uint256 amount, bytes32 owner, uint8 subAccount)
+        external
+        guarded
+    {
         TokenEntry storage entry = _ledger.tokens[id];
         address addr = entry.addr;
         if (!entry.listed || addr == address(0)) revert UnknownToken(TokenId.unwrap(id));
@@ -160,7 +166,8 @@ contract Rollup is IRollup, ITokenSender {
         guarded
     {
         if (words.length == 0) revert NoWords();
-        SerialId next = _takeOperations(words, keyWitnesses);
+        SerialId next =
+            Operations.take(_queue, _ledger, _keys, chain, queueHead(), words, keyWitnesses);
         bytes32 content = _settlement.append(number, words, next);
         emit OperationsCommitted(BlockNumber.unwrap(number), content, SerialId.unwrap(next));
     }
@@ -363,43 +370,6 @@ contract Rollup is IRollup, ITokenSender {
         );
     }
 
-    /// Checks each operation against this chain's queue, tokens and keys; gives the cursor after them.
-    function _takeOperations(bytes32[] calldata words, bytes[] calldata witnesses)
-        private
-        returns (SerialId next)
-    {
-        next = queueHead();
-        uint256 used = 0;
-        for (uint256 i = 0; i < words.length;) {
-            (uint8 op, ChainId target, uint256 length) = Pubdata.header(words, i);
-            if (target != chain) revert ForeignOperation(i, ChainId.unwrap(target));
-            if (op == Pubdata.DEPOSIT) {
-                next = _queue.consume(_ledger, next, Pubdata.readDeposit(words, i), i);
-            } else if (op == Pubdata.WITHDRAW) {
-                _checkWithdraw(Pubdata.readWithdraw(words, i), i);
-            } else {
-                if (used == witnesses.length) revert WitnessCount(used + 1, witnesses.length);
-                _checkKeyChange(Pubdata.readChangePubKey(words, i), witnesses[used++], i);
-            }
-            i += length;
-        }
-        if (used != witnesses.length) revert WitnessCount(used, witnesses.length);
-    }
-
-    /// The proof knows nothing of this chain's tokens, so a withdrawal is held against the registry here.
-    function _checkWithdraw(WithdrawOp memory op, uint256 i) private view {
-        TokenEntry storage entry = _ledger.tokens[op.token];
-        if (!entry.listed) revert UnknownToken(TokenId.unwrap(op.token));
-        uint8 scale = MAX_DECIMALS - entry.decimals;
-        if (op.scale != scale) revert BadScale(i, op.scale, scale);
-        Pubdata.toAddress(op.owner, i);
-    }
-
-    function _checkKeyChange(ChangePubKeyOp memory op, bytes calldata witness, uint256 i) private view {
-        address owner = Pubdata.toAddress(op.owner, i);
-        _keys.check(KeyChanges.domainSeparator(), op, owner, witness, i);
-    }
-
     function _pay(BlockNumber number, WithdrawOp memory op, uint256 i) private {
         // An empty withdrawal moves nothing, and some tokens refuse to move nothing.
         if (op.amount == 0) return;
@@ -407,7 +377,9 @@ contract Rollup is IRollup, ITokenSender {
         if (_ledger.pay(owner, op.token, op.amount)) {
             emit Paid(BlockNumber.unwrap(number), TokenId.unwrap(op.token), owner, op.amount);
         } else {
-            emit PayoutDeferred(BlockNumber.unwrap(number), TokenId.unwrap(op.token), owner, op.amount);
+            emit PayoutDeferred(
+                BlockNumber.unwrap(number), TokenId.unwrap(op.token), owner, op.amount
+            );
         }
     }
 }

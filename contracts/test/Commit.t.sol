@@ -21,7 +21,8 @@ contract CommitTest is World {
         vm.deal(address(this), 2);
         spoke.depositNative{value: 2}(FELT, 9);
         bytes32[] memory words = Words.join(
-            Words.deposit(SPOKE, 4, 3, USD, 5e12, padded(ALICE)), Words.deposit(SPOKE, 5, 9, NATIVE, 2, FELT)
+            Words.deposit(SPOKE, 4, 3, USD, 5e12, padded(ALICE)),
+            Words.deposit(SPOKE, 5, 9, NATIVE, 2, FELT)
         );
         bytes32 rolling = Words.roll(0, 6, words);
         vm.expectEmit(address(spoke));
@@ -122,8 +123,12 @@ contract CommitTest is World {
         uint256 padding;
         kind %= 3;
         if (kind == 0) (words, padding) = (Words.deposit(SPOKE, 4, 3, USD, 5, padded(ALICE)), 48);
-        if (kind == 1) (words, padding) = (Words.withdraw(SPOKE, 4, USD, 5, 12, padded(ALICE)), 24);
-        if (kind == 2) (words, padding) = (Words.changePubKey(SPOKE, 4, 0, padded(ALICE), 1, 2), 128);
+        if (kind == 1) {
+            (words, padding) = (Words.withdraw(SPOKE, 4, USD, 5, 12, padded(ALICE)), 24);
+        }
+        if (kind == 2) {
+            (words, padding) = (Words.changePubKey(SPOKE, 4, 0, padded(ALICE), 1, 2), 128);
+        }
         // Below the fields, or in the byte above them.
         uint256 place = uint256(bit) % (padding + 8);
         if (place >= padding) place += 248 - padding;
@@ -146,9 +151,13 @@ contract CommitTest is World {
         words[1] |= bytes32(uint256(1) << 248);
         _refused(words, abi.encodeWithSelector(IRollup.WordOutOfRange.selector, 1));
         words = Words.changePubKey(SPOKE, 4, 0, padded(ALICE), Field.MODULUS, 2);
-        _refusedWith(words, new bytes[](1), abi.encodeWithSelector(IRollup.WordOutOfRange.selector, 2));
+        _refusedWith(
+            words, new bytes[](1), abi.encodeWithSelector(IRollup.WordOutOfRange.selector, 2)
+        );
         words = Words.changePubKey(SPOKE, 4, 0, padded(ALICE), 1, type(uint256).max);
-        _refusedWith(words, new bytes[](1), abi.encodeWithSelector(IRollup.WordOutOfRange.selector, 3));
+        _refusedWith(
+            words, new bytes[](1), abi.encodeWithSelector(IRollup.WordOutOfRange.selector, 3)
+        );
     }
 
     function testNumbersIncrease() public {
@@ -246,7 +255,8 @@ contract CommitTest is World {
     function testKeyChangeByFact() public {
         bytes32[] memory words = Words.changePubKey(SPOKE, 1, 5, padded(ALICE), 11, 12);
         bytes[] memory witness = new bytes[](1);
-        bytes memory refused = abi.encodeWithSelector(IRollup.KeyNotAuthorised.selector, 0, ALICE, 5);
+        bytes memory refused =
+            abi.encodeWithSelector(IRollup.KeyNotAuthorised.selector, 0, ALICE, 5);
         _refusedWith(words, witness, refused);
         vm.prank(address(0xb0b));
         spoke.setAuthPubKey(11, 12, 5);
@@ -269,8 +279,12 @@ contract CommitTest is World {
         vm.prank(ALICE);
         spoke.setAuthPubKey(11, 12, 5);
         bytes32[] memory words = Words.changePubKey(SPOKE, 1, 5, padded(ALICE), 11, 12);
-        _refusedWith(words, new bytes[](0), abi.encodeWithSelector(IRollup.WitnessCount.selector, 1, 0));
-        _refusedWith(words, new bytes[](2), abi.encodeWithSelector(IRollup.WitnessCount.selector, 1, 2));
+        _refusedWith(
+            words, new bytes[](0), abi.encodeWithSelector(IRollup.WitnessCount.selector, 1, 0)
+        );
+        _refusedWith(
+            words, new bytes[](2), abi.encodeWithSelector(IRollup.WitnessCount.selector, 1, 2)
+        );
         _refusedWith(
             Words.changePubKey(SPOKE, 1, 5, FELT, 11, 12),
             new bytes[](1),
@@ -329,7 +343,11 @@ contract CommitTest is World {
 
     // ---------------------------------------------------------------- helpers
 
-    function _digest(uint256 x, uint256 y, uint32 account, uint32 nonce) private view returns (bytes32) {
+    function _digest(uint256 x, uint256 y, uint32 account, uint32 nonce)
+        private
+        view
+        returns (bytes32)
+    {
         bytes32 inner = keccak256(abi.encode(CHANGE_TYPE, x, y, account, nonce));
         return keccak256(abi.encodePacked(hex"1901", spoke.domainSeparator(), inner));
     }
@@ -347,7 +365,9 @@ contract CommitTest is World {
         _refusedWith(words, new bytes[](0), reason);
     }
 
-    function _refusedWith(bytes32[] memory words, bytes[] memory witness, bytes memory reason) private {
+    function _refusedWith(bytes32[] memory words, bytes[] memory witness, bytes memory reason)
+        private
+    {
         vm.expectRevert(reason);
         vm.prank(validator);
         spoke.commit(N(77), words, witness);

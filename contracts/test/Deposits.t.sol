@@ -2,8 +2,15 @@
 pragma solidity ^0.8.30;
 
 import {IRollup} from "../src/interfaces/IRollup.sol";
+import {SerialId} from "../src/types/Ids.sol";
 import {World} from "./base/World.sol";
-import {FeeToken, LyingToken, ReenteringToken, SilentToken} from "./hostile/Tokens.sol";
+import {
+    FeeToken,
+    GenerousToken,
+    LyingToken,
+    ReenteringToken,
+    SilentToken
+} from "./hostile/Tokens.sol";
 
 contract DepositsTest is World {
     bytes32 private constant OWNER = bytes32(uint256(0xf0) << 244 | 0xabc);
@@ -11,7 +18,9 @@ contract DepositsTest is World {
     uint16 private constant SILENT = 11;
     uint16 private constant LYING = 12;
     uint16 private constant REENTERING = 13;
+    uint16 private constant GENEROUS = 14;
     FeeToken private fee;
+    GenerousToken private generous;
     SilentToken private silent;
     LyingToken private lying;
     ReenteringToken private reentering;
@@ -20,11 +29,13 @@ contract DepositsTest is World {
         vm.warp(1_700_000_000);
         _prepare();
         fee = new FeeToken();
+        generous = new GenerousToken();
         silent = new SilentToken();
         lying = new LyingToken();
         reentering = new ReenteringToken();
         vm.startPrank(governor);
         spoke.addToken(T(FEE), address(fee), 18);
+        spoke.addToken(T(GENEROUS), address(generous), 18);
         spoke.addToken(T(SILENT), address(silent), 18);
         spoke.addToken(T(LYING), address(lying), 18);
         spoke.addToken(T(REENTERING), address(reentering), 18);
@@ -68,7 +79,7 @@ contract DepositsTest is World {
             spoke.depositNative{value: 0}(OWNER, 0);
             depositNative(spoke, address(0xabc), 1);
         }
-        vm.assertTrue(keccak256(abi.encode(spoke.queueTail())) == keccak256(abi.encode(10)), "tail");
+        eq(SerialId.unwrap(spoke.queueTail()), 10, "tail");
         for (uint256 i = 0; i < 10; ++i) {
             (bytes32 hash,) = spoke.deposit(serial(i));
             vm.assertTrue(hash != 0, "entry");
@@ -121,6 +132,13 @@ contract DepositsTest is World {
         eq(fee.balanceOf(address(spoke)), arrives, "balance");
     }
 
+    function testNoMoreIsCreditedThanWasAskedFor() public {
+        generous.mint(address(this), 16);
+        spoke.depositERC20(T(GENEROUS), 8, OWNER, 0);
+        eq(spoke.locked(T(GENEROUS)), 8, "locked");
+        eq(generous.balanceOf(address(spoke)), 16, "the rest is a gift");
+    }
+
     function testTokenWithoutAnAnswerIsAccepted() public {
         silent.mint(address(this), 8);
         silent.approve(address(spoke), 8);
@@ -136,11 +154,14 @@ contract DepositsTest is World {
         spoke.depositERC20(T(LYING), 8, OWNER, 0);
     }
 
-    /// Without the guard, the inner deposit's coins would be counted twice, by the inner and the outer call.
+    /// Without the guard, the inner deposit's coins would be counted twice, by the inner and the
+    /// outer call.
     function testTokenCannotReenter() public {
         reentering.mint(address(this), 10);
         reentering.approve(address(spoke), 10);
-        reentering.arm(address(spoke), abi.encodeCall(IRollup.depositERC20, (T(REENTERING), 5, OWNER, 0)));
+        reentering.arm(
+            address(spoke), abi.encodeCall(IRollup.depositERC20, (T(REENTERING), 5, OWNER, 0))
+        );
         spoke.depositERC20(T(REENTERING), 5, OWNER, 0);
         eq(bytes32(reentering.lastError()), bytes32(IRollup.Reentered.selector), "refused");
         eq(spoke.locked(T(REENTERING)), 5, "locked once");

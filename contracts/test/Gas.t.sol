@@ -9,8 +9,9 @@ import {Vm} from "./base/Vm.sol";
 import {World} from "./base/World.sol";
 import {Words} from "./base/Words.sol";
 
-/// @dev What each step costs, calldata and the 21,000 of a transaction included. forge writes the figures to
-///      snapshots/gas.json, and compares with that file instead when FORGE_SNAPSHOT_CHECK is set, as npm test does.
+/// @dev What each step costs, calldata and the 21,000 of a transaction included. forge writes the
+///      figures to snapshots/gas.json, and compares with that file instead when
+///      FORGE_SNAPSHOT_CHECK is set, as npm test does.
 contract GasTest is World {
     bytes32 private constant ROOT = bytes32(uint256(0x700f));
     address private constant ALICE = address(0xa11ce);
@@ -57,7 +58,13 @@ contract GasTest is World {
         _measure("proveBlock", address(hub), ALICE, 0, call);
         _measure("ack", address(spoke), ALICE, 0, abi.encodeCall(IRollup.ack, (N(1))));
         relay(spokeOracle, hubOracle, ackPayload(SPOKE, 1, spoke.rolling()));
-        _measure("releaseBlock, 1 spoke", address(hub), ALICE, 0, abi.encodeCall(IHub.releaseBlock, (N(1))));
+        _measure(
+            "releaseBlock, 1 spoke",
+            address(hub),
+            ALICE,
+            0,
+            abi.encodeCall(IHub.releaseBlock, (N(1)))
+        );
         bytes memory payload = releasePayload(1, ROOT, spoke.rolling());
         bytes[] memory signatures = sign(spokeOracle.digest(C(HUB), 0, payload), 2);
         call = abi.encodeCall(spokeOracle.deliver, (C(HUB), 0, payload, signatures));
@@ -85,7 +92,13 @@ contract GasTest is World {
     }
 
     /// Every access is cold, as in a transaction of its own.
-    function _measure(string memory step, address to, address from, uint256 value, bytes memory call) private {
+    function _measure(
+        string memory step,
+        address to,
+        address from,
+        uint256 value,
+        bytes memory call
+    ) private {
         vm.cool(address(spoke));
         vm.cool(address(hub));
         vm.cool(address(usd));
@@ -119,11 +132,13 @@ contract GasTest is World {
         }
     }
 
-    function _block(uint16 shape, bytes32[] memory operations, uint256 onchain, uint256 data, uint256 seed)
-        private
-        view
-        returns (BlockCommit memory info)
-    {
+    function _block(
+        uint16 shape,
+        bytes32[] memory operations,
+        uint256 onchain,
+        uint256 data,
+        uint256 seed
+    ) private view returns (BlockCommit memory info) {
         info = nextBlockOf(shape, operations, onchain);
         info.data = new bytes32[](data);
         for (uint256 i = 0; i < data; ++i) {
@@ -158,7 +173,8 @@ contract GasTest is World {
     }
 
     function _digest(uint32 nonce) private view returns (bytes32) {
-        bytes32 kind = keccak256("ChangePubKey(uint256 keyX,uint256 keyY,uint32 accountId,uint32 nonce)");
+        bytes32 kind =
+            keccak256("ChangePubKey(uint256 keyX,uint256 keyY,uint32 accountId,uint32 nonce)");
         bytes32 inner = keccak256(abi.encode(kind, 1, 2, 4, nonce));
         return keccak256(abi.encodePacked(hex"1901", spoke.domainSeparator(), inner));
     }

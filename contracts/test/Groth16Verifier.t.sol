@@ -49,12 +49,15 @@ contract Groth16VerifierTest is Base {
         (uint256[4] memory inputs, bytes memory proof) = _proof(0);
         (, bytes memory second) = _proof(1);
         vm.assertFalse(verifier.verify{gas: 5_000_000}(inputs, second), "proof of other inputs");
-        vm.assertFalse(verifier.verify{gas: 5_000_000}(inputs, bytes.concat(proof, hex"00")), "too long");
+        vm.assertFalse(
+            verifier.verify{gas: 5_000_000}(inputs, bytes.concat(proof, hex"00")), "too long"
+        );
         vm.assertFalse(verifier.verify{gas: 5_000_000}(inputs, ""), "empty");
         vm.assertFalse(verifier.verify{gas: 5_000_000}(inputs, new bytes(512)), "three infinities");
         bytes memory mixed = bytes.concat(_cut(second, 0, 128), _cut(proof, 128, 384));
         vm.assertFalse(verifier.verify{gas: 5_000_000}(inputs, mixed), "A of another proof");
-        bytes memory swapped = bytes.concat(_cut(proof, 384, 128), _cut(proof, 128, 256), _cut(proof, 0, 128));
+        bytes memory swapped =
+            bytes.concat(_cut(proof, 384, 128), _cut(proof, 128, 256), _cut(proof, 0, 128));
         vm.assertFalse(verifier.verify{gas: 5_000_000}(inputs, swapped), "A and C swapped");
         bytes memory limbs = bytes.concat(
             _cut(proof, 0, 128),
@@ -85,7 +88,9 @@ contract Groth16VerifierTest is Base {
 
     function testRefusesKeysOfAnotherLength() public {
         bytes memory key = Prover.key();
-        _expect(abi.encodeWithSelector(IVerifier.KeyLength.selector, 1535, 1536), _cut(key, 0, 1535));
+        _expect(
+            abi.encodeWithSelector(IVerifier.KeyLength.selector, 1535, 1536), _cut(key, 0, 1535)
+        );
         _expect(abi.encodeWithSelector(IVerifier.KeyLength.selector, 0, 1536), "");
     }
 
@@ -112,7 +117,9 @@ contract Groth16VerifierTest is Base {
         bytes memory gamma = _cut(key, 384, 256);
         _expect(abi.encodeWithSelector(IVerifier.DegenerateKey.selector, 3), _with(key, 640, gamma));
         bytes memory negated = _negateG2(gamma);
-        _expect(abi.encodeWithSelector(IVerifier.DegenerateKey.selector, 3), _with(key, 640, negated));
+        _expect(
+            abi.encodeWithSelector(IVerifier.DegenerateKey.selector, 3), _with(key, 640, negated)
+        );
     }
 
     function testRefusesTheGeneratorAsDelta() public {
@@ -126,7 +133,9 @@ contract Groth16VerifierTest is Base {
     function testRefusesEqualInputPoints() public {
         bytes memory key = Prover.key();
         bytes memory first = _cut(key, 896, 128);
-        _expect(abi.encodeWithSelector(IVerifier.DegenerateKey.selector, 8), _with(key, 1408, first));
+        _expect(
+            abi.encodeWithSelector(IVerifier.DegenerateKey.selector, 8), _with(key, 1408, first)
+        );
     }
 
     function testGasOfVerify() public view {
@@ -172,14 +181,22 @@ contract Groth16VerifierTest is Base {
         }
     }
 
-    function _cut(bytes memory whole, uint256 from, uint256 length) private pure returns (bytes memory part) {
+    function _cut(bytes memory whole, uint256 from, uint256 length)
+        private
+        pure
+        returns (bytes memory part)
+    {
         part = new bytes(length);
         for (uint256 i = 0; i < length; ++i) {
             part[i] = whole[from + i];
         }
     }
 
-    function _with(bytes memory whole, uint256 from, bytes memory part) private pure returns (bytes memory) {
+    function _with(bytes memory whole, uint256 from, bytes memory part)
+        private
+        pure
+        returns (bytes memory)
+    {
         bytes memory copy = bytes.concat(whole);
         for (uint256 i = 0; i < part.length; ++i) {
             copy[from + i] = part[i];

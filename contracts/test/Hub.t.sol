@@ -57,7 +57,8 @@ contract HubTest is World {
         eq(chains, expectedChains, "chains");
     }
 
-    /// z, yData and yOnchain against the definition, with field arithmetic written out for this small block.
+    /// z, yData and yOnchain against the definition, with field arithmetic written out for this
+    /// small block.
     function testPublicInputsAreTheSpecifiedOnes() public {
         BlockCommit memory info = nextBlock(ROOT, Words.deposit(SPOKE, 4, 3, USD, 5, OWNER));
         uint256[4] memory inputs = commitBlock(info);
@@ -74,7 +75,8 @@ contract HubTest is World {
             power = mulmod(power, z, r);
         }
         eq(inputs[3], sum, "yOnchain");
-        // Only data[1] = 77 is not zero; its root of unity is -1: (z^4096 - 1) / 4096 * 77 * (-1) / (z + 1).
+        // Only data[1] = 77 is not zero; its root of unity is -1: (z^4096 - 1) / 4096 * 77 * (-1) /
+        // (z + 1).
         uint256 vanishing = z;
         for (uint256 i = 0; i < 12; ++i) {
             vanishing = mulmod(vanishing, vanishing, r);
@@ -97,7 +99,9 @@ contract HubTest is World {
         good = info.onchain[2];
         for (uint256 bit = 0; bit < 256; bit += 17) {
             info.onchain[2] = good ^ bytes32(1 << bit);
-            _refused(info, abi.encodeWithSelector(IHub.HeadMismatch.selector, 2, good, info.onchain[2]));
+            _refused(
+                info, abi.encodeWithSelector(IHub.HeadMismatch.selector, 2, good, info.onchain[2])
+            );
         }
         info.onchain[2] = good;
         commitBlock(info);
@@ -142,7 +146,10 @@ contract HubTest is World {
                 commitBlock(info);
             } else {
                 _refused(
-                    info, abi.encodeWithSelector(IHub.BadTimestamp.selector, times[i], earliest, time + 900)
+                    info,
+                    abi.encodeWithSelector(
+                        IHub.BadTimestamp.selector, times[i], earliest, time + 900
+                    )
                 );
             }
         }
@@ -172,7 +179,8 @@ contract HubTest is World {
         );
     }
 
-    /// An operation's own zero words belong to it; only where a code is expected zero means an empty slot.
+    /// An operation's own zero words belong to it; only where a code is expected zero means an
+    /// empty slot.
     function testZeroWordsInsideAnOperationBelongToIt() public {
         bytes32[] memory words = Words.changePubKey(SPOKE, 4, 0, 0, 0, 0);
         eq(words[1], 0, "three zero words follow");
@@ -202,7 +210,8 @@ contract HubTest is World {
         hub.revertBlocks(N(0));
     }
 
-    /// Slots in any order, with gaps, of three kinds and two chains: the contents are the chains' own words.
+    /// Slots in any order, with gaps, of three kinds and two chains: the contents are the chains'
+    /// own words.
     function testFuzzContents(uint8[12] memory kinds, uint8[12] memory owners) public {
         bytes32[] memory all = new bytes32[](0);
         bytes32[][3] memory own;

@@ -38,8 +38,10 @@ contract Receiver {
 
 contract LightOracleTest is Base {
     bytes32 private constant ID = bytes32(uint256(0x1d));
-    uint256 private constant HALF = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
-    uint256 private constant ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
+    uint256 private constant HALF =
+        0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
+    uint256 private constant ORDER =
+        0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
     ILightOracle private oracle;
     Receiver private receiver;
     uint256[5] private keys;
@@ -65,7 +67,12 @@ contract LightOracleTest is Base {
         bytes memory payload = "payload";
         bytes32 expected = keccak256(
             abi.encode(
-                keccak256("zkLink LightOracle"), ID, uint256(1), uint256(2), uint256(9), keccak256(payload)
+                keccak256("zkLink LightOracle"),
+                ID,
+                uint256(1),
+                uint256(2),
+                uint256(9),
+                keccak256(payload)
             )
         );
         eq(oracle.digest(C(1), 9, payload), expected, "digest");
@@ -102,8 +109,8 @@ contract LightOracleTest is Base {
         oracle.deliver(C(1), 0, "a", signatures);
         signatures = _sign(1, 0, "a", 0, 3);
         signatures[2] = signatures[1];
-        address twice = vm.addr(keys[1]);
-        vm.expectRevert(abi.encodeWithSelector(ILightOracle.SignersNotAscending.selector, 2, twice));
+        address same = vm.addr(keys[1]);
+        vm.expectRevert(abi.encodeWithSelector(ILightOracle.SignersNotAscending.selector, 2, same));
         oracle.deliver(C(1), 0, "a", signatures);
         signatures = _sign(1, 0, "a", 0, 3);
         (signatures[0], signatures[1]) = (signatures[1], signatures[0]);
@@ -113,7 +120,9 @@ contract LightOracleTest is Base {
         signatures = _sign(1, 0, "a", 0, 3);
         bytes32 digest = oracle.digest(C(1), 0, "a");
         signatures[1] = _one(7777, digest);
-        vm.expectRevert(abi.encodeWithSelector(ILightOracle.NotAnAttester.selector, 1, vm.addr(7777)));
+        vm.expectRevert(
+            abi.encodeWithSelector(ILightOracle.NotAnAttester.selector, 1, vm.addr(7777))
+        );
         oracle.deliver(C(1), 0, "a", signatures);
     }
 
@@ -147,7 +156,8 @@ contract LightOracleTest is Base {
         for (uint256 i = 0; i < 2; ++i) {
             bytes32 id = i == 0 ? bytes32(uint256(0x1e)) : ID;
             uint8 chain = i == 0 ? 2 : 4;
-            ILightOracle other = ILightOracle(deploy("LightOracle", abi.encode(chain, id, attesters, 3)));
+            ILightOracle other =
+                ILightOracle(deploy("LightOracle", abi.encode(chain, id, attesters, 3)));
             other.bind(address(new Receiver(chain)));
             vm.expectPartialRevert(ILightOracle.NotAnAttester.selector);
             other.deliver(C(1), 0, "a", signatures);
@@ -189,7 +199,8 @@ contract LightOracleTest is Base {
     function testBindingHappensOnceByTheDeployer() public {
         address[] memory attesters = new address[](1);
         attesters[0] = vm.addr(1);
-        ILightOracle fresh = ILightOracle(deploy("LightOracle", abi.encode(uint8(2), ID, attesters, 1)));
+        ILightOracle fresh =
+            ILightOracle(deploy("LightOracle", abi.encode(uint8(2), ID, attesters, 1)));
         vm.expectRevert(ILightOracle.NotBound.selector);
         fresh.deliver(C(1), 0, "a", new bytes[](1));
         vm.prank(address(0xbad));
@@ -201,7 +212,9 @@ contract LightOracleTest is Base {
         vm.expectRevert(ILightOracle.NotBound.selector);
         fresh.bind(address(0xeeee));
         fresh.bind(address(receiver));
-        vm.expectRevert(abi.encodeWithSelector(ILightOracle.AlreadyBound.selector, address(receiver)));
+        vm.expectRevert(
+            abi.encodeWithSelector(ILightOracle.AlreadyBound.selector, address(receiver))
+        );
         fresh.bind(address(receiver));
     }
 

@@ -6,7 +6,13 @@ import {ITokenSender} from "../src/libraries/Payouts.sol";
 import {World} from "./base/World.sol";
 import {Words} from "./base/Words.sol";
 import {Recipient} from "./hostile/Recipients.sol";
-import {FeeToken, LyingToken, MoodyToken, ReenteringToken, SurchargeToken} from "./hostile/Tokens.sol";
+import {
+    FeeToken,
+    MoodyToken,
+    ReenteringToken,
+    SeizableToken,
+    SurchargeToken
+} from "./hostile/Tokens.sol";
 
 contract PayoutsTest is World {
     address private constant ALICE = address(0xa11ce);
@@ -16,10 +22,12 @@ contract PayoutsTest is World {
     uint16 private constant SURCHARGE = 11;
     uint16 private constant MOODY = 12;
     uint16 private constant REENTERING = 13;
+    uint16 private constant SEIZABLE = 14;
     FeeToken private fee = new FeeToken();
     SurchargeToken private surcharge = new SurchargeToken();
     MoodyToken private moody = new MoodyToken();
     ReenteringToken private reentering = new ReenteringToken();
+    SeizableToken private seizable = new SeizableToken();
     Recipient private recipient = new Recipient();
     uint32 private number;
 
@@ -31,6 +39,7 @@ contract PayoutsTest is World {
         spoke.addToken(T(SURCHARGE), address(surcharge), 18);
         spoke.addToken(T(MOODY), address(moody), 18);
         spoke.addToken(T(REENTERING), address(reentering), 18);
+        spoke.addToken(T(SEIZABLE), address(seizable), 18);
         vm.stopPrank();
         _register(hub, hubOracle, SPOKE);
         _register(spoke, spokeOracle, HUB);
@@ -70,7 +79,10 @@ contract PayoutsTest is World {
         bytes32[] memory other = _coins(BOB, 4);
         vm.expectRevert(
             abi.encodeWithSelector(
-                IRollup.ContentMismatch.selector, number, expected, Words.roll(before, number, other)
+                IRollup.ContentMismatch.selector,
+                number,
+                expected,
+                Words.roll(before, number, other)
             )
         );
         spoke.pay(N(number), other);
@@ -181,6 +193,21 @@ contract PayoutsTest is World {
         eq(fee.balanceOf(address(spoke)), 490, "balance");
     }
 
+    /// When an issuer takes coins out of the vault, the last to leave wait, and can still claim.
+    function testSeizedCoinsDeferPayouts() public {
+        seizable.seize(address(spoke), 600);
+        bytes32[] memory words = _token(SEIZABLE, BOB, 500);
+        _release(words);
+        vm.expectEmit(address(spoke));
+        emit IRollup.PayoutDeferred(number, SEIZABLE, BOB, 500);
+        spoke.pay(N(number), words);
+        vm.expectRevert(abi.encodeWithSelector(IRollup.ClaimFailed.selector, BOB, SEIZABLE));
+        spoke.claim(BOB, T(SEIZABLE));
+        seizable.mint(address(spoke), 600);
+        spoke.claim(BOB, T(SEIZABLE));
+        eq(seizable.balanceOf(BOB), 500, "claimed");
+    }
+
     function testNobodyReenters() public {
         bytes32[] memory words = _coins(address(recipient), 5);
         bytes[6] memory attacks = [
@@ -210,7 +237,8 @@ contract PayoutsTest is World {
         bytes32[] memory words = Words.join(_coins(address(recipient), 5), _usd(BOB, 5));
         _release(words);
         for (uint256 gasGiven = 60_000; gasGiven < 700_000; gasGiven += 5_000) {
-            (bool ok,) = address(spoke).call{gas: gasGiven}(abi.encodeCall(IRollup.pay, (N(number), words)));
+            (bool ok,) =
+                address(spoke).call{gas: gasGiven}(abi.encodeCall(IRollup.pay, (N(number), words)));
             if (!ok) continue;
             eq(address(recipient).balance, 5, "paid");
             eq(usd.balanceOf(BOB), 5, "paid too");
@@ -222,11 +250,18 @@ contract PayoutsTest is World {
     }
 
     function testPayoutsCannotTouchOpenDepositsAndClaims() public {
-        bytes32[] memory words = _usd(BOB, 1001);
-        depositUsd(spoke, ALICE, 500);
+        recipient.become(Recipient.Mood.Refuse);
+        bytes32[] memory words = _coins(address(recipient), 400);
         _release(words);
-        vm.expectRevert(abi.encodeWithSelector(IRollup.InsufficientLocked.selector, USD, 1000, 1001));
         spoke.pay(N(number), words);
+        depositNative(spoke, ALICE, 500);
+        words = _coins(BOB, 601);
+        _release(words);
+        vm.expectRevert(
+            abi.encodeWithSelector(IRollup.InsufficientLocked.selector, NATIVE, 600, 601)
+        );
+        spoke.pay(N(number), words);
+        eq(spoke.locked(T(NATIVE)), 1500, "all is still there");
     }
 
     function testEmptyWithdrawalsMoveNothing() public {
@@ -266,10 +301,11 @@ contract PayoutsTest is World {
             Words.deposit(SPOKE, 4, 3, NATIVE, 1000, padded(ALICE)),
             Words.deposit(SPOKE, 4, 3, USD, 1000e12, padded(ALICE))
         );
-        uint16[4] memory ids = [FEE, SURCHARGE, MOODY, REENTERING];
+        uint16[5] memory ids = [FEE, SURCHARGE, MOODY, REENTERING, SEIZABLE];
         for (uint256 i = 0; i < ids.length; ++i) {
             (address addr,,) = spoke.token(T(ids[i]));
             MoodyToken(addr).mint(address(this), 1000);
+            MoodyToken(addr).approve(address(spoke), 1000);
             spoke.depositERC20(T(ids[i]), 1000, padded(ALICE), 3);
             uint128 arrived = ids[i] == FEE ? 990 : 1000;
             words = Words.join(words, Words.deposit(SPOKE, 4, 3, ids[i], arrived, padded(ALICE)));

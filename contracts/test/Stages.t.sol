@@ -8,7 +8,8 @@ import {Prover} from "./base/Prover.sol";
 import {World} from "./base/World.sol";
 import {Words} from "./base/Words.sol";
 
-/// @dev The way of a block through commit, prove, ack, release and pay on both chains, and every wrong turn.
+/// @dev The way of a block through commit, prove, ack, release and pay on both chains, and every
+///      wrong turn.
 contract StagesTest is World {
     address private constant ALICE = address(0xa11ce);
     address private constant BOB = address(0xb0b);
@@ -18,7 +19,8 @@ contract StagesTest is World {
     bytes32[] private spokeWords;
     uint256[4] private inputs;
 
-    /// Block 1: Alice deposits 50 on the spoke and Bob leaves with 20 of them there; 30 and 10 on the hub.
+    /// Block 1: Alice deposits 50 on the spoke and Bob leaves with 20 of them there; 30 and 10 on
+    /// the hub.
     function setUp() public override {
         super.setUp();
         depositUsd(spoke, ALICE, 50);
@@ -64,8 +66,11 @@ contract StagesTest is World {
         (bytes32 commitment,,,,) = hub.blockInfo(N(1));
         uint256[4] memory other = [inputs[0], inputs[1], inputs[2], inputs[3] ^ 1];
         bytes memory otherProof = Prover.prove(other);
-        bytes32 given = keccak256(abi.encode(uint16(1), other[0], other[1], other[2], other[3], ROOT1));
-        vm.expectRevert(abi.encodeWithSelector(IHub.CommitmentMismatch.selector, 1, commitment, given));
+        bytes32 given =
+            keccak256(abi.encode(uint16(1), other[0], other[1], other[2], other[3], ROOT1));
+        vm.expectRevert(
+            abi.encodeWithSelector(IHub.CommitmentMismatch.selector, 1, commitment, given)
+        );
         hub.proveBlock(N(1), other, otherProof);
         vm.expectRevert(abi.encodeWithSelector(IHub.ProofRefused.selector, 1));
         hub.proveBlock(N(1), inputs, otherProof);
@@ -73,8 +78,12 @@ contract StagesTest is World {
         vm.expectRevert(abi.encodeWithSelector(IHub.NotTheNextBlock.selector, 2, 1));
         hub.proveBlock(N(1), inputs, proof);
         // Block 2 is not committed.
-        given = keccak256(abi.encode(uint16(0), inputs[0], inputs[1], inputs[2], inputs[3], bytes32(0)));
-        vm.expectRevert(abi.encodeWithSelector(IHub.CommitmentMismatch.selector, 2, bytes32(0), given));
+        given = keccak256(
+            abi.encode(uint16(0), inputs[0], inputs[1], inputs[2], inputs[3], bytes32(0))
+        );
+        vm.expectRevert(
+            abi.encodeWithSelector(IHub.CommitmentMismatch.selector, 2, bytes32(0), given)
+        );
         hub.proveBlock(N(2), inputs, proof);
     }
 
@@ -97,7 +106,8 @@ contract StagesTest is World {
         hub.releaseBlock(N(1));
     }
 
-    /// What a spoke holds must be what was proven: a sequencer cannot invent a deposit, nor a withdrawal.
+    /// What a spoke holds must be what was proven: a sequencer cannot invent a deposit, nor a
+    /// withdrawal.
     function testAnAckOfOtherContentReleasesNothing() public {
         commit(spoke, 1, Words.deposit(SPOKE, 4, 3, USD, 50e12, padded(ALICE)));
         commit(hub, 1, hubWords);

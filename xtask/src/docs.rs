@@ -1,2 +1,204 @@
-//! stub
-pub(crate) fn write(_root: &std::path::Path) -> anyhow::Result<()> { Ok(()) }
+//! The tables in `docs/protocol`: made from the declared layouts and put between markers.
+//!
+//! A page has `<!-- table: NAME -->` and `<!-- end -->`; everything between the two is written by `xtask docs`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use zklink::block::HEAD_WORD;
+use zklink::layout::Packed;
+use zklink::op::{ChangePubKey, Deposit, SlotKind, Transfer, Withdraw};
+use zklink::shape::shapes;
+use zklink::tx::header;
+
+const END: &str = "<!-- end -->";
+
+/// What the fields of packed words mean. A field without an entry here is refused.
+const MEANINGS: [(&str, &str); 24] = [
+    ("op", "operation code"),
+    ("type", "transaction type: the operation code, 4 for a transfer to a new receiver as well"),
+    ("chain", "chain id, 1 to 63"),
+    ("account", "account id, below 2^24"),
+    ("sub_account", "sub-account id, 0 to 31"),
+    ("to_account", "receiving account"),
+    ("to_sub_account", "receiving sub-account"),
+    ("token", "token id"),
+    ("fee_token", "token of the fee"),
+    ("amount", "amount"),
+    ("scale", "18 less the decimals of the token on the chain"),
+    ("fee", "fee: 11 bits of mantissa, 5 of decimal exponent"),
+    ("nonce", "nonce"),
+    ("owner_top", "first byte of the owner"),
+    ("owner_low", "the other 31 bytes of the owner, right-aligned"),
+    ("to_top", "first byte of the receiver"),
+    ("to_low", "the other 31 bytes of the receiver, right-aligned"),
+    ("key_x", "x coordinate of the key"),
+    ("key_y", "y coordinate of the key"),
+    ("number", "block number"),
+    ("timestamp", "Unix time in seconds"),
+    ("shape", "shape id"),
+    ("old_root", "state root before the block"),
+    ("new_root", "state root after the block"),
+];
+
+/// All tables, by page and name.
+fn tables() -> Result<BTreeMap<(&'static str, &'static str), String>> {
+    let owner: &[&str] = &["owner_low"];
+    let to: &[&str] = &["to_low"];
+    let key: &[&str] = &["owner_low", "key_x", "key_y"];
+    Ok(BTreeMap::from([
+        (("deposit", "words"), words(&[], &Deposit::WORD, owner)?),
+        (("transfer", "words"), words(&[], &Transfer::WORD, &[])?),
+        (("transfer", "words-new"), words(&[], &Transfer::WORD_NEW, to)?),
+        (("transfer", "header"), words(&[], &header::TRANSFER, &[])?),
+        (("withdraw", "words"), words(&[], &Withdraw::WORD, to)?),
+        (("withdraw", "header"), words(&[], &header::WITHDRAW, &[])?),
+        (("change_pub_key", "words"), words(&[], &ChangePubKey::WORD, key)?),
+        (("change_pub_key", "header"), words(&[], &header::CHANGE_PUB_KEY, &[])?),
+        (("noop", "slots"), slots()),
+        (("block", "head"), words(&["old_root", "new_root"], &HEAD_WORD, &[])?),
+        (("block", "shapes"), shape_table()),
+    ]))
+}
+
+fn meaning(field: &str) -> Result<&'static str> {
+    let found = MEANINGS.iter().find(|(name, _)| *name == field);
+    let found = found.with_context(|| format!("the field {field} has no meaning in docs.rs"))?;
+    Ok(found.1)
+}
+
+/// A packed word between words that are not packed.
+fn words<const N: usize>(before: &[&str], packed: &Packed<N>, after: &[&str]) -> Result<String> {
+    let mut table = String::from("| Word | Bytes | Field | Meaning |\n|---|---|---|---|\n");
+    let mut word = 0;
+    for field in before {
+        writeln!(table, "| {word} | 0-31 | `{field}` | {} |", meaning(field)?)?;
+        word += 1;
+    }
+    let mut at = 1;
+    for field in &packed.fields {
+        let range = range(at, field.bytes);
+        writeln!(table, "| {word} | {range} | `{}` | {} |", field.name, meaning(field.name)?)?;
+        at += field.bytes;
+    }
+    if at < 32 {
+        writeln!(table, "| {word} | {} | | zero |", range(at, 32 - at))?;
+    }
+    for field in after {
+        word += 1;
+        writeln!(table, "| {word} | 0-31 | `{field}` | {} |", meaning(field)?)?;
+    }
+    Ok(table)
+}
+
+fn range(at: usize, bytes: usize) -> String {
+    if bytes == 1 { at.to_string() } else { format!("{at}-{}", at + bytes - 1) }
+}
+
+fn slots() -> String {
+    let mut table = String::from("| Slot | Code | Vector | Words |\n|---|---|---|---|\n");
+    for kind in SlotKind::ALL {
+        let vector = if kind.is_onchain() { "onchain" } else { "data" };
+        let (code, words) = (kind.code(), kind.words());
+        table.push_str(&format!("| {kind:?} | {code} | {vector} | {words} |\n"));
+    }
+    table
+}
+
+fn shape_table() -> String {
+    let mut table = String::from(
+        "| Id | Name | Slots | Account groups | Pools of chain groups | On-chain words | Data words |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    for shape in shapes() {
+        let slots: Vec<String> = shape.slots.iter().map(|slot| format!("{slot:?}")).collect();
+        table.push_str(&format!(
+            "| {} | {} | {} | {:?} | {:?} | {} | {} |\n",
+            shape.id,
+            shape.name,
+            slots.join(", "),
+            shape.accounts,
+            shape.chains,
+            shape.onchain_words(),
+            shape.data_words(),
+        ));
+    }
+    table
+}
+
+/// The page with each table in its place.
+fn filled(
+    page: &str,
+    text: &str,
+    tables: &BTreeMap<(&'static str, &'static str), String>,
+) -> Result<String> {
+    let mut out = text.to_string();
+    for ((of, name), table) in tables {
+        if *of != page {
+            continue;
+        }
+        let marker = format!("<!-- table: {name} -->");
+        ensure!(out.matches(&marker).count() == 1, "{page}.md: one marker {marker} is wanted");
+        let start = out.find(&marker).expect("counted above") + marker.len();
+        let length = out[start..].find(END).with_context(|| format!("{page}.md: no {END}"))?;
+        out.replace_range(start..start + length, &format!("\n{table}"));
+    }
+    let wanted = tables.keys().filter(|(of, _)| *of == page).count();
+    ensure!(out.matches("<!-- table: ").count() == wanted, "{page}.md: a marker without a table");
+    Ok(out)
+}
+
+/// Each page with its text and the text that it should have.
+fn pages(root: &Path) -> Result<Vec<(String, String, String)>> {
+    let tables = tables()?;
+    let mut names: Vec<&str> = tables.keys().map(|(page, _)| *page).collect();
+    names.dedup();
+    let mut pages = Vec::new();
+    for name in names {
+        let path = format!("docs/protocol/{name}.md");
+        let text = fs::read_to_string(root.join(&path)).with_context(|| path.clone())?;
+        let wanted = filled(name, &text, &tables)?;
+        pages.push((path, text, wanted));
+    }
+    Ok(pages)
+}
+
+/// Writes the tables into their pages.
+pub(crate) fn write(root: &Path) -> Result<()> {
+    for (path, text, wanted) in pages(root)? {
+        if text != wanted {
+            fs::write(root.join(path), wanted)?;
+        }
+    }
+    Ok(())
+}
+
+/// The pages whose tables differ from the declarations.
+pub(crate) fn stale(root: &Path) -> Result<Vec<String>> {
+    let stale = pages(root)?.into_iter().filter(|(_, text, wanted)| text != wanted);
+    Ok(stale.map(|(path, ..)| format!("{path}: stale; run cargo run -p zklink-xtask -- docs")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_in_the_documents_are_fresh() {
+        let stale = stale(&crate::repository::root()).expect("the pages are there");
+        assert_eq!(stale, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_table_replaces_what_stood_between_its_markers() {
+        let tables = BTreeMap::from([(("page", "one"), "new\n".to_string())]);
+        let text = "a\n<!-- table: one -->\nold\n<!-- end -->\nb\n";
+        let wanted = "a\n<!-- table: one -->\nnew\n<!-- end -->\nb\n";
+        assert_eq!(filled("page", text, &tables).expect("it has the marker"), wanted);
+        assert!(filled("page", "no marker", &tables).is_err());
+        assert!(filled("page", &text.replace("one", "two"), &tables).is_err());
+    }
+}

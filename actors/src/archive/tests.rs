@@ -34,7 +34,8 @@ fn fold() -> Fold {
             return Ok(vec![Entry::Block { number, bytes: record.payload.clone() }]);
         }
         let hash = hash(record.position);
-        let place = TxPlace::Included { block: BlockNumber(position / 10 + 1), index: position % 10 };
+        let place =
+            TxPlace::Included { block: BlockNumber(position / 10 + 1), index: position % 10 };
         let account = AccountId(position % 3);
         Ok(vec![Entry::Transaction { hash, place }, Entry::AccountTransaction { account, hash }])
     })
@@ -82,7 +83,8 @@ fn a_history_is_read_in_bounded_pages_newest_first() {
     let (archive, _) = open(&SimStore::new(), &mut log_with(1_000)).unwrap();
     let reader = archive.reader();
     let account = AccountId(1);
-    let all: Vec<_> = (0..1_000).filter(|place| place % 10 != 9 && place % 3 == 1).map(hash).collect();
+    let all: Vec<_> =
+        (0..1_000).filter(|place| place % 10 != 9 && place % 3 == 1).map(hash).collect();
     let mut found = Vec::new();
     let mut before = None;
     loop {
@@ -193,7 +195,9 @@ fn blocks_must_follow_each_other() {
     });
     let error = Archive::open(Arc::new(SimStore::new()), fold, &mut log_with(2)).err().unwrap();
     let (head, found) = (BlockNumber(1), BlockNumber(3));
-    assert!(matches!(error, ArchiveFault::BlockGap { head: h, found: f } if (h, f) == (head, found)));
+    assert!(
+        matches!(error, ArchiveFault::BlockGap { head: h, found: f } if (h, f) == (head, found))
+    );
 }
 
 #[test]

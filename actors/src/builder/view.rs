@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use zklink::block::Head;
+use zklink::hash::Fr;
 use zklink::op::Op;
 use zklink::state::State;
 use zklink::tx::TxHash;
@@ -42,15 +43,17 @@ pub struct View {
     pub state: State,
     /// The operations of the open block, in order.
     pub open: Vec<Executed>,
-    /// The head of the last sealed block; nothing at genesis.
+    /// The head of the last sealed block; nothing before the first.
     pub head: Option<Head>,
+    /// The root of the state without the open block.
+    pub root: Fr,
     by_hash: BTreeMap<TxHash, usize>,
 }
 
 impl View {
     /// A view of a state between two blocks.
-    pub fn of(state: State, head: Option<Head>) -> View {
-        View { state, head, ..View::default() }
+    pub fn of(state: State, root: Fr) -> View {
+        View { state, root, ..View::default() }
     }
 
     /// The transaction or deposit with this hash, if it is in the open block.
@@ -70,6 +73,7 @@ impl View {
                 self.state.system.number = head.number;
                 self.state.system.timestamp = head.timestamp;
                 self.head = Some(head);
+                self.root = head.new_root;
                 self.open.clear();
                 self.by_hash.clear();
             }

@@ -4,7 +4,7 @@
 mod event;
 mod refusal;
 
-pub use event::{BadEvent, RollupEvent, SentMessage, rollup_events, sent_event};
+pub use event::{BadEvent, MAX_PAYLOAD, RollupEvent, SentMessage, rollup_events, sent_event};
 pub use refusal::revert_text;
 
 use alloy_primitives::{Address as AlloyAddress, FixedBytes, U256};
@@ -183,6 +183,11 @@ pub async fn read<C: SolCall>(
 /// An address as the ABI has it.
 pub fn to_abi(address: Address) -> AlloyAddress {
     AlloyAddress::from(address)
+}
+
+/// A word as the ABI has it.
+pub(crate) fn to_abi_word(word: [u8; 32]) -> FixedBytes<32> {
+    FixedBytes(word)
 }
 
 /// Words as the ABI has them.

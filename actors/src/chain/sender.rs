@@ -154,7 +154,8 @@ impl Sender {
         Ok((max.min(limit), priority.min(limit)))
     }
 
-    /// An endpoint that refuses may do so because it, or another, has the transaction already: the receipt decides.
+    /// An endpoint may refuse because it has this transaction, or another one with its nonce, already: then the receipt
+    /// or a higher fee decides.
     async fn hand_in(&self, transaction: &SignedTransaction) -> Result<(), SendError> {
         match self.client.send_raw(transaction.raw.clone()).await {
             Ok(hash) if hash != transaction.hash => Err(ClientError::Malformed {
@@ -163,8 +164,8 @@ impl Sender {
             }
             .into()),
             Ok(_) => Ok(()),
-            Err(error @ ClientError::Refused { .. }) => {
-                tracing::warn!(%error, hash = hex0x(&transaction.hash), "not taken at once");
+            Err(ClientError::Refused { message, .. }) if may_be_known(&message) => {
+                tracing::warn!(message, hash = hex0x(&transaction.hash), "not taken at once");
                 Ok(())
             }
             Err(error) => Err(error.into()),
@@ -215,6 +216,15 @@ impl Sender {
             }
         }
     }
+}
+
+/// Whether the endpoint's words mean that a transaction with this nonce is there already. Servers have no common
+/// codes for it.
+fn may_be_known(message: &str) -> bool {
+    let message = message.to_lowercase();
+    ["already", "known", "nonce too low", "underpriced", "replacement"]
+        .iter()
+        .any(|word| message.contains(word))
 }
 
 /// A client's refusal of a call is the contract's when it carries data or says so.

@@ -1,0 +1,192 @@
+//! Development chains with a deployment on them, for the tests of this crate.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use alloy_primitives::U256;
+use bls12_381::{G1Affine, G1Projective, G2Affine, G2Projective, Scalar};
+use zklink::id::{ChainId, ShapeId, TokenId};
+use zklink::state::DeploymentId;
+use zklink::token::Address;
+use zklink_devnet::{DevChain, DevChainConfig, DevChainHandle, Mining};
+
+use super::account::EthKey;
+use super::client::ChainClient;
+use super::endpoint::{Endpoint, EndpointLimits};
+use super::sender::{SendPolicy, Sender};
+use crate::deploy::{ChainPlan, Deployment, Plan, ShapePlan, TokenPlan, TokenSource, deploy};
+use crate::port::{Deliver, Envelope, Message, Port, Refused};
+use crate::wallet::Wallet;
+
+/// The hub of every test deployment.
+pub(crate) const HUB: ChainId = ChainId(1);
+/// Its spoke.
+pub(crate) const SPOKE: ChainId = ChainId(2);
+/// The native coin.
+pub(crate) const COIN: TokenId = TokenId(1);
+/// A development token of six decimals on the hub and eighteen on the spoke.
+pub(crate) const USD: TokenId = TokenId(2);
+
+/// The key of a role.
+pub(crate) fn key(role: &str) -> EthKey {
+    EthKey::from_seed(role)
+}
+
+/// A port that keeps what it is told, up to a bound.
+pub(crate) struct Inbox<M> {
+    pub(crate) told: Arc<Mutex<Vec<M>>>,
+    pub(crate) room: Arc<Mutex<usize>>,
+}
+
+impl<M: Message> Inbox<M> {
+    pub(crate) fn new(room: usize) -> (Self, Port<M>) {
+        let inbox = Self { told: Arc::default(), room: Arc::new(Mutex::new(room)) };
+        let behind = Self { told: Arc::clone(&inbox.told), room: Arc::clone(&inbox.room) };
+        (inbox, Port::new(behind))
+    }
+
+    pub(crate) fn take(&self) -> Vec<M> {
+        std::mem::take(&mut self.told.lock().unwrap())
+    }
+}
+
+impl<M: Message> Deliver<M> for Inbox<M> {
+    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<Envelope<M>>> {
+        let mut told = self.told.lock().unwrap();
+        if told.len() >= *self.room.lock().unwrap() {
+            return Err(Refused::Full(envelope));
+        }
+        told.push(envelope.message);
+        Ok(())
+    }
+}
+
+/// A verifying key that the verifier contract accepts; nobody can prove anything under it.
+pub(crate) fn some_verifying_key() -> Vec<u8> {
+    let g1 = |n: u64| G1Affine::from(G1Projective::generator() * Scalar::from(n));
+    let g2 = |n: u64| G2Affine::from(G2Projective::generator() * Scalar::from(n));
+    let padded = |bytes: &[u8]| -> Vec<u8> {
+        bytes.chunks(48).flat_map(|part| [&[0; 16], part].concat()).collect()
+    };
+    let mut key = padded(&g1(3).to_uncompressed());
+    for n in [5, 7, 11] {
+        let raw = g2(n).to_uncompressed();
+        // The curve library writes c1 before c0, EIP-2537 wants c0 before c1.
+        let swapped = [&raw[48..96], &raw[..48], &raw[144..], &raw[96..144]].concat();
+        key.extend(padded(&swapped));
+    }
+    for n in 13..18 {
+        key.extend(padded(&g1(n).to_uncompressed()));
+    }
+    key
+}
+
+/// How the tests send: fast polling.
+pub(crate) fn quick() -> SendPolicy {
+    SendPolicy { poll_ms: 5, polls_before_raise: 200, ..SendPolicy::default() }
+}
+
+/// A development chain with the roles funded.
+pub(crate) async fn dev_chain(evm_chain_id: u64, finality_lag_blocks: u64) -> DevChainHandle {
+    let rich = U256::from(10).pow(U256::from(24));
+    let roles = ["deployer", "validator", "alice", "bob"];
+    let funded =
+        roles.iter().map(|role| (alloy_primitives::Address::from(key(role).address()), rich));
+    let config = DevChainConfig {
+        finality_lag_blocks,
+        safe_lag_blocks: finality_lag_blocks.min(1),
+        mining: Mining::Auto,
+        // Empty blocks come when a test asks for them.
+        block_time: std::time::Duration::from_secs(3600),
+        funded: funded.collect(),
+        ..DevChainConfig::new(evm_chain_id)
+    };
+    DevChain::start(config).await.unwrap()
+}
+
+pub(crate) fn endpoint(url: &str) -> Arc<dyn ChainClient> {
+    Arc::new(Endpoint::new(url, EndpointLimits::default()).unwrap())
+}
+
+/// Two chains with a deployment.
+pub(crate) struct Testnet {
+    pub(crate) chains: BTreeMap<ChainId, DevChainHandle>,
+    pub(crate) clients: BTreeMap<ChainId, Arc<dyn ChainClient>>,
+    pub(crate) deployment: Deployment,
+}
+
+/// The plan that the tests deploy.
+pub(crate) fn plan(shape: &ShapePlan, genesis_root: [u8; 32]) -> Plan {
+    let token = |symbol: &str, decimals, source| TokenPlan {
+        symbol: symbol.to_owned(),
+        decimals,
+        source,
+    };
+    let chain = |evm_chain_id, usd_decimals| ChainPlan {
+        evm_chain_id,
+        tokens: BTreeMap::from([
+            (COIN, token("COIN", 18, TokenSource::Native)),
+            (USD, token("USD", usd_decimals, TokenSource::Development)),
+        ]),
+    };
+    Plan {
+        deployment: DeploymentId([7; 31]),
+        genesis_root,
+        hub: HUB,
+        chains: BTreeMap::from([(HUB, chain(9001, 6)), (SPOKE, chain(9002, 18))]),
+        shapes: vec![shape.clone()],
+        dev_proving_keys: true,
+        validator: key("validator").address(),
+        attesters: ["attester 1", "attester 2", "attester 3"].map(|n| key(n).address()).to_vec(),
+        threshold: 2,
+        dev_addresses: Vec::new(),
+    }
+}
+
+/// A shape of the given lengths, with [`some_verifying_key`].
+pub(crate) fn shape_plan(id: u16, onchain_words: u32, data_words: u32) -> ShapePlan {
+    let verifying_key = some_verifying_key();
+    ShapePlan { id: ShapeId(id), onchain_words, data_words, verifying_key }
+}
+
+impl Testnet {
+    pub(crate) async fn start(finality_lag: u64, shape: &ShapePlan, root: [u8; 32]) -> Testnet {
+        let plan = plan(shape, root);
+        let mut chains = BTreeMap::new();
+        let mut clients = BTreeMap::new();
+        let mut senders = BTreeMap::new();
+        for (id, chain) in &plan.chains {
+            let handle = dev_chain(chain.evm_chain_id, finality_lag).await;
+            let client = endpoint(&handle.http_url());
+            let of_chain = chain.evm_chain_id;
+            senders.insert(*id, Sender::new(client.clone(), key("deployer"), of_chain, quick()));
+            clients.insert(*id, client);
+            chains.insert(*id, handle);
+        }
+        let deployment = deploy(&plan, &senders, &mut |_| {}).await.unwrap();
+        Testnet { chains, clients, deployment }
+    }
+
+    pub(crate) fn sender(&self, chain: ChainId, role: &str) -> Sender {
+        let evm_chain_id = self.deployment.chain(chain).unwrap().evm_chain_id;
+        Sender::new(self.clients[&chain].clone(), key(role), evm_chain_id, quick())
+    }
+
+    pub(crate) fn rollup(&self, chain: ChainId) -> Address {
+        self.deployment.chain(chain).unwrap().rollup
+    }
+
+    pub(crate) fn token(&self, chain: ChainId, id: TokenId) -> Address {
+        let tokens = &self.deployment.chain(chain).unwrap().tokens;
+        tokens.iter().find(|token| token.id == id).unwrap().address
+    }
+
+    pub(crate) fn wallet(&self, chain: ChainId, role: &str) -> Wallet {
+        Wallet::new(self.sender(chain, role), self.rollup(chain))
+    }
+
+    pub(crate) fn mine(&self, chain: ChainId, blocks: u64) {
+        self.chains[&chain].mine(blocks).unwrap();
+    }
+}

@@ -125,7 +125,8 @@ impl Provers {
     /// Provers that are alive and not barred.
     pub(super) fn usable(&self, now: Timestamp) -> impl Iterator<Item = &ProverId> {
         let alive_ms = self.config.alive_ms;
-        let usable = move |prover: &Prover| prover.is_alive(now, alive_ms) && !prover.is_barred(now);
+        let usable =
+            move |prover: &Prover| prover.is_alive(now, alive_ms) && !prover.is_barred(now);
         self.known.iter().filter(move |(_, prover)| usable(prover)).map(|(id, _)| id)
     }
 

@@ -8,9 +8,7 @@
 //! damaged place was durable once. The first is cut and reported, the second refuses to open.
 
 use super::disk::Disk;
-use super::log::{
-    self, Chain, HEADER_BYTES, Log, LogError, RECORD_BYTES_MAX, Record, Stored,
-};
+use super::log::{self, Chain, HEADER_BYTES, Log, LogError, RECORD_BYTES_MAX, Record, Stored};
 
 const MAGIC: &[u8; 8] = b"zkljrnl1";
 const SEGMENT_HEADER_BYTES: usize = 52;

@@ -152,7 +152,10 @@ fn a_record_that_was_exchanged_is_refused_although_its_checksum_is_right() {
     bytes[start..end].copy_from_slice(&other.bytes(FIRST)[start..end]);
     disk.set_bytes(FIRST, bytes);
     let error = open(&disk).err().unwrap();
-    assert!(matches!(error, LogError::Corrupt { position: 2, reason: "chain differs", .. }), "{error}");
+    assert!(
+        matches!(error, LogError::Corrupt { position: 2, reason: "chain differs", .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -173,7 +176,10 @@ fn segments_follow_each_other_and_a_missing_one_is_refused() {
     let torn = disk.bytes(&names[1]);
     disk.set_bytes(&names[1], torn[..torn.len() - 1].to_vec());
     let error = open(&disk).err().unwrap();
-    assert!(matches!(error, LogError::Corrupt { .. }), "only the last segment may be torn: {error}");
+    assert!(
+        matches!(error, LogError::Corrupt { .. }),
+        "only the last segment may be torn: {error}"
+    );
 
     let without = SimDisk::new();
     for name in names.iter().filter(|name| **name != names[1]) {
@@ -344,6 +350,19 @@ fn a_slow_archive_gets_everything_in_order() {
     }
     life.world.run_until(|| life.applied().len() == 100, 10_000).unwrap();
     assert_eq!(life.applied(), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_stop_writes_and_hands_over_everything() {
+    let disk = SimDisk::new();
+    let life = live(&disk, 1, 1);
+    let pending: Vec<_> = (0..600).map(|_| life.append("x").unwrap()).collect();
+    life.world.stop("journal", 1_000).unwrap();
+    life.world.stop("archive", 1_000).unwrap();
+    for mut pending in pending {
+        assert!(matches!(pending.poll_now(), Some(Ok(_))));
+    }
+    assert_eq!(payloads(&mut open(&disk).unwrap().0).len(), 600);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::clock::SystemClock;
 use crate::port::Pending;
 use crate::probe::{Add, Burden, Counter, Explode, GiveUp, Hold};
 use crate::supervisor::Config;
+use crate::turn::Turn;
 
 const SOON: Duration = Duration::from_secs(5);
 const POLICY: Config =
@@ -134,7 +135,8 @@ fn a_follower_that_keeps_panicking_stops_the_node() {
 fn the_panic_of_a_machine_that_owns_truth_stops_the_node_with_the_reason() {
     run(async {
         let (mut crew, supervisor) = crew().await;
-        let address = counter(&mut crew, 8, Origin::Once(Counter { total: 4, ..Counter::default() }));
+        let address =
+            counter(&mut crew, 8, Origin::Once(Counter { total: 4, ..Counter::default() }));
         let address = address.await;
         address.port().tell(Explode).unwrap();
         let reason = crew.supervise(supervisor.port(), Duration::from_millis(2)).await;
@@ -150,7 +152,11 @@ fn a_follower_that_gives_up_stops_the_node_too() {
         let (mut crew, supervisor) = crew().await;
         let address = counter(&mut crew, 8, Origin::rebuilt(|| Ok(Counter::default()))).await;
         let given_up = address.port().ask(GiveUp).unwrap();
-        assert_eq!(given_up.wait(SOON).await, Err(Unanswered::Dropped), "it does not count as done");
+        assert_eq!(
+            given_up.wait(SOON).await,
+            Err(Unanswered::Dropped),
+            "it does not count as done"
+        );
         let reason = crew.supervise(supervisor.port(), Duration::from_millis(2)).await;
         assert_eq!(reason, "counter cannot go on");
     });
@@ -241,5 +247,61 @@ fn a_question_times_out_instead_of_hanging() {
         let holding = address.port().ask(Hold(held)).unwrap();
         assert_eq!(holding.wait(Duration::from_millis(20)).await, Err(Unanswered::TimedOut));
         release.send(()).unwrap();
+    });
+}
+
+/// Tells a counter what it was told, when it gets around to it.
+struct Relay {
+    to: Port<Add>,
+    held: Vec<Add>,
+}
+
+impl Machine for Relay {
+    fn idle(&mut self, _: &mut Turn) {
+        while let Some(add) = self.held.pop() {
+            if let Err(refused) = self.to.tell(add) {
+                self.held.push(refused.into_message());
+                return;
+            }
+        }
+    }
+
+    fn load(&self) -> Load {
+        if self.held.is_empty() { Load::Clear } else { Load::Waiting }
+    }
+}
+
+impl Handle<Add> for Relay {
+    fn handle(&mut self, add: Add, _: &mut Turn) -> u64 {
+        self.held.push(add);
+        0
+    }
+}
+
+#[test]
+fn machines_stop_in_order_and_hand_over_what_they_hold() {
+    run(async {
+        let (mut crew, _) = crew().await;
+        // The sink is narrow, so that the relay cannot hand over everything at once.
+        let counter = counter(&mut crew, 1, Origin::Once(Counter::default())).await;
+        let relay = Relay { to: counter.port(), held: Vec::new() };
+        let relay = crew.seat(&Thread::start(), "relay", 64, Origin::Once(relay)).await.unwrap();
+        let (release, held) = mpsc::channel();
+        counter.port().tell(Hold(held)).unwrap();
+        let add: Port<Add> = relay.port();
+        for _ in 0..10 {
+            add.tell(Add(1)).unwrap();
+        }
+        release.send(()).unwrap();
+        assert_eq!(crew.stop_in_order(&["relay"], SOON).await, Vec::<String>::new());
+        let total: Port<Add> = counter.port();
+        while total.tell(Add(0)).is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        while counter.gate.queued() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(sum(total.ask(Add(0))).await, 10);
+        assert_eq!(crew.stop_in_order(&["nobody", "counter"], SOON).await, ["nobody"]);
     });
 }

@@ -127,6 +127,19 @@ fn waiting_work_is_idled_without_messages() {
 }
 
 #[test]
+fn a_stop_lets_what_waits_finish() {
+    let world = World::new(1, POLICY);
+    let place = follower(&world);
+    let waiting = place.port().ask(Add(5)).unwrap();
+    place.port().tell(Burden(3)).unwrap();
+    world.stop("counter", 1_000).unwrap();
+    assert_eq!(world.answer(waiting, 0), Ok(5));
+    let add: Port<Add> = place.port();
+    assert!(matches!(add.tell(Add(1)), Err(Refused::Closed(_))));
+    assert_eq!(world.stopped(), None, "a stop is no fault");
+}
+
+#[test]
 fn a_condition_that_never_holds_names_the_seed() {
     let world = World::new(42, POLICY);
     let error = world.run_until(|| false, 3_000).unwrap_err().to_string();

@@ -5,12 +5,12 @@
 //! An S-box `v = x^5` takes `x * x = square`, `square * square = fourth`, `fourth * x = v`. What is
 //! free is the choice of the variable that stands for the result. Taking `v` would make every later
 //! `x` a linear combination of all earlier results, on the sides A and B of three constraints.
-//! Instead the variable is the
-//! *input of the next S-box* in the same lane, `next`, and `v` is solved for: it is a linear
-//! combination of `next` and earlier variables, and stands on the C side of one constraint. So A
-//! and B have a single term almost everywhere (the exceptions are the first round, whose inputs are
-//! given, and lanes 1.. of the first full round after the partial ones), and the long sums stand on
-//! C, which adds no point to the prover's multi-exponentiations. B sees `x` and `square` only.
+//! Instead the variable is the input of the next S-box in the same lane, `next`, and `v` is solved
+//! for: it is a linear combination of `next` and earlier variables, and stands on the C side of one
+//! constraint. So A and B have a single term almost everywhere (the exceptions are the first round,
+//! whose inputs are given, and lanes 1.. of the first full round after the partial ones), and the
+//! long sums stand on C, which adds no point to the prover's multi-exponentiations. B sees `x` and
+//! `square` only.
 //!
 //! The last S-box of lane 0 uses the output of the compression as its variable, so an output
 //! is always one variable and chains of hashes do not grow.

@@ -15,16 +15,20 @@ struct BlockCommit {
     bytes32 newRoot;
     /// The circuit's Poseidon2 digest of both vectors.
     uint256 d;
-    /// Head (old root, new root, number, timestamp and shape), then the on-chain operations of all chains.
+    /// Head (old root, new root, number, timestamp and shape), then the on-chain operations of all
+    /// chains.
     bytes32[] onchain;
     /// The words of the other slots.
     bytes32[] data;
 }
 
-/// @title The hub: the rollup's contract on the chain that checks proofs and releases payouts everywhere
+/// @title The hub: the rollup's contract on the chain that checks proofs and releases payouts
+/// everywhere
 interface IHub is IRollup {
     /// @notice A shape and its verifier were registered.
-    event ShapeRegistered(uint16 indexed shape, uint32 onchainWords, uint32 dataWords, address verifier);
+    event ShapeRegistered(
+        uint16 indexed shape, uint32 onchainWords, uint32 dataWords, address verifier
+    );
     /// @notice A block was committed; its proof must show the public inputs d, z, yData, yOnchain.
     event BlockCommitted(
         uint32 indexed number,
@@ -37,7 +41,8 @@ interface IHub is IRollup {
     );
     /// @notice The block's proof was accepted.
     event BlockProven(uint32 indexed number);
-    /// @notice A chain told what it holds; `agrees` when the hub has that block with the same content.
+    /// @notice A chain told what it holds; `agrees` when the hub has that block with the same
+    ///         content.
     event AckReceived(uint8 indexed chain, uint32 indexed number, bytes32 rolling, bool agrees);
     /// @notice The block is proven and acknowledged by every chain in it; payouts are released.
     event BlockReleased(uint32 indexed number, bytes32 root);
@@ -60,7 +65,8 @@ interface IHub is IRollup {
     error BadTimestamp(uint64 given, uint64 earliest, uint64 latest);
     /// @notice The digest is not below the field's modulus.
     error DigestOutOfRange(uint256 d);
-    /// @notice The operation at `index` of the on-chain vector is for a chain that is not registered.
+    /// @notice The operation at `index` of the on-chain vector is for a chain that is not
+    ///         registered.
     error UnknownChain(uint256 index, uint8 chain);
     /// @notice The evaluation point is a root of unity; commit again with another timestamp.
     error EvaluationPointInDomain();
@@ -76,33 +82,45 @@ interface IHub is IRollup {
     error BlocksAreFinal(uint32 lowest, uint32 downTo);
 
     /// @notice Registers a shape: lengths of its vectors and the contract that verifies its proofs.
-    function registerShape(ShapeId shape, uint32 onchainWords, uint32 dataWords, IVerifier verifier) external;
+    function registerShape(ShapeId shape, uint32 onchainWords, uint32 dataWords, IVerifier verifier)
+        external;
 
     /// @notice Commits the next block, by the validator.
     function commitBlock(BlockCommit calldata info) external;
 
     /// @notice Proves the next block. Anyone.
     /// @param inputs d, z, yData, yOnchain.
-    function proveBlock(BlockNumber number, uint256[4] calldata inputs, bytes calldata proof) external;
+    function proveBlock(BlockNumber number, uint256[4] calldata inputs, bytes calldata proof)
+        external;
 
     /// @notice Releases the next block's payouts on every chain in it. Anyone.
     function releaseBlock(BlockNumber number) external;
 
-    /// @notice Takes back all blocks above `downTo`, by the validator: none may be proven or acknowledged.
+    /// @notice Takes back all blocks above `downTo`, by the validator: none may be proven or
+    ///         acknowledged.
     function revertBlocks(BlockNumber downTo) external;
 
     /// @notice The state root after the last committed block.
     function root() external view returns (bytes32);
-    /// @notice The state root after a block; the genesis root for 0, zero if there is no such block.
+    /// @notice The state root after a block; the genesis root for 0, zero if there is no such
+    ///         block.
     function rootOf(BlockNumber number) external view returns (bytes32);
-    /// @notice What the hub holds of a block. Bit c of `chains` is set if chain c has operations in it.
+    /// @notice What the hub holds of a block. Bit c of `chains` is set if chain c has operations in
+    ///         it.
     function blockInfo(BlockNumber number)
         external
         view
-        returns (bytes32 commitment, bytes32 newRoot, uint64 timestamp, ShapeId shape, uint64 chains);
+        returns (
+            bytes32 commitment,
+            bytes32 newRoot,
+            uint64 timestamp,
+            ShapeId shape,
+            uint64 chains
+        );
     /// @notice The rolling content of a chain after a block in which it has operations, else zero.
     function rollingOf(BlockNumber number, ChainId chain) external view returns (bytes32);
-    /// @notice The hub's view of a chain: last block with operations, its rolling content, last agreed ack.
+    /// @notice The hub's view of a chain: last block with operations, its rolling content, last
+    ///         agreed ack.
     function chainInfo(ChainId chain)
         external
         view

@@ -35,16 +35,26 @@ interface ILightOracle is IRoute {
     /// @notice Binds the rollup; by the deployer, once.
     function bind(address rollup) external;
 
-    /// @notice Delivers a message of chain `source` with the signatures of at least `threshold` attesters.
-    /// @param sequence The number that the sending oracle gave; each source counts from 0 without a gap.
-    /// @param signatures 65 bytes each (r, s, v), in strictly ascending order of the signers' addresses.
-    function deliver(ChainId source, uint64 sequence, bytes calldata payload, bytes[] calldata signatures)
-        external;
+    /// @notice Delivers a message of chain `source` with the signatures of at least `threshold`
+    ///         attesters.
+    /// @param sequence The number that the sending oracle gave; each source counts from 0 without a
+    ///        gap.
+    /// @param signatures 65 bytes each (r, s, v), in strictly ascending order of the signers'
+    ///        addresses.
+    function deliver(
+        ChainId source,
+        uint64 sequence,
+        bytes calldata payload,
+        bytes[] calldata signatures
+    ) external;
 
     /// @notice What an attester signs for a message to this chain.
-    /// @dev keccak256 of the words keccak256("zkLink LightOracle"), deploymentId, source, this chain,
-    ///      sequence, keccak256(payload).
-    function digest(ChainId source, uint64 sequence, bytes calldata payload) external view returns (bytes32);
+    /// @dev keccak256 of the words keccak256("zkLink LightOracle"), deploymentId, source, this
+    ///      chain, sequence, keccak256(payload).
+    function digest(ChainId source, uint64 sequence, bytes calldata payload)
+        external
+        view
+        returns (bytes32);
 
     /// @notice keccak256 of the payload sent as (`destination`, `sequence`), or zero.
     function sentHash(ChainId destination, uint64 sequence) external view returns (bytes32);

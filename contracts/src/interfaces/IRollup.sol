@@ -18,9 +18,10 @@ struct RollupParams {
     address validator;
 }
 
-/// @title The rollup's contract on one chain: vault, deposit queue and settlement of this chain's operations
-/// @notice Amounts named `amount` in deposits have 18 decimals; amounts of payouts, claims and the ledger
-///         views are in the token's own units ("raw").
+/// @title The rollup's contract on one chain: vault, deposit queue and settlement of this chain's
+/// operations
+/// @notice Amounts named `amount` in deposits have 18 decimals; amounts of payouts, claims and the
+///         ledger views are in the token's own units ("raw").
 interface IRollup is IMessageReceiver {
     // ------------------------------------------------------------------ setup
 
@@ -87,7 +88,8 @@ interface IRollup is IMessageReceiver {
     /// @notice Deposits the sent coins for `owner`: an address padded on the left, or a felt.
     function depositNative(bytes32 owner, uint8 subAccount) external payable;
 
-    /// @notice Deposits up to `amount` raw units that the caller approved; what arrives is credited.
+    /// @notice Deposits up to `amount` raw units that the caller approved; what arrives is
+    ///         credited.
     function depositERC20(TokenId token, uint256 amount, bytes32 owner, uint8 subAccount) external;
 
     // ------------------------------------------------------------------- keys
@@ -98,12 +100,14 @@ interface IRollup is IMessageReceiver {
     /// @notice The owner has already authorised another key for this nonce; it cannot be changed.
     error KeyAlreadySet(address owner, uint32 nonce);
 
-    /// @notice Authorises the L2 key (keyX, keyY) for the caller's account at `nonce`. Final for that nonce.
+    /// @notice Authorises the L2 key (keyX, keyY) for the caller's account at `nonce`. Final for
+    ///         that nonce.
     function setAuthPubKey(uint256 keyX, uint256 keyY, uint32 nonce) external;
 
     // ------------------------------------------------------------- settlement
 
-    /// @notice This chain's operations of block `number` are recorded; `cursor` is the next open deposit.
+    /// @notice This chain's operations of block `number` are recorded; `cursor` is the next open
+    ///         deposit.
     event OperationsCommitted(uint32 indexed number, bytes32 rolling, uint64 cursor);
     /// @notice All records above `number` were taken back.
     event CommitsReverted(uint32 indexed number);
@@ -116,7 +120,9 @@ interface IRollup is IMessageReceiver {
     /// @notice A withdrawal reached its owner.
     event Paid(uint32 indexed number, uint16 indexed token, address indexed owner, uint256 amount);
     /// @notice A withdrawal could not be delivered; the owner's claim stands until it is paid.
-    event PayoutDeferred(uint32 indexed number, uint16 indexed token, address indexed owner, uint256 amount);
+    event PayoutDeferred(
+        uint32 indexed number, uint16 indexed token, address indexed owner, uint256 amount
+    );
     /// @notice A deferred withdrawal reached its owner.
     event Claimed(address indexed owner, uint16 indexed token, uint256 amount);
 
@@ -167,13 +173,17 @@ interface IRollup is IMessageReceiver {
 
     /// @notice Records this chain's operations of block `number`, by the validator.
     /// @param words The on-chain words of this chain in block `number`, in order.
-    /// @param keyWitnesses For each ChangePubKey in order: empty (authorised on chain) or 65 bytes r, s, v.
-    function commit(BlockNumber number, bytes32[] calldata words, bytes[] calldata keyWitnesses) external;
+    /// @param keyWitnesses For each ChangePubKey in order: empty (authorised on chain) or 65 bytes
+    ///        r, s, v.
+    function commit(BlockNumber number, bytes32[] calldata words, bytes[] calldata keyWitnesses)
+        external;
 
-    /// @notice Tells the hub what this chain holds up to block `number`; from then on it is final here.
+    /// @notice Tells the hub what this chain holds up to block `number`; from then on it is final
+    ///         here.
     function ack(BlockNumber number) external;
 
-    /// @notice Takes back all records above block `downTo` that are not acknowledged, by the validator.
+    /// @notice Takes back all records above block `downTo` that are not acknowledged, by the
+    ///         validator.
     function revertCommits(BlockNumber downTo) external;
 
     /// @notice Makes the payouts of released block `number`, blocks in order, each once. Anyone.
@@ -204,7 +214,8 @@ interface IRollup is IMessageReceiver {
     function queueHead() external view returns (SerialId);
     /// @notice The number of deposits ever made; also the next serial.
     function queueTail() external view returns (SerialId);
-    /// @notice The cursor of the last acknowledged record: deposits below it are final on L2's side.
+    /// @notice The cursor of the last acknowledged record: deposits below it are final on L2's
+    ///         side.
     function cursor() external view returns (SerialId);
     /// @notice A queued deposit: hash of (token, subAccount, amount, owner), and when it was made.
     function deposit(SerialId serial) external view returns (bytes32 hash, uint64 timestamp);

@@ -6,7 +6,8 @@ import {ChainId} from "../types/Ids.sol";
 /// @title A message channel from this chain to other chains of the deployment
 interface IRoute {
     /// @notice Hands over a message for the contract of chain `destination`.
-    /// @dev The route accepts it from the bound rollup only, and delivers messages in the order of sending.
+    /// @dev The route accepts it from the bound rollup only, and delivers messages in the order of
+    ///      sending.
     function send(ChainId destination, bytes calldata payload) external;
 }
 

@@ -7,13 +7,15 @@ interface IVerifier {
     error PrecompileMissing(address precompile);
     /// @notice The verifying key has not the length of four inputs.
     error KeyLength(uint256 given, uint256 expected);
-    /// @notice A key with this fault would accept forged proofs; `part` counts the key's points from zero.
+    /// @notice A key with this fault would accept forged proofs; `part` counts the key's points
+    ///         from zero.
     error DegenerateKey(uint256 part);
     /// @notice The key's data contract could not be made.
     error KeyStoreFailed();
 
     /// @notice Whether `proof` shows the statement with these public inputs: d, z, yData, yOnchain.
-    /// @dev False for every malformed proof and for every input that is not below the field's modulus.
+    /// @dev False for every malformed proof and for every input that is not below the field's
+    ///      modulus.
     /// @param proof A (128 bytes), B (256), C (128) in the encoding of EIP-2537.
     function verify(uint256[4] calldata inputs, bytes calldata proof) external view returns (bool);
 }

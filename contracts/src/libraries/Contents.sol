@@ -13,7 +13,8 @@ library Contents {
     /// The words before the first operation: old root, new root, number with timestamp and shape.
     uint256 internal constant HEAD = 3;
 
-    /// @notice The set of chains with operations, and for each of them keccak256 of its words in order.
+    /// @notice The set of chains with operations, and for each of them keccak256 of its words in
+    ///         order.
     /// @dev Where an operation is expected, zero words are empty slots and skipped one at a time.
     function split(Registry storage registry, ChainId self, bytes32[] calldata onchain)
         internal
@@ -73,7 +74,11 @@ library Contents {
         }
     }
 
-    function _hash(bytes32[] memory buffer, uint256 start, uint256 count) private pure returns (bytes32 hash) {
+    function _hash(bytes32[] memory buffer, uint256 start, uint256 count)
+        private
+        pure
+        returns (bytes32 hash)
+    {
         assembly ("memory-safe") {
             hash := keccak256(add(add(buffer, 32), shl(5, start)), shl(5, count))
         }

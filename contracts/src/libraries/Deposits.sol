@@ -11,6 +11,8 @@ library Deposits {
     /// The cap on all deposits of a token together, with 18 decimals.
     uint256 internal constant CAP = 1 << 120;
     uint8 internal constant SUB_ACCOUNTS = 32;
+    /// The decimals of amounts inside the rollup.
+    uint8 internal constant DECIMALS = 18;
 
     /// @notice Books `raw` units that arrived and appends them to the queue.
     function append(
@@ -39,11 +41,15 @@ library Deposits {
         queue.entries[serial] = QueueEntry(hash, uint64(block.timestamp), token, amount);
     }
 
-    /// @notice Takes the deposit at `cursor` out of the queue, which must be `op`; gives the next cursor.
-    function consume(Queue storage queue, Ledger storage ledger, SerialId cursor, DepositOp memory op, uint256 i)
-        internal
-        returns (SerialId)
-    {
+    /// @notice Takes the deposit at `cursor` out of the queue, which must be `op`; gives the next
+    ///         cursor.
+    function consume(
+        Queue storage queue,
+        Ledger storage ledger,
+        SerialId cursor,
+        DepositOp memory op,
+        uint256 i
+    ) internal returns (SerialId) {
         // Beyond the tail the stored hash is zero, which no deposit hashes to.
         if (queue.entries[cursor].hash != hashOf(op)) {
             revert IRollup.DepositMismatch(i, SerialId.unwrap(cursor));
@@ -55,7 +61,9 @@ library Deposits {
     }
 
     /// @notice Puts the deposits from `from` to below `to` back into the queue.
-    function restore(Queue storage queue, Ledger storage ledger, SerialId from, SerialId to) internal {
+    function restore(Queue storage queue, Ledger storage ledger, SerialId from, SerialId to)
+        internal
+    {
         for (uint64 serial = SerialId.unwrap(from); serial < SerialId.unwrap(to); ++serial) {
             QueueEntry storage queued = queue.entries[SerialId.wrap(serial)];
             TokenEntry storage entry = ledger.tokens[queued.token];
@@ -65,7 +73,13 @@ library Deposits {
 
     /// @notice How many 18-decimal units one raw unit is.
     function unit(TokenEntry storage entry) internal view returns (uint256) {
-        return 10 ** (18 - entry.decimals);
+        return 10 ** scale(entry);
+    }
+
+    /// @notice How many of the 18 decimals the token does not have.
+    function scale(TokenEntry storage entry) internal view returns (uint8) {
+        // At most 18 decimals are registered.
+        return DECIMALS - entry.decimals;
     }
 
     function hashOf(DepositOp memory op) internal pure returns (bytes32) {

@@ -12,7 +12,8 @@ interface IErc20 {
 /// @title Calls to tokens that may answer nothing, too much, or lies
 /// @dev At most 32 bytes of an answer are copied. An address without code is no token.
 library Erc20 {
-    /// @notice Whether the token says that it moved `amount` to `to`: by true, or by answering nothing.
+    /// @notice Whether the token says that it moved `amount` to `to`: by true, or by answering
+    ///         nothing.
     function tryTransfer(address token, address to, uint256 amount) internal returns (bool) {
         return _succeeds(token, abi.encodeCall(IErc20.transfer, (to, amount)));
     }

@@ -7,11 +7,13 @@ import {IRollup} from "../interfaces/IRollup.sol";
 /// @title The scalar field of BLS12-381, and the two evaluations that bind public data to a proof
 library Field {
     /// The field's modulus r.
-    uint256 internal constant MODULUS = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001;
+    uint256 internal constant MODULUS =
+        0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001;
     /// The number of elements of a blob.
     uint256 internal constant DOMAIN = 4096;
     /// 7^((r - 1) / 4096), a primitive 4096th root of unity.
-    uint256 internal constant ROOT = 0x564c0a11a0f704f4fc3e8acfe0f8245f0ad1347b378fbf96e206da11a5d36306;
+    uint256 internal constant ROOT =
+        0x564c0a11a0f704f4fc3e8acfe0f8245f0ad1347b378fbf96e206da11a5d36306;
     /// 1 / 4096.
     uint256 internal constant INVERSE_DOMAIN =
         0x73e66878b46ae3705eb6a46a89213de7d3686828bfce5c19400fffff00100001;
@@ -20,7 +22,8 @@ library Field {
     error ModExpFailed();
 
     /// @notice sum words[i] * z^i.
-    /// @dev Horner's rule from the last word to the first. Refuses words that are no field elements.
+    /// @dev Horner's rule from the last word to the first. Refuses words that are no field
+    ///      elements.
     function powerSum(uint256 z, bytes32[] calldata words) internal pure returns (uint256 y) {
         for (uint256 i = words.length; i > 0;) {
             // The loop's condition keeps i above zero.
@@ -33,12 +36,12 @@ library Field {
         }
     }
 
-    /// @notice The value at z of the polynomial of degree < 4096 that takes the values `words`, then zeros, at
-    ///         the 4096th roots of unity in bit-reversed order (EIP-4844's order).
-    /// @dev y = (z^4096 - 1) / 4096 * sum words[i] * w_i / (z - w_i). The sum is kept as one fraction, which
-    ///      needs four products a word and a single inversion. A zero word adds nothing and is skipped.
-    ///      Roots come by doubling: reversing the bits of 2^k + j (j < 2^k) adds 2^(11 - k) to the exponent
-    ///      of j, so w_(2^k + j) = w_j * ROOT^(2^(11 - k)).
+    /// @notice The value at z of the polynomial of degree < 4096 that takes the values `words`,
+    ///         then zeros, at the 4096th roots of unity in bit-reversed order (EIP-4844's order).
+    /// @dev y = (z^4096 - 1) / 4096 * sum words[i] * w_i / (z - w_i). The sum is kept as one
+    ///      fraction, which needs four products a word and a single inversion. A zero word adds
+    ///      nothing and is skipped. Roots come by doubling: reversing the bits of 2^k + j (j < 2^k)
+    ///      adds 2^(11 - k) to the exponent of j, so w_(2^k + j) = w_j * ROOT^(2^(11 - k)).
     function blobValue(uint256 z, bytes32[] calldata words) internal view returns (uint256) {
         uint256 vanishing = addmod(_power4096(z), MODULUS - 1, MODULUS);
         if (vanishing == 0) revert IHub.EvaluationPointInDomain();

@@ -15,16 +15,21 @@ library HubBlocks {
     /// How far it may lag behind.
     uint256 internal constant MAX_BEHIND = 24 hours;
 
-    /// @notice Checks everything of a block's header against the last block, the clock and the shape.
+    /// @notice Checks everything of a block's header against the last block, the clock and the
+    ///         shape.
     function checkHead(Blocks storage self, BlockCommit calldata info) internal view {
         _checkNext(self.committed, info.number);
         HubBlock storage last = self.blocks[self.committed];
         Shape storage shape = self.shapes[info.shape];
-        if (address(shape.verifier) == address(0)) revert IHub.UnknownShape(ShapeId.unwrap(info.shape));
+        if (address(shape.verifier) == address(0)) {
+            revert IHub.UnknownShape(ShapeId.unwrap(info.shape));
+        }
         if (info.onchain.length != shape.onchainWords) {
             revert IHub.VectorLength(shape.onchainWords, info.onchain.length);
         }
-        if (info.data.length != shape.dataWords) revert IHub.VectorLength(shape.dataWords, info.data.length);
+        if (info.data.length != shape.dataWords) {
+            revert IHub.VectorLength(shape.dataWords, info.data.length);
+        }
         _checkTime(last.timestamp, info.timestamp);
         if (info.d >= Field.MODULUS) revert IHub.DigestOutOfRange(info.d);
         // Being below the modulus is checked with all other words.
@@ -64,7 +69,8 @@ library HubBlocks {
             ChainId chain = ChainId.wrap(c);
             ChainView storage state = self.chains[chain];
             BlockNumber previous = state.last;
-            bytes32 rolling = Records.roll(self.contents[previous][chain].rolling, number, hashes[c]);
+            bytes32 rolling =
+                Records.roll(self.contents[previous][chain].rolling, number, hashes[c]);
             self.contents[number][chain] = ContentLink(rolling, previous);
             state.last = number;
             // The chain may have been faster than the hub.
@@ -72,14 +78,19 @@ library HubBlocks {
         }
     }
 
-    /// @notice Marks the next block proven, if `inputs` are its public inputs and the verifier accepts.
-    function prove(Blocks storage self, BlockNumber number, uint256[4] calldata inputs, bytes calldata proof)
-        internal
-    {
+    /// @notice Marks the next block proven, if `inputs` are its public inputs and the verifier
+    ///         accepts.
+    function prove(
+        Blocks storage self,
+        BlockNumber number,
+        uint256[4] calldata inputs,
+        bytes calldata proof
+    ) internal {
         _checkNext(self.proven, number);
         // A block that is not committed has the commitment zero, which nothing hashes to.
         HubBlock storage info = self.blocks[number];
-        bytes32 given = commitmentOf(info.shape, inputs[0], inputs[1], inputs[2], inputs[3], info.root);
+        bytes32 given =
+            commitmentOf(info.shape, inputs[0], inputs[1], inputs[2], inputs[3], info.root);
         if (given != info.commitment) {
             revert IHub.CommitmentMismatch(BlockNumber.unwrap(number), info.commitment, given);
         }
@@ -104,8 +115,8 @@ library HubBlocks {
     }
 
     /// @notice Notes what a chain holds; says whether it is what the hub has.
-    /// @dev A message that disagrees is kept, not refused: it must not block the channel, and the hub may
-    ///      still commit, or commit anew, a block with that content.
+    /// @dev A message that disagrees is kept, not refused: it must not block the channel, and the
+    ///      hub may still commit, or commit anew, a block with that content.
     function acknowledge(Blocks storage self, ChainId chain, BlockNumber number, bytes32 rolling)
         internal
         returns (bool agrees)
@@ -138,7 +149,11 @@ library HubBlocks {
     }
 
     /// @notice The third head word: a zero byte, number 4, timestamp 8, shape 2, and zeros.
-    function headWord(BlockNumber number, uint64 timestamp, ShapeId shape) internal pure returns (bytes32) {
+    function headWord(BlockNumber number, uint64 timestamp, ShapeId shape)
+        internal
+        pure
+        returns (bytes32)
+    {
         return bytes32(
             (uint256(BlockNumber.unwrap(number)) << 216) | (uint256(timestamp) << 152)
                 | (uint256(ShapeId.unwrap(shape)) << 136)

@@ -14,9 +14,11 @@ library KeyChanges {
     bytes32 internal constant CHANGE_TYPE =
         keccak256("ChangePubKey(uint256 keyX,uint256 keyY,uint32 accountId,uint32 nonce)");
 
-    /// @notice Books the caller's key for a nonce. The same key may be booked again, another may not:
-    ///         a changed mind must not make a committed block unpayable.
-    function authorise(Keys storage keys, address owner, uint256 keyX, uint256 keyY, uint32 nonce) internal {
+    /// @notice Books the caller's key for a nonce. The same key may be booked again, another may
+    ///         not: a changed mind must not make a committed block unpayable.
+    function authorise(Keys storage keys, address owner, uint256 keyX, uint256 keyY, uint32 nonce)
+        internal
+    {
         bytes32 hash = keccak256(abi.encode(keyX, keyY));
         bytes32 stored = keys.hashes[owner][nonce];
         if (stored != 0 && stored != hash) revert IRollup.KeyAlreadySet(owner, nonce);
@@ -48,7 +50,9 @@ library KeyChanges {
 
     function domainSeparator() internal view returns (bytes32) {
         return keccak256(
-            abi.encode(DOMAIN_TYPE, keccak256("zkLink"), keccak256("1"), block.chainid, address(this))
+            abi.encode(
+                DOMAIN_TYPE, keccak256("zkLink"), keccak256("1"), block.chainid, address(this)
+            )
         );
     }
 }

@@ -16,18 +16,20 @@ interface ITokenSender {
 }
 
 /// @title What goes out of the vault
-/// @dev A recipient or token that fails, burns its gas or answers with a flood of data costs its own payout
-///      a deferral and nobody else anything.
+/// @dev A recipient or token that fails, burns its gas or answers with a flood of data costs its
+///      own payout a deferral and nobody else anything.
 library Payouts {
     /// The gas that a recipient of native coins gets.
     uint256 internal constant NATIVE_GAS = 50_000;
     /// The gas that a token transfer with its balance checks gets.
     uint256 internal constant TOKEN_GAS = 200_000;
-    /// The gas that must remain beside the allowance: cost of the call itself, and booking a deferral.
+    /// The gas that must remain beside the allowance: cost of the call itself, and booking a
+    /// deferral.
     uint256 internal constant RESERVE_GAS = 120_000;
 
     /// @notice Pays `amount` to `owner`, or books it as pending; says which.
-    /// @dev Deposits that no commit has taken, and claims, cannot be touched: only the rest is free.
+    /// @dev Deposits that no commit has taken, and claims, cannot be touched: only the rest is
+    ///      free.
     function pay(Ledger storage ledger, address owner, TokenId token, uint256 amount)
         internal
         returns (bool paid)
@@ -35,7 +37,8 @@ library Payouts {
         TokenEntry storage entry = ledger.tokens[token];
         uint256 free = uint256(entry.locked) - entry.pendingTotal - entry.unconsumed;
         if (amount > free) revert IRollup.InsufficientLocked(TokenId.unwrap(token), free, amount);
-        // Booked as owed before the call, so that no callee sees coins that are both paid and locked.
+        // Booked as owed before the call, so that no callee sees coins that are both paid and
+        // locked.
         entry.locked -= uint128(amount);
         paid = _send(entry.addr, owner, amount);
         if (!paid) {
@@ -46,7 +49,10 @@ library Payouts {
     }
 
     /// @notice Pays all that is pending for `owner`; fails as a whole if the owner cannot be paid.
-    function claim(Ledger storage ledger, address owner, TokenId token) internal returns (uint256 amount) {
+    function claim(Ledger storage ledger, address owner, TokenId token)
+        internal
+        returns (uint256 amount)
+    {
         amount = ledger.pending[owner][token];
         if (amount == 0) revert IRollup.NothingToClaim(owner, TokenId.unwrap(token));
         TokenEntry storage entry = ledger.tokens[token];
@@ -72,8 +78,8 @@ library Payouts {
 
     function _send(address token, address to, uint256 amount) private returns (bool) {
         uint256 allowance = token == address(0) ? NATIVE_GAS : TOKEN_GAS;
-        // Otherwise a caller could give too little gas on purpose and have every payout deferred. A call
-        // passes on at most 63/64 of what is left.
+        // Otherwise a caller could give too little gas on purpose and have every payout deferred. A
+        // call passes on at most 63/64 of what is left.
         uint256 needed = allowance + allowance / 63 + RESERVE_GAS;
         if (gasleft() < needed) revert IRollup.GasTooLow(needed);
         if (token == address(0)) return _sendNative(to, amount, allowance);

@@ -33,12 +33,13 @@ struct ChangePubKeyOp {
 /// @title Reads the words of on-chain operations
 /// @dev A packed word, from its most significant byte (byte 0), which is zero:
 ///
-///      Deposit       op1 chain1 account3 sub1 token2 amount16 owner_top1                    | 6 zero bytes
-///      Withdraw      op1 chain1 account3 sub1 token2 amount16 scale1 fee2 to_top1           | 3 zero bytes
-///      ChangePubKey  op1 chain1 account3 sub1 fee_token2 fee2 nonce4 owner_top1             | 16 zero bytes
+///      Deposit       op1 chain1 account3 sub1 token2 amount16 owner_top1           6 zero bytes
+///      Withdraw      op1 chain1 account3 sub1 token2 amount16 scale1 fee2 to_top1  3 zero bytes
+///      ChangePubKey  op1 chain1 account3 sub1 fee_token2 fee2 nonce4 owner_top1   16 zero bytes
 ///
 ///      The next word is the owner's other 31 bytes; ChangePubKey then has the key's x and y.
-///      Functions that read one operation take words and a place for which `header` gave that operation.
+///      Functions that read one operation take words and a place for which `header` gave that
+///      operation.
 library Pubdata {
     uint8 internal constant DEPOSIT = 1;
     uint8 internal constant WITHDRAW = 3;
@@ -63,7 +64,11 @@ library Pubdata {
         chain = ChainId.wrap(uint8(word >> 232));
     }
 
-    function readDeposit(bytes32[] calldata words, uint256 i) internal pure returns (DepositOp memory op) {
+    function readDeposit(bytes32[] calldata words, uint256 i)
+        internal
+        pure
+        returns (DepositOp memory op)
+    {
         uint256 word = uint256(words[i]);
         op.subAccount = uint8(word >> 200);
         op.token = TokenId.wrap(uint16(word >> 184));
@@ -71,7 +76,11 @@ library Pubdata {
         op.owner = _owner(words, i + 1, uint8(word >> 48));
     }
 
-    function readWithdraw(bytes32[] calldata words, uint256 i) internal pure returns (WithdrawOp memory op) {
+    function readWithdraw(bytes32[] calldata words, uint256 i)
+        internal
+        pure
+        returns (WithdrawOp memory op)
+    {
         uint256 word = uint256(words[i]);
         op.token = TokenId.wrap(uint16(word >> 184));
         op.amount = uint128(word >> 56);

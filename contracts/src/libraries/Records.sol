@@ -8,13 +8,17 @@ import {BlockNumber, SerialId} from "../types/Ids.sol";
 /// @title The records of this chain's operations and their stages: committed, acked, released, paid
 library Records {
     /// @notice Appends the content of block `number`.
-    function append(Settlement storage self, BlockNumber number, bytes32[] calldata words, SerialId cursor)
-        internal
-        returns (bytes32 rolling)
-    {
+    function append(
+        Settlement storage self,
+        BlockNumber number,
+        bytes32[] calldata words,
+        SerialId cursor
+    ) internal returns (bytes32 rolling) {
         Record storage last = self.records[self.committed];
         if (!(number > last.number)) {
-            revert IRollup.NumberNotIncreasing(BlockNumber.unwrap(last.number), BlockNumber.unwrap(number));
+            revert IRollup.NumberNotIncreasing(
+                BlockNumber.unwrap(last.number), BlockNumber.unwrap(number)
+            );
         }
         rolling = roll(last.rolling, number, keccak256(abi.encodePacked(words)));
         self.records[++self.committed] = Record(rolling, number, cursor);
@@ -39,14 +43,20 @@ library Records {
     }
 
     /// @notice Makes the record of block `number`, and all before it, final.
-    function acknowledge(Settlement storage self, BlockNumber number) internal returns (bytes32 rolling) {
+    function acknowledge(Settlement storage self, BlockNumber number)
+        internal
+        returns (bytes32 rolling)
+    {
         uint32 index = find(self, number);
-        if (index == 0 || index <= self.acked) revert IRollup.WrongRecord(BlockNumber.unwrap(number));
+        if (index == 0 || index <= self.acked) {
+            revert IRollup.WrongRecord(BlockNumber.unwrap(number));
+        }
         self.acked = index;
         rolling = self.records[index].rolling;
     }
 
-    /// @notice Releases the next record, which must be the acknowledged one of `number` with this content.
+    /// @notice Releases the next record, which must be the acknowledged one of `number` with this
+    ///         content.
     function release(Settlement storage self, BlockNumber number, bytes32 rolling) internal {
         uint32 index = self.released + 1;
         Record storage record = self.records[index];
@@ -59,8 +69,11 @@ library Records {
         self.released = index;
     }
 
-    /// @notice Marks the next record paid, which must be the released one of `number` with these words.
-    function settle(Settlement storage self, BlockNumber number, bytes32[] calldata words) internal {
+    /// @notice Marks the next record paid, which must be the released one of `number` with these
+    ///         words.
+    function settle(Settlement storage self, BlockNumber number, bytes32[] calldata words)
+        internal
+    {
         uint32 index = self.paid + 1;
         Record storage record = self.records[index];
         if (index > self.released || record.number != number) {
@@ -89,7 +102,11 @@ library Records {
     }
 
     /// @notice The rolling content after block `number` with the content hash `content`.
-    function roll(bytes32 rolling, BlockNumber number, bytes32 content) internal pure returns (bytes32) {
+    function roll(bytes32 rolling, BlockNumber number, bytes32 content)
+        internal
+        pure
+        returns (bytes32)
+    {
         return keccak256(abi.encode(rolling, BlockNumber.unwrap(number), content));
     }
 }

@@ -18,7 +18,12 @@ type ShapeId is uint16;
 
 using {equalChain as ==, differentChain as !=} for ChainId global;
 using {equalToken as ==, differentToken as !=} for TokenId global;
-using {equalBlock as ==, differentBlock as !=, lessBlock as <, moreBlock as >} for BlockNumber global;
+using {
+    equalBlock as ==,
+    differentBlock as !=,
+    lessBlock as <,
+    moreBlock as >
+} for BlockNumber global;
 
 function equalChain(ChainId a, ChainId b) pure returns (bool) {
     return ChainId.unwrap(a) == ChainId.unwrap(b);

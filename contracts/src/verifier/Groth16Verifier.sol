@@ -23,7 +23,8 @@ contract Groth16Verifier is IVerifier {
     /// @notice keccak256 of the key.
     bytes32 public immutable keyHash;
 
-    /// @param key alpha (G1), -beta, -gamma, -delta (G2), ic[0] to ic[4] (G1) in the encoding of EIP-2537.
+    /// @param key alpha (G1), -beta, -gamma, -delta (G2), ic[0] to ic[4] (G1) in the encoding of
+    ///        EIP-2537.
     constructor(bytes memory key) {
         Bls12.selfTest();
         if (key.length != KEY_LENGTH) revert KeyLength(key.length, KEY_LENGTH);
@@ -62,14 +63,16 @@ contract Groth16Verifier is IVerifier {
     {
         bytes memory terms;
         for (uint256 i = 0; i < INPUTS; ++i) {
-            terms = bytes.concat(terms, Bls12.slice(key, IC + 128 * (i + 1), 128), bytes32(inputs[i]));
+            terms =
+                bytes.concat(terms, Bls12.slice(key, IC + 128 * (i + 1), 128), bytes32(inputs[i]));
         }
         (ok, sum) = Bls12.multiply(terms);
         if (ok) (ok, sum) = Bls12.add(bytes.concat(sum, Bls12.slice(key, IC, 128)));
     }
 
-    /// Refuses keys with which anyone could make proofs, and points that are none. With delta = gamma up to
-    /// its sign, or with the public generator as delta, C can be chosen to cancel L or everything else.
+    /// Refuses keys with which anyone could make proofs, and points that are none. With delta =
+    /// gamma up to its sign, or with the public generator as delta, C can be chosen to cancel L or
+    /// everything else.
     function _checkKey(bytes memory key) private view {
         Bls12.requirePoint(key, 0, 128, 0);
         for (uint256 i = 0; i < 3; ++i) {
@@ -81,14 +84,18 @@ contract Groth16Verifier is IVerifier {
         for (uint256 i = 0; i <= INPUTS; ++i) {
             Bls12.requirePoint(key, IC + 128 * i, 128, 4 + i);
             for (uint256 j = 0; j < i; ++j) {
-                if (Bls12.equal(key, IC + 128 * i, key, IC + 128 * j, 64)) revert DegenerateKey(4 + i);
+                if (Bls12.equal(key, IC + 128 * i, key, IC + 128 * j, 64)) {
+                    revert DegenerateKey(4 + i);
+                }
             }
         }
     }
 
-    /// Makes a contract whose code is STOP and the key: reading code is cheaper than reading 48 words.
+    /// Makes a contract whose code is STOP and the key: reading code is cheaper than reading 48
+    /// words.
     function _store(bytes memory key) private returns (address store) {
-        // PUSH2 length, DUP1, PUSH1 10, RETURNDATASIZE (0), CODECOPY, RETURNDATASIZE, RETURN, then the code.
+        // PUSH2 length, DUP1, PUSH1 10, RETURNDATASIZE (0), CODECOPY, RETURNDATASIZE, RETURN, then
+        // the code.
         bytes memory creation =
             abi.encodePacked(hex"61", uint16(key.length + 1), hex"80600a3d393df3", hex"00", key);
         assembly ("memory-safe") {

@@ -4,7 +4,8 @@ pragma solidity ^0.8.30;
 import {BlockNumber, ChainId, SerialId, ShapeId, TokenId} from "../../src/types/Ids.sol";
 import {Vm} from "./Vm.sol";
 
-/// @dev What every test contract starts from: cheat codes, deployment of the committed artifacts, short casts.
+/// @dev What every test contract starts from: cheat codes, deployment of the committed artifacts,
+///      short casts.
 abstract contract Base {
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 

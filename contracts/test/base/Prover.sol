@@ -4,7 +4,8 @@ pragma solidity ^0.8.30;
 import {Field} from "../../src/libraries/Field.sol";
 import {Vm} from "./Vm.sol";
 
-/// @dev Real proofs for any public inputs, by the known secrets of the test key (test/generate/groth16.mjs).
+/// @dev Real proofs for any public inputs, by the known secrets of the test key
+///      (test/generate/groth16.mjs).
 library Prover {
     Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
     uint256 private constant R = Field.MODULUS;
@@ -36,7 +37,8 @@ library Prover {
         s.b = _slice(vm.parseJsonBytes(json, ".key"), 640, 256);
     }
 
-    /// C = (ab - alpha beta - L gamma) / delta, with a = 1, b = -delta, L = ic[0] + sum inputs[i] ic[i + 1].
+    /// C = (ab - alpha beta - L gamma) / delta, with a = 1, b = -delta, L = ic[0] + sum inputs[i]
+    /// ic[i + 1].
     function prove(uint256[4] memory inputs) internal view returns (bytes memory) {
         Secrets memory s = secrets();
         uint256 sum = s.ic[0];

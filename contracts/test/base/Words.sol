@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-/// @dev Writes the words that src/op encodes, from the table of the specification, not from the contract's reader.
+/// @dev Writes the words that src/op encodes, from the table of the specification, not from the
+///      contract's reader.
 library Words {
-    function deposit(uint8 chain, uint24 account, uint8 sub, uint16 token, uint128 amount, bytes32 owner)
-        internal
-        pure
-        returns (bytes32[] memory words)
-    {
+    function deposit(
+        uint8 chain,
+        uint24 account,
+        uint8 sub,
+        uint16 token,
+        uint128 amount,
+        bytes32 owner
+    ) internal pure returns (bytes32[] memory words) {
         words = new bytes32[](2);
-        words[0] = packed(abi.encodePacked(uint8(1), chain, account, sub, token, amount, top(owner)));
+        words[0] =
+            packed(abi.encodePacked(uint8(1), chain, account, sub, token, amount, top(owner)));
         words[1] = low(owner);
     }
 
@@ -42,8 +47,9 @@ library Words {
         uint8 sub = 1;
         uint16 feeToken = 7;
         uint16 fee = 0x1234;
-        words[0] =
-            packed(abi.encodePacked(uint8(6), chain, account, sub, feeToken, fee, nonce, top(owner)));
+        words[0] = packed(
+            abi.encodePacked(uint8(6), chain, account, sub, feeToken, fee, nonce, top(owner))
+        );
         words[1] = low(owner);
         words[2] = bytes32(keyX);
         words[3] = bytes32(keyY);
@@ -73,7 +79,11 @@ library Words {
         return bytes32((uint256(owner) << 8) >> 8);
     }
 
-    function join(bytes32[] memory a, bytes32[] memory b) internal pure returns (bytes32[] memory words) {
+    function join(bytes32[] memory a, bytes32[] memory b)
+        internal
+        pure
+        returns (bytes32[] memory words)
+    {
         words = new bytes32[](a.length + b.length);
         for (uint256 i = 0; i < a.length; ++i) {
             words[i] = a[i];
@@ -84,12 +94,20 @@ library Words {
     }
 
     /// `words` with zeros behind, `length` in all.
-    function padTo(bytes32[] memory words, uint256 length) internal pure returns (bytes32[] memory) {
+    function padTo(bytes32[] memory words, uint256 length)
+        internal
+        pure
+        returns (bytes32[] memory)
+    {
         return join(words, new bytes32[](length - words.length));
     }
 
     /// The content after block `number`, by the specification.
-    function roll(bytes32 rolling, uint32 number, bytes32[] memory words) internal pure returns (bytes32) {
+    function roll(bytes32 rolling, uint32 number, bytes32[] memory words)
+        internal
+        pure
+        returns (bytes32)
+    {
         bytes32 content = keccak256(abi.encodePacked(words));
         return keccak256(abi.encodePacked(rolling, uint256(number), content));
     }

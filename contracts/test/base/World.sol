@@ -13,7 +13,8 @@ import {Prover} from "./Prover.sol";
 import {Vm} from "./Vm.sol";
 import {Words} from "./Words.sol";
 
-/// @dev A whole deployment on one EVM: hub (chain 1), spoke (chain 2), their oracles, a shape, three tokens.
+/// @dev A whole deployment on one EVM: hub (chain 1), spoke (chain 2), their oracles, a shape,
+///      three tokens.
 abstract contract World is Base {
     uint8 internal constant HUB = 1;
     uint8 internal constant SPOKE = 2;
@@ -57,7 +58,8 @@ abstract contract World is Base {
         }
         _sortKeys();
         hubOracle = ILightOracle(deploy("LightOracle", abi.encode(HUB, DEPLOYMENT, attesters, 2)));
-        spokeOracle = ILightOracle(deploy("LightOracle", abi.encode(SPOKE, DEPLOYMENT, attesters, 2)));
+        spokeOracle =
+            ILightOracle(deploy("LightOracle", abi.encode(SPOKE, DEPLOYMENT, attesters, 2)));
         hub = IHub(deploy("Hub", abi.encode(params(HUB), GENESIS)));
         spoke = IRollup(deploy("Rollup", abi.encode(params(SPOKE))));
         hubOracle.bind(address(hub));
@@ -65,7 +67,7 @@ abstract contract World is Base {
     }
 
     function params(uint8 chain) internal view returns (RollupParams memory) {
-        return RollupParams(ChainId.wrap(chain), ChainId.wrap(HUB), DEPLOYMENT, governor, validator);
+        return RollupParams(C(chain), C(HUB), DEPLOYMENT, governor, validator);
     }
 
     function _register(IRollup rollup, ILightOracle oracle, uint8 other) internal {
@@ -163,7 +165,11 @@ abstract contract World is Base {
         return abi.encodePacked(r, s, v);
     }
 
-    function ackPayload(uint8 chain, uint32 number, bytes32 rolling) internal pure returns (bytes memory) {
+    function ackPayload(uint8 chain, uint32 number, bytes32 rolling)
+        internal
+        pure
+        returns (bytes memory)
+    {
         return abi.encode(uint8(1), chain, number, rolling);
     }
 

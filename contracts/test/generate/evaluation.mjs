@@ -38,23 +38,20 @@ function blobValue(data, z) {
   return horner(coefficients, z);
 }
 
+/** The public inputs that follow from a digest and both vectors, all as words. */
+export function evaluate(d, onchain, data) {
+  const z = BigInt(hash(d, hash(...onchain), hash(...data))) % Fr.ORDER;
+  const yOnchain = horner(onchain.map(BigInt), z);
+  return { z: word(z), yOnchain: word(yOnchain), yData: word(blobValue(data.map(BigInt), z)) };
+}
+
 function vector(seed, onchainLength, dataLength, zeroEvery) {
   const make = (stream, length) =>
     Array.from({ length }, (_, i) => (zeroEvery && i % zeroEvery === 0 ? 0n : element(stream, i)));
-  const onchain = make(seed, onchainLength);
-  const data = make(seed + 1, dataLength);
-  const d = element(seed + 2, 0);
-  const z = BigInt(hash(word(d), hash(...onchain.map(word)), hash(...data.map(word)))) % Fr.ORDER;
-  return {
-    seed,
-    onchainLength,
-    dataLength,
-    zeroEvery,
-    d: word(d),
-    z: word(z),
-    yOnchain: word(horner(onchain, z)),
-    yData: word(blobValue(data, z)),
-  };
+  const onchain = make(seed, onchainLength).map(word);
+  const data = make(seed + 1, dataLength).map(word);
+  const d = word(element(seed + 2, 0));
+  return { seed, onchainLength, dataLength, zeroEvery, d, ...evaluate(d, onchain, data) };
 }
 
 export const evaluationVectors = () => ({

@@ -20,7 +20,7 @@ const secrets = Object.fromEntries(names.map((name, i) => [name, element(1000, i
 const ic = Array.from({ length: 5 }, (_, i) => element(1001, i));
 
 /** A = a G1, B = b G2 and the C that makes the pairing equation hold. */
-function proof(seed, inputs) {
+export function prove(seed, inputs) {
   const a = element(seed, 0);
   const b = element(seed, 1);
   const sum = inputs.reduce((s, x, i) => Fr.add(s, Fr.mul(x, ic[i + 1])), ic[0]);
@@ -29,8 +29,13 @@ function proof(seed, inputs) {
   return `0x${g1(a)}${g2(b)}${g1(Fr.mul(rest, Fr.inv(delta)))}`;
 }
 
-export function groth16Vectors() {
+/** alpha, -beta, -gamma, -delta, ic[0] to ic[4], as the verifier's constructor takes them. */
+export function verifyingKey() {
   const negated = ['beta', 'gamma', 'delta'].map((name) => g2(Fr.neg(secrets[name])));
+  return `0x${g1(secrets.alpha)}${negated.join('')}${ic.map(g1).join('')}`;
+}
+
+export function groth16Vectors() {
   const inputSets = [
     Array.from({ length: 4 }, (_, i) => element(2000, i)),
     [0n, 1n, Fr.ORDER - 1n, 5n],
@@ -41,7 +46,7 @@ export function groth16Vectors() {
     ic: ic.map(hex),
     g1: `0x${g1(1n)}`,
     g2: `0x${g2(1n)}`,
-    key: `0x${g1(secrets.alpha)}${negated.join('')}${ic.map(g1).join('')}`,
-    proofs: inputSets.map((inputs, i) => ({ inputs: inputs.map(hex), proof: proof(3000 + i, inputs) })),
+    key: verifyingKey(),
+    proofs: inputSets.map((inputs, i) => ({ inputs: inputs.map(hex), proof: prove(3000 + i, inputs) })),
   };
 }

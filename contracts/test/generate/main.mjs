@@ -6,11 +6,13 @@ import { join } from 'node:path';
 import { root } from '../../sources.mjs';
 import { evaluationVectors } from './evaluation.mjs';
 import { groth16Vectors } from './groth16.mjs';
+import { settlementVectors } from './settlement.mjs';
 
 const folder = join(root, 'test', 'vectors');
 const wanted = {
   'evaluation.json': evaluationVectors(),
   'groth16.json': groth16Vectors(),
+  'settlement.json': settlementVectors(),
 };
 mkdirSync(folder, { recursive: true });
 let stale = false;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {DevToken} from "../../src/dev/DevToken.sol";
-
-/// @dev Balances without any check of allowances: these tokens are there to hurt the vault, not their owners.
+/// @dev Balances without any check of allowances: these tokens are there to hurt the vault, not
+///      their owners.
 abstract contract LooseToken {
     mapping(address => uint256) public balanceOf;
 
@@ -44,6 +43,14 @@ contract SurchargeToken is LooseToken {
 
     function transferFrom(address from, address to, uint256 amount) external returns (bool) {
         _move(from, to, amount);
+        return true;
+    }
+}
+
+/// @dev Moves twice what was asked for.
+contract GenerousToken is LooseToken {
+    function transferFrom(address from, address to, uint256 amount) external returns (bool) {
+        _move(from, to, 2 * amount);
         return true;
     }
 }
@@ -148,9 +155,17 @@ contract MoodyToken is LooseToken {
     }
 }
 
-/// @dev A well-behaved token whose issuer can take coins away from anybody.
-contract SeizableToken is DevToken {
-    constructor() DevToken("Seizable", "SZ", 18) {}
+/// @dev Takes and gives like a good token, but its issuer can take coins away from anybody.
+contract SeizableToken is LooseToken {
+    function transfer(address to, uint256 amount) external returns (bool) {
+        _move(msg.sender, to, amount);
+        return true;
+    }
+
+    function transferFrom(address from, address to, uint256 amount) external returns (bool) {
+        _move(from, to, amount);
+        return true;
+    }
 
     function seize(address from, uint256 amount) external {
         balanceOf[from] -= amount;

@@ -8,8 +8,9 @@ import {Words} from "../base/Words.sol";
 import {Recipient} from "../hostile/Recipients.sol";
 import {MoodyToken} from "../hostile/Tokens.sol";
 
-/// @dev Plays depositors, an honest validator, provers, attesters and hostile receivers in any order, and keeps
-///      its own account of what must be true. Every action that is allowed at its moment must succeed.
+/// @dev Plays depositors, an honest validator, provers, attesters and hostile receivers in any
+///      order, and keeps its own account of what must be true. Every action that is allowed at its
+///      moment must succeed.
 contract Handler is World {
     uint16 internal constant MOODY = 10;
 
@@ -115,7 +116,8 @@ contract Handler is World {
         plan.pools = last.pools;
         bytes32[] memory all = new bytes32[](0);
         for (uint8 chain = HUB; chain <= SPOKE; ++chain) {
-            plan.words[chain] = _operations(plan, chain, uint256(keccak256(abi.encode(seed, chain))));
+            plan.words[chain] =
+                _operations(plan, chain, uint256(keccak256(abi.encode(seed, chain))));
             all = Words.join(all, plan.words[chain]);
         }
         plan.root = bytes32(++rootCount);
@@ -239,8 +241,7 @@ contract Handler is World {
         for (uint256 i = 0; i < seed % 3 && plan.cursors[chain] < deposits[chain].length; ++i) {
             Deposit memory next = deposits[chain][plan.cursors[chain]++];
             uint128 amount = next.token == USD ? next.raw * 1e12 : next.raw;
-            words =
-                Words.join(words, Words.deposit(chain, 4, 3, next.token, amount, padded(PLAIN)));
+            words = Words.join(words, Words.deposit(chain, 4, 3, next.token, amount, padded(PLAIN)));
             plan.pools[next.token][chain] += next.raw;
         }
         uint16 id = tokens[(seed >> 8) % 3];
@@ -249,9 +250,10 @@ contract Handler is World {
         address owner = seed & 128 == 0 ? PLAIN : address(recipient);
         if (amountOut == 0 && seed & 64 == 0) return words;
         uint8 scale = id == USD ? 12 : 0;
-        return Words.join(
-            words, Words.withdraw(chain, 4, id, uint128(amountOut), scale, padded(owner))
-        );
+        return
+            Words.join(
+                words, Words.withdraw(chain, 4, id, uint128(amountOut), scale, padded(owner))
+            );
     }
 
     /// What both receivers hold of each token together.

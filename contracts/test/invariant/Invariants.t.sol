@@ -24,7 +24,8 @@ contract InvariantsTest is Base {
         handler.setUp();
     }
 
-    /// Which functions the fuzzer may call; deposits and blocks come often, reverts and moods seldom.
+    /// Which functions the fuzzer may call; deposits and blocks come often, reverts and moods
+    /// seldom.
     function targetSelectors() external view returns (FuzzSelector[] memory list) {
         list = new FuzzSelector[](1);
         bytes4[] memory s = new bytes4[](13);
@@ -49,7 +50,8 @@ contract InvariantsTest is Base {
         list[0] = address(handler);
     }
 
-    /// One long walk, to be sure that the actions do reach every stage on both chains; the same invariants hold.
+    /// One long walk, to be sure that the actions do reach every stage on both chains; the same
+    /// invariants hold.
     function testALongWalkReachesEveryStage() public {
         for (uint256 i = 0; i < 1500; ++i) {
             uint256 seed = uint256(keccak256(abi.encode("walk", i)));
@@ -96,7 +98,9 @@ contract InvariantsTest is Base {
                 vm.assertGe(_balance(rollup, id), locked, "balance >= locked");
                 eq(locked, handler.cameIn(chain, id) - handler.wentOut(chain, id), "locked");
                 vm.assertGe(
-                    locked, rollup.pendingTotal(T(id)) + rollup.unconsumed(T(id)), "claims and open deposits"
+                    locked,
+                    rollup.pendingTotal(T(id)) + rollup.unconsumed(T(id)),
+                    "claims and open deposits"
                 );
             }
         }

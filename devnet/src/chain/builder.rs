@@ -56,7 +56,8 @@ impl Chain {
         };
         for transaction in forced {
             if let Err(error) = self.include(&mut draft, transaction) {
-                tracing::debug!(%error, hash = %transaction.tx_hash(), "left out of a reorganisation");
+                let hash = transaction.tx_hash();
+                tracing::debug!(%error, %hash, "left out of a reorganisation");
             }
         }
         if from_pool {

@@ -179,7 +179,8 @@ async fn story(url: &str) -> Vec<(String, Value)> {
 }
 
 /// anvil on a port of its own, started like this chain. anvil gives block 1 the base fee of block
-/// 0 instead of the one that EIP-1559 derives from it, so it is started with that one. Killed when dropped.
+/// 0 instead of the one that EIP-1559 derives from it, so it is started with that one.
+/// Killed when dropped.
 async fn start_anvil(program: &str) -> (Child, String) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let child = Command::new(program)

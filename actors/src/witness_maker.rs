@@ -1,0 +1,164 @@
+//! The witness maker: follows the sealed blocks, rebuilds the state from them, and has their proofs made.
+//!
+//! It trusts nobody's state: each block is decoded from its public data and replayed on its own trees, and a root that
+//! differs stops the node. It never changes a block and never talks to a chain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use zklink::block::{Block, BlockError};
+use zklink::commitment::StateTree;
+use zklink::hash::fr_to_be_bytes;
+use zklink::id::BlockNumber;
+use zklink::key::Signature;
+use zklink::op::Op;
+use zklink::state::State;
+use zklink::tx::keccak;
+use zklink_circuit::witness::Witness;
+
+use crate::archive::{ArchiveError, ArchiveReader};
+use crate::builder::record::{SealedBlock, Source};
+use crate::events::{Event, Events};
+use crate::feed::{Enqueue, EnqueueRefusal, Job, JobId};
+use crate::port::Port;
+
+/// How long to wait when there is nothing to do, or when the feed is full.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long the feed may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why no witness can be made. The node stops: block and state do not belong together.
+#[derive(Debug, thiserror::Error)]
+pub enum WitnessFault {
+    /// The archive failed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A stored block cannot be read.
+    #[error("block {0} in the archive cannot be read: {1}")]
+    Unreadable(BlockNumber, serde_json::Error),
+    /// Its public data do not lead back to the block or to its root.
+    #[error("block {0} cannot be rebuilt from its public data: {1}")]
+    Replay(BlockNumber, BlockError),
+    /// The feed will never take the witness.
+    #[error("the prover feed refuses block {0}: {1}")]
+    Refused(BlockNumber, EnqueueRefusal),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct WitnessMaker {
+    archive: ArchiveReader,
+    state: State,
+    tree: StateTree,
+    next: BlockNumber,
+}
+
+impl WitnessMaker {
+    /// A witness maker at genesis: it catches up by replaying what is proven already.
+    pub fn new(archive: ArchiveReader, genesis: State) -> WitnessMaker {
+        let tree = StateTree::of(&genesis);
+        WitnessMaker { archive, state: genesis, tree, next: BlockNumber(1) }
+    }
+
+    /// Takes the next sealed block: `None` when there is none, `Some(None)` when it is proven already, otherwise the
+    /// job of proving it.
+    ///
+    /// # Errors
+    /// [`WitnessFault`].
+    pub fn step(&mut self) -> Result<Option<Option<Job>>, WitnessFault> {
+        let number = self.next;
+        let Some(bytes) = self.archive.block(number)? else { return Ok(None) };
+        let sealed: SealedBlock = serde_json::from_slice(&bytes)
+            .map_err(|error| WitnessFault::Unreadable(number, error))?;
+        let proven = self.archive.proof(number)?.is_some();
+        let made = self.take(&sealed, proven).map_err(|error| WitnessFault::Replay(number, error))?;
+        self.next = number.next().ok_or(WitnessFault::Replay(number, BlockError::Order(number)))?;
+        Ok(Some(made))
+    }
+
+    fn take(&mut self, sealed: &SealedBlock, proven: bool) -> Result<Option<Job>, BlockError> {
+        let public = sealed.block.public_data();
+        let block = Block::decode(&public)?;
+        if proven {
+            block.replay(&mut self.state, &mut self.tree)?;
+            return Ok(None);
+        }
+        let signatures = signatures(sealed);
+        let witness = Witness::build(&block, &signatures, &mut self.state, &mut self.tree)?;
+        let inputs = public.public_inputs().map(fr_to_be_bytes).concat();
+        let shape = block.head.shape;
+        let id = JobId(keccak(&[&shape.0.to_be_bytes(), &inputs]));
+        let witness = Arc::new(witness.encode());
+        Ok(Some(Job { id, block: block.head.number, shape, witness }))
+    }
+}
+
+/// For each slot of the block the L2 signature of its operation.
+fn signatures(sealed: &SealedBlock) -> Vec<Option<Signature>> {
+    let mut sources = sealed.sources.iter();
+    let slots = sealed.block.ops.iter().map(|op| match op {
+        Op::Noop(_) => None,
+        _ => match sources.next() {
+            Some(Source::Tx(tx)) => Some(tx.tx.signature.signature.clone()),
+            Some(Source::Deposit(_)) | None => None,
+        },
+    });
+    slots.collect()
+}
+
+/// Makes witnesses until `stop` becomes true.
+///
+/// # Errors
+/// [`WitnessFault`], which stops the node.
+#[expect(clippy::disallowed_methods, reason = "measures work for the report, decides nothing")]
+pub async fn drive(
+    mut maker: WitnessMaker,
+    feed: Port<Enqueue>,
+    events: Events,
+    stop: watch::Receiver<bool>,
+) -> Result<(), WitnessFault> {
+    while !*stop.borrow() {
+        let start = std::time::Instant::now();
+        let work = tokio::task::spawn_blocking(move || {
+            let made = maker.step();
+            (maker, made)
+        });
+        // A panic of the replay is a defect that must not be hidden: it goes on here.
+        let (back, made) = work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        maker = back;
+        match made? {
+            None => tokio::time::sleep(PAUSE).await,
+            Some(None) => {}
+            Some(Some(job)) => {
+                let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+                events.tell(Event::WitnessMade { number: job.block, millis });
+                enqueue(job, &feed, &stop).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives a job to the feed, however long that takes.
+async fn enqueue(
+    job: Job,
+    feed: &Port<Enqueue>,
+    stop: &watch::Receiver<bool>,
+) -> Result<(), WitnessFault> {
+    while !*stop.borrow() {
+        let answer = match feed.ask(Enqueue { job: job.clone() }) {
+            Ok(pending) => pending.wait(PATIENCE).await.ok(),
+            Err(_) => None,
+        };
+        match answer {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(refusal @ EnqueueRefusal::TooLarge(_))) => {
+                return Err(WitnessFault::Refused(job.block, refusal));
+            }
+            // The feed is full, busy, or being rebuilt: the job is offered again.
+            Some(Err(EnqueueRefusal::Full)) | None => tokio::time::sleep(PAUSE).await,
+        }
+    }
+    Ok(())
+}
