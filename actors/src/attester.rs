@@ -84,7 +84,9 @@ pub enum Response {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It signed another payload with this number before.
-    #[error("message {sequence} to chain {destination} is not the one that was signed before: the finality rule is too weak")]
+    #[error(
+        "message {sequence} to chain {destination} is not the one that was signed before: the finality rule is too weak"
+    )]
     Equivocation {
         /// Where it goes.
         destination: ChainId,
@@ -92,7 +94,9 @@ pub enum Refusal {
         sequence: u64,
     },
     /// Messages are missing.
-    #[error("message {expected} to chain {destination} is missing, the chain goes on with {found}: check the endpoints")]
+    #[error(
+        "message {expected} to chain {destination} is missing, the chain goes on with {found}: check the endpoints"
+    )]
     Gap {
         /// Where it goes.
         destination: ChainId,
@@ -105,7 +109,9 @@ pub enum Refusal {
     #[error("{0}; check the oracle's address and the endpoints")]
     Event(#[from] BadEvent),
     /// The chain was rewound too far.
-    #[error("the chain was rewound below every block that is remembered: the finality rule is too weak")]
+    #[error(
+        "the chain was rewound below every block that is remembered: the finality rule is too weak"
+    )]
     Lost,
     /// The history cannot be written.
     #[error("the history of signatures cannot be written: {0}")]

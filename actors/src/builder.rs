@@ -23,6 +23,8 @@ pub mod record;
 pub mod view;
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;
 
 pub use ledger::{Broken, Denied, Entered, Entry, Ledger, Place, ReplayError};
@@ -199,6 +201,11 @@ impl Builder {
             durable: Arc::new(AtomicU64::new(0)),
             late: VecDeque::new(),
         }
+    }
+
+    /// Sends the records from now on to this journal: called once, between replay and seating.
+    pub fn connect(&mut self, journal: Port<Append>) {
+        self.journal = journal;
     }
 
     /// Does again what a record of the journal says was done.

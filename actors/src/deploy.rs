@@ -23,7 +23,9 @@ use zklink::state::DeploymentId;
 use zklink::token::Address;
 
 use crate::chain::client::{Call, Receipt};
-use crate::chain::contracts::{Hub, LightOracle, ReadError, Rollup, RollupParams, to_abi, transaction};
+use crate::chain::contracts::{
+    Hub, LightOracle, ReadError, Rollup, RollupParams, to_abi, transaction,
+};
 use crate::chain::sender::{SendError, Sender};
 use artifact::{Artifact, ArtifactError};
 
@@ -94,6 +96,8 @@ pub struct ShapePlan {
     pub data_words: u32,
     /// The verifying key in the encoding that the verifier contract takes.
     pub verifying_key: Vec<u8>,
+    /// A verifier with this key that stands on the hub's chain already, to be used instead of a new one.
+    pub existing_verifier: Option<Address>,
 }
 
 impl ShapePlan {
@@ -102,7 +106,7 @@ impl ShapePlan {
         let length = |words: usize| u32::try_from(words).expect("a shape has thousands of words");
         let (onchain_words, data_words) =
             (length(shape.onchain_words()), length(shape.data_words()));
-        Self { id: shape.id, onchain_words, data_words, verifying_key }
+        Self { id: shape.id, onchain_words, data_words, verifying_key, existing_verifier: None }
     }
 }
 
@@ -166,10 +170,10 @@ pub async fn deploy(
     let mut site = Site { plan, senders, done };
     let mut deployment = Deployment::begin(plan);
     for shape in &plan.shapes {
-        let key = Bytes::from(shape.verifying_key.clone());
-        let what = format!("verifier of shape {}", shape.id);
-        let (verifier, _) =
-            site.create(plan.hub, what, artifact::VERIFIER, (key,).abi_encode_params()).await?;
+        let verifier = match shape.existing_verifier {
+            Some(verifier) => verifier,
+            None => site.verifier(shape).await?,
+        };
         deployment.add_shape(shape, verifier);
     }
     for chain in plan.chains.keys() {
@@ -195,10 +199,8 @@ pub async fn dry_run(
     check::precompiles(plan.hub, &**sender(senders, plan.hub)?.client()).await?;
     let mut steps = Vec::new();
     let mut creations = Vec::new();
-    for shape in &plan.shapes {
-        let arguments = (Bytes::from(shape.verifying_key.clone()),).abi_encode_params();
-        let what = format!("verifier of shape {}", shape.id);
-        creations.push((plan.hub, what, artifact::VERIFIER, arguments));
+    for shape in plan.shapes.iter().filter(|shape| shape.existing_verifier.is_none()) {
+        creations.push(plan.verifier_creation(shape));
     }
     for chain in plan.chains.keys() {
         let deployer = sender(senders, *chain)?.address();
@@ -286,6 +288,11 @@ impl Plan {
         } else {
             (params,).abi_encode_params()
         }
+    }
+
+    fn verifier_creation(&self, shape: &ShapePlan) -> Creation {
+        let arguments = (Bytes::from(shape.verifying_key.clone()),).abi_encode_params();
+        (self.hub, format!("verifier of shape {}", shape.id), artifact::VERIFIER, arguments)
     }
 
     fn deployment_word(&self) -> FixedBytes<32> {
@@ -389,6 +396,11 @@ impl Site<'_> {
         call: &C,
     ) -> Result<(), DeployError> {
         self.send(chain, what, transaction(to, call)).await.map(drop)
+    }
+
+    async fn verifier(&mut self, shape: &ShapePlan) -> Result<Address, DeployError> {
+        let (chain, what, artifact, arguments) = self.plan.verifier_creation(shape);
+        Ok(self.create(chain, what, artifact, arguments).await?.0)
     }
 
     /// The contracts of one chain.

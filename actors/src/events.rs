@@ -3,7 +3,7 @@
 //! Nothing depends on an event being heard. A slow listener misses the oldest ones and is told how many.
 
 use tokio::sync::broadcast;
-use zklink::id::{BlockNumber, ChainId, Serial, ShapeId};
+use zklink::id::{BlockNumber, ChainId, ShapeId};
 use zklink_circuit::groth16::Stage;
 
 /// Events that wait for a slow listener.
@@ -12,13 +12,6 @@ const BACKLOG: usize = 1024;
 /// Something happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A chain's finality rule declared a deposit final.
-    DepositFinal {
-        /// The chain.
-        chain: ChainId,
-        /// Its place in the chain's queue.
-        serial: Serial,
-    },
     /// A block was sealed.
     BlockSealed {
         /// The block.

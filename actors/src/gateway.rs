@@ -108,8 +108,9 @@ impl Gateway {
     /// Takes no further requests, answers those that it has, and returns when all connections
     /// are closed or `limit` is over.
     pub async fn stop(self, limit: Duration) {
-        // An error means that it was stopped already, which is what is wanted.
-        drop(self.handle.stop());
+        if self.handle.stop().is_err() {
+            tracing::debug!("the gateway was stopped before");
+        }
         let closed = tokio::time::timeout(limit, self.handle.stopped()).await;
         if closed.is_err() {
             tracing::warn!("connections were still open when the gateway stopped");
@@ -167,11 +168,8 @@ impl Door {
             let rpc = RpcServiceBuilder::new().layer(layer);
             let service = service.clone().set_rpc_middleware(rpc);
             let service = service.build(self.methods.clone(), self.stop.clone());
-            let serving = serve_with_graceful_shutdown(
-                quick(socket),
-                service,
-                self.stop.clone().shutdown(),
-            );
+            let serving =
+                serve_with_graceful_shutdown(quick(socket), service, self.stop.clone().shutdown());
             let (clock, idle) = (Arc::clone(&self.clock), self.limits.idle);
             tokio::spawn(async move {
                 tokio::select! {

@@ -22,14 +22,16 @@ pub mod feed;
 mod probe;
 
 pub mod builder;
+pub mod gateway;
 pub mod merge_ledger;
 
 pub mod chain;
 pub mod deploy;
 pub mod wallet;
 
-pub mod events;
-pub mod prover;
-pub mod witness_maker;
 pub mod attester;
+pub mod events;
+pub mod node;
+pub mod prover;
 pub mod settlement;
+pub mod witness_maker;

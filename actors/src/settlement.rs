@@ -61,7 +61,8 @@ impl SealedBlock {
     /// A block with the key witnesses of each chain, in the order of the block.
     pub fn of(block: &Block, mut key_witnesses: BTreeMap<ChainId, Vec<Vec<u8>>>) -> Self {
         let public = block.public_data();
-        let bytes = |words: &[zklink::hash::Fr]| words.iter().copied().map(fr_to_be_bytes).collect();
+        let bytes =
+            |words: &[zklink::hash::Fr]| words.iter().copied().map(fr_to_be_bytes).collect();
         let chains = block.chain_words().into_iter().map(|(chain, words)| {
             let key_witnesses = key_witnesses.remove(&chain).unwrap_or_default();
             (chain, ChainPart { words, key_witnesses })
@@ -143,7 +144,9 @@ impl std::fmt::Display for Step {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Diverged {
     /// The hub has more blocks than were sealed here.
-    #[error("the hub has block {committed}, the archive ends at {sealed}: is this the right store?")]
+    #[error(
+        "the hub has block {committed}, the archive ends at {sealed}: is this the right store?"
+    )]
     Ahead {
         /// The hub's last block.
         committed: BlockNumber,

@@ -23,6 +23,11 @@ const BUILD_PATIENCE: Duration = Duration::from_secs(900);
 /// How long the node waits for its supervisor before it takes it for dead.
 const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Runs a future inside of an actix system on this thread: what [`Crew`] needs around it.
+pub fn run<T>(future: impl Future<Output = T>) -> T {
+    actix::System::new().block_on(future)
+}
+
 /// An OS thread with an event loop. Machines may share one.
 pub struct Thread(Arbiter);
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use zklink::block::{Block, BlockError};
 use zklink::commitment::StateTree;
 use zklink::hash::fr_to_be_bytes;
-use zklink::id::BlockNumber;
+use zklink::id::{BlockNumber, ShapeId};
 use zklink::key::Signature;
 use zklink::op::Op;
 use zklink::state::State;
@@ -21,6 +21,7 @@ use crate::archive::{ArchiveError, ArchiveReader};
 use crate::builder::record::{SealedBlock, Source};
 use crate::events::{Event, Events};
 use crate::feed::{Enqueue, EnqueueRefusal, Job, JobId};
+use crate::node::PoolHistory;
 use crate::port::Port;
 
 /// How long to wait when there is nothing to do, or when the feed is full.
@@ -45,6 +46,19 @@ pub enum WitnessFault {
     Refused(BlockNumber, EnqueueRefusal),
 }
 
+/// A block that was replayed.
+#[derive(Debug)]
+pub struct Taken {
+    /// Its number.
+    pub number: BlockNumber,
+    /// Its shape.
+    pub shape: ShapeId,
+    /// Its operations, Noops not counted.
+    pub ops: usize,
+    /// The job of proving it; nothing when it is proven already.
+    pub job: Option<Job>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct WitnessMaker {
@@ -52,29 +66,33 @@ pub struct WitnessMaker {
     state: State,
     tree: StateTree,
     next: BlockNumber,
+    pools: PoolHistory,
 }
 
 impl WitnessMaker {
     /// A witness maker at genesis: it catches up by replaying what is proven already.
-    pub fn new(archive: ArchiveReader, genesis: State) -> WitnessMaker {
+    /// After each block it notes the pools, for those who compare them with the contracts.
+    pub fn new(archive: ArchiveReader, genesis: State, pools: PoolHistory) -> WitnessMaker {
         let tree = StateTree::of(&genesis);
-        WitnessMaker { archive, state: genesis, tree, next: BlockNumber(1) }
+        WitnessMaker { archive, state: genesis, tree, next: BlockNumber(1), pools }
     }
 
-    /// Takes the next sealed block: `None` when there is none, `Some(None)` when it is proven already, otherwise the
-    /// job of proving it.
+    /// Takes the next sealed block; nothing when there is none.
     ///
     /// # Errors
     /// [`WitnessFault`].
-    pub fn step(&mut self) -> Result<Option<Option<Job>>, WitnessFault> {
+    pub fn step(&mut self) -> Result<Option<Taken>, WitnessFault> {
         let number = self.next;
         let Some(bytes) = self.archive.block(number)? else { return Ok(None) };
         let sealed: SealedBlock = serde_json::from_slice(&bytes)
             .map_err(|error| WitnessFault::Unreadable(number, error))?;
         let proven = self.archive.proof(number)?.is_some();
-        let made = self.take(&sealed, proven).map_err(|error| WitnessFault::Replay(number, error))?;
+        let made =
+            self.take(&sealed, proven).map_err(|error| WitnessFault::Replay(number, error))?;
+        self.pools.note(&self.state);
         self.next = number.next().ok_or(WitnessFault::Replay(number, BlockError::Order(number)))?;
-        Ok(Some(made))
+        let ops = sealed.sources.len();
+        Ok(Some(Taken { number, shape: sealed.block.head.shape, ops, job: made }))
     }
 
     fn take(&mut self, sealed: &SealedBlock, proven: bool) -> Result<Option<Job>, BlockError> {
@@ -125,12 +143,14 @@ pub async fn drive(
             (maker, made)
         });
         // A panic of the replay is a defect that must not be hidden: it goes on here.
-        let (back, made) = work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let (back, made) =
+            work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         maker = back;
         match made? {
             None => tokio::time::sleep(PAUSE).await,
-            Some(None) => {}
-            Some(Some(job)) => {
+            Some(Taken { job: None, .. }) => {}
+            Some(Taken { number, shape, ops, job: Some(job) }) => {
+                events.tell(Event::BlockSealed { number, shape, ops });
                 let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
                 events.tell(Event::WitnessMade { number: job.block, millis });
                 enqueue(job, &feed, &stop).await?;

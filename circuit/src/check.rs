@@ -112,6 +112,13 @@ impl CheckSystem {
         Some(&failure.path)
     }
 
+    /// The paths of all constraints that do not hold: for a cheating assignment, what catches it.
+    #[must_use]
+    pub fn failures(&self) -> Vec<&str> {
+        let failing = self.constraints.iter().filter(|constraint| !self.holds(constraint));
+        failing.map(|constraint| constraint.path.as_str()).collect()
+    }
+
     /// Whether all constraints hold.
     #[must_use]
     pub fn is_satisfied(&self) -> bool {
@@ -367,6 +374,7 @@ mod tests {
         assert_eq!(system.survivors(), ["inner/loose"]);
         assert_eq!(system.tamper("inner/z", Fr::from(16)), Fr::from(15));
         assert_eq!(system.first_failure(), Some("inner/product"));
+        assert_eq!(system.failures(), ["inner/product"]);
         system.tamper("inner/z", Fr::from(15));
         assert!(system.is_satisfied());
         assert_eq!(system.value("y"), Fr::from(5));

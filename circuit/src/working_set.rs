@@ -18,7 +18,7 @@ use zklink::tree::Path;
 use crate::gadget::bits::to_bits;
 use crate::gadget::poseidon2::{compress4, hash_many};
 use crate::gadget::select::Digit;
-use crate::gadget::zero::enforce_pairwise_distinct;
+use crate::gadget::zero::{enforce_nonzero, enforce_pairwise_distinct};
 use crate::gadget::{Bit, Expression, bits, merkle};
 use crate::witness::{AccountWitness, AmountWitness, ChainWitness, SubAccountWitness, Witness};
 
@@ -307,6 +307,8 @@ impl ChainVar {
     ) -> Result<ChainVar, SynthesisError> {
         let id = witness.map(|witness| u64::from(witness.id.0));
         let (index, id) = witness_index(&mut cs.namespace(|| "id"), id, 2 * ChainId::DEPTH)?;
+        // No chain has the number zero: execution refuses its operations, so they must not be provable either.
+        enforce_nonzero(&mut cs.namespace(|| "a chain"), &id)?;
         let index = Digit::of_bits(&index);
         let cursor = witness.map(|witness| Fr::from(witness.cursor));
         let old_cursor = Expression::witness(cs, "cursor", cursor)?;

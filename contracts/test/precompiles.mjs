@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { root } from '../sources.mjs';
+import { tool } from '../tools.mjs';
 import { hash } from './generate/field.mjs';
 
 const read = (...path) => JSON.parse(readFileSync(join(root, ...path), 'utf8'));
@@ -49,7 +50,7 @@ async function poll(ask) {
 async function withNode(hardfork, use) {
   const port = await freePort();
   const args = ['--port', String(port), '--hardfork', hardfork, '--silent'];
-  const child = spawn(join(root, 'node_modules', '.bin', 'anvil'), args, { stdio: 'inherit' });
+  const child = spawn(tool('anvil'), args, { stdio: 'inherit' });
   try {
     const rpc = client(port);
     await poll(async () => (await rpc('eth_chainId', []).catch(() => undefined))?.result);

@@ -179,7 +179,9 @@ pub(crate) fn write(root: &Path) -> Result<()> {
 /// The pages whose tables differ from the declarations.
 pub(crate) fn stale(root: &Path) -> Result<Vec<String>> {
     let stale = pages(root)?.into_iter().filter(|(_, text, wanted)| text != wanted);
-    Ok(stale.map(|(path, ..)| format!("{path}: stale; run cargo run -p zklink-xtask -- docs")).collect())
+    Ok(stale
+        .map(|(path, ..)| format!("{path}: stale; run cargo run -p zklink-xtask -- docs"))
+        .collect())
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ struct Preset {
     zklink_chain_id: u8,
     real: bool,
     state: Standing,
+    max_range: u64,
     finality: Finality,
-    logs: Logs,
     capabilities: Capabilities,
 }
 
@@ -38,26 +38,21 @@ enum Standing {
     Sunset,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(tag = "rule", rename_all = "kebab-case", deny_unknown_fields)]
-#[expect(dead_code, reason = "as above")]
-enum Finality {
-    Tag { tag: Tag, floor_seconds: u32 },
-    Confirmations { blocks: u32, floor_seconds: u32 },
-    Instant { floor_seconds: u32 },
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Tag {
-    Finalized,
-    Safe,
-}
-
+/// As `actors/src/chain/finality.rs` reads it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Logs {
-    range_max: u32,
+#[expect(dead_code, reason = "as above")]
+struct Finality {
+    anchor: Anchor,
+    min_age_seconds: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Anchor {
+    Finalized,
+    Safe,
+    Confirmations(u64),
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,11 +92,15 @@ pub(crate) fn broken(root: &Path) -> Result<Vec<String>> {
 }
 
 fn contradictions(preset: &Preset) -> Vec<&'static str> {
-    let Preset { zklink_chain_id, real, logs, capabilities, .. } = preset;
+    let Preset { zklink_chain_id, real, max_range, finality, capabilities, .. } = preset;
     let rules = [
         (*zklink_chain_id == 0 || *zklink_chain_id > 63, "zklink_chain_id is 1 to 63"),
         (!real, "a preset is of a real chain: development chains have no preset"),
-        (logs.range_max == 0, "logs.range_max is at least 1"),
+        (*max_range == 0, "max_range is at least 1"),
+        (
+            matches!(finality.anchor, Anchor::Confirmations(0)),
+            "a block is not final without a confirmation",
+        ),
         (
             capabilities.eip2537 != capabilities.eip2537_since.is_some(),
             "eip2537_since is given exactly when eip2537 is true",
@@ -121,12 +120,10 @@ mod tests {
         zklink_chain_id = 9
         real = true
         state = \"live\"
+        max_range = 2000
         [finality]
-        rule = \"tag\"
-        tag = \"finalized\"
-        floor_seconds = 0
-        [logs]
-        range_max = 2000
+        anchor = \"finalized\"
+        min_age_seconds = 0
         [capabilities]
         eip2537 = true
         eip2537_since = 2025-05-07
@@ -143,8 +140,14 @@ mod tests {
     fn unknown_fields_and_contradictions_are_refused() {
         let good: Preset = toml::from_str(GOOD).expect("it is complete");
         assert_eq!(contradictions(&good), Vec::<&str>::new());
-        let unknown = GOOD.replace("range_max", "range_maximum");
-        assert!(toml::from_str::<Preset>(&unknown).is_err_and(|error| error.message().contains("range_maximum")));
+        let unknown = GOOD.replace("max_range", "maximum_range");
+        assert!(
+            toml::from_str::<Preset>(&unknown)
+                .is_err_and(|error| error.message().contains("maximum_range"))
+        );
+        let none = GOOD.replace("\"finalized\"", "{ confirmations = 0 }");
+        let none: Preset = toml::from_str(&none).expect("the types are right");
+        assert_eq!(contradictions(&none), ["a block is not final without a confirmation"]);
         let bare: Preset = toml::from_str(&GOOD.replace("eip2537 = true", "eip2537 = false"))
             .expect("the types are right");
         assert_eq!(contradictions(&bare), ["eip2537_since is given exactly when eip2537 is true"]);

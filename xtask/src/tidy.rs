@@ -44,6 +44,10 @@ mod tests {
     #[test]
     fn the_repository_is_tidy() {
         let problems = super::problems(&crate::repository::root()).expect("it is readable");
-        assert_eq!(problems.failures, Vec::<String>::new(), "run: cargo run -p zklink-xtask -- tidy");
+        assert_eq!(
+            problems.failures,
+            Vec::<String>::new(),
+            "run: cargo run -p zklink-xtask -- tidy"
+        );
     }
 }

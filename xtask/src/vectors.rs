@@ -6,6 +6,7 @@
 mod block;
 mod hash;
 mod layout;
+mod settlement;
 mod signature;
 mod state;
 
@@ -25,6 +26,7 @@ pub(crate) fn texts() -> Result<BTreeMap<&'static str, String>> {
         ("signature.json", text(&signature::vectors()?)?),
         ("state.json", text(&state::vectors()?)?),
         ("block.json", text(&block::vectors()?)?),
+        ("settlement.json", text(&settlement::vectors()?)?),
     ]))
 }
 
@@ -56,7 +58,8 @@ pub(crate) fn stale(root: &Path) -> Result<Vec<String>> {
         .collect();
     for (name, text) in texts {
         if fs::read_to_string(folder.join(name)).ok().as_ref() != Some(&text) {
-            problems.push(format!("vectors/{name}: stale; run cargo run -p zklink-xtask -- vectors"));
+            problems
+                .push(format!("vectors/{name}: stale; run cargo run -p zklink-xtask -- vectors"));
         }
     }
     Ok(problems)

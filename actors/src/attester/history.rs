@@ -47,6 +47,9 @@ pub enum HistoryError {
         /// The line, from one.
         line: usize,
     },
+    /// A write failed before: the end of the file is unknown, so nothing more is signed until a restart.
+    #[error("a write failed before, so the end of the file is unknown: restart the attester")]
+    Failed,
     /// Another process has the file.
     #[error("{0} is used by another process: two attesters must not share a key")]
     Locked(String),
@@ -57,6 +60,7 @@ pub enum HistoryError {
 pub struct History {
     signed: BTreeMap<MessageId, Signed>,
     file: Option<(PathBuf, File)>,
+    failed: bool,
 }
 
 impl History {
@@ -74,8 +78,7 @@ impl History {
         let name = || path.display().to_string();
         let failed = |error| HistoryError::Io { path: name(), error };
         let mut options = OpenOptions::new();
-        let mut file =
-            options.read(true).append(true).create(true).open(path).map_err(failed)?;
+        let mut file = options.read(true).append(true).create(true).open(path).map_err(failed)?;
         file.try_lock().map_err(|_| HistoryError::Locked(name()))?;
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
@@ -95,24 +98,28 @@ impl History {
             file.seek(SeekFrom::End(0)).map_err(failed)?;
             file.sync_all().map_err(failed)?;
         }
-        Ok(Self { signed, file: Some((path.to_owned(), file)) })
+        Ok(Self { signed, file: Some((path.to_owned(), file)), failed: false })
     }
 
     /// Allows a signature: it is the first for this message, or the same again.
     ///
     /// # Errors
-    /// [`HistoryError::Other`]; [`HistoryError::Io`], after which nothing may be signed.
+    /// [`HistoryError::Other`]; [`HistoryError::Io`], after which nothing is signed any more.
     pub fn sign(&mut self, id: MessageId, signed: Signed) -> Result<(), HistoryError> {
         match self.signed.get(&id) {
             // The block may be another one: the same message, mined again.
             Some(before) if before.digest == signed.digest => return Ok(()),
             Some(_) => return Err(HistoryError::Other),
+            None if self.failed => return Err(HistoryError::Failed),
             None => {}
         }
         if let Some((path, file)) = &mut self.file {
             let line = format!("{}\n", line(id, &signed));
             let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_data());
-            written.map_err(|error| HistoryError::Io { path: path.display().to_string(), error })?;
+            if let Err(error) = written {
+                self.failed = true;
+                return Err(HistoryError::Io { path: path.display().to_string(), error });
+            }
         }
         self.signed.insert(id, signed);
         Ok(())
@@ -133,8 +140,7 @@ fn line((source, destination, sequence): MessageId, signed: &Signed) -> String {
 fn parse(line: &str) -> Option<(MessageId, Signed)> {
     let [source, destination, sequence, height, block_hash, digest] =
         line.split(' ').collect::<Vec<_>>().try_into().ok()?;
-    let mut signed =
-        Signed { height: height.parse().ok()?, block_hash: [0; 32], digest: [0; 32] };
+    let mut signed = Signed { height: height.parse().ok()?, block_hash: [0; 32], digest: [0; 32] };
     hex::decode_to_slice(block_hash, &mut signed.block_hash).ok()?;
     hex::decode_to_slice(digest, &mut signed.digest).ok()?;
     let (source, destination) = (source.parse().ok()?, destination.parse().ok()?);

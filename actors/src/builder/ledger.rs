@@ -287,8 +287,7 @@ impl Ledger {
         cells: &BTreeSet<Cell>,
     ) -> Option<&'static Shape> {
         let ops: Vec<Op> = ops.into_iter().cloned().collect();
-        let fits =
-            |shape: &Shape| shape.fill(&ops).is_some() && shape.working_set(cells).is_some();
+        let fits = |shape: &Shape| shape.fill(&ops).is_some() && shape.working_set(cells).is_some();
         self.shapes.iter().copied().find(|shape| fits(shape))
     }
 

@@ -151,7 +151,10 @@ pub enum ReadError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// The answer is none of this function. Often there is no contract at the address.
-    #[error("0x{} does not answer {function} as our contract: check the address", hex::encode(contract))]
+    #[error(
+        "0x{} does not answer {function} as our contract: check the address",
+        hex::encode(contract)
+    )]
     NotOurs {
         /// The address.
         contract: Address,

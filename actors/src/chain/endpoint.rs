@@ -8,7 +8,7 @@ use jsonrpc_core::types as rpc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use web3::helpers::{build_request, to_result_from_output};
-use web3::types::{BlockId, BlockNumber, Bytes, CallRequest, FilterBuilder, H160, H256, U256, U64};
+use web3::types::{BlockId, BlockNumber, Bytes, CallRequest, FilterBuilder, H160, H256, U64, U256};
 use web3::{RequestId, Transport, Web3};
 use zklink::token::Address;
 
@@ -126,9 +126,7 @@ impl Endpoint {
             web3::Error::Decoder(_) | web3::Error::InvalidResponse(_) => {
                 ClientError::Malformed { endpoint, what: "an answer to the question".to_owned() }
             }
-            other => {
-                ClientError::Unreachable { endpoint, reason: shortened(&other.to_string()) }
-            }
+            other => ClientError::Unreachable { endpoint, reason: shortened(&other.to_string()) },
         }
     }
 
@@ -365,9 +363,8 @@ struct BoundedHttp {
 
 impl BoundedHttp {
     async fn post(self, call: rpc::Call) -> web3::Result<Value> {
-        let transport = |text: String| {
-            web3::Error::Transport(web3::error::TransportError::Message(text))
-        };
+        let transport =
+            |text: String| web3::Error::Transport(web3::error::TransportError::Message(text));
         // The address may hold a key of the user's account with the provider: it never gets into an error.
         let failed = |error: reqwest::Error| transport(error.without_url().to_string());
         let body = rpc::Request::Single(call);

@@ -191,9 +191,8 @@ impl Scanner {
                 }
             }
             (Phase::Events { goal, first, end }, Told::Logs(logs)) => {
-                self.phase = verify(goal, &first, end, logs).unwrap_or(Phase::Rest {
-                    until: now.after(self.config.poll_ms),
-                });
+                self.phase = verify(goal, &first, end, logs)
+                    .unwrap_or(Phase::Rest { until: now.after(self.config.poll_ms) });
             }
             (Phase::Verify { goal, end, logs, open }, Told::Header(header)) => {
                 return self.verified(goal, end, logs, open, header, now);
@@ -306,6 +305,3 @@ fn verify(goal: u64, first: &Header, end: Header, logs: Vec<Log>) -> Option<Phas
     }
     Some(Phase::Verify { goal, end, logs, open })
 }
-
-#[cfg(test)]
-mod tests;

@@ -18,6 +18,9 @@ pub struct SendPolicy {
     pub gas_margin_percent: u64,
     /// The most that a unit of gas may cost, wei.
     pub max_fee_per_gas: u128,
+    /// The least that goes to the block's producer per unit of gas, wei: empty blocks say that nothing is needed, and
+    /// many nodes then refuse nothing.
+    pub min_priority_fee_per_gas: u128,
     /// How often receipts are looked for, milliseconds.
     pub poll_ms: u64,
     /// After so many looks without a receipt the fee is raised.
@@ -31,6 +34,7 @@ impl Default for SendPolicy {
         Self {
             gas_margin_percent: 30,
             max_fee_per_gas: 500_000_000_000,
+            min_priority_fee_per_gas: 10_000_000,
             poll_ms: 1_000,
             polls_before_raise: 60,
             raises: 8,
@@ -127,8 +131,7 @@ impl Sender {
         let mut sent: Vec<SignedTransaction> = Vec::new();
         for raise in 0..=self.policy.raises {
             let (max_fee, priority_fee) = self.fees(self.client.fee_market().await?, raise)?;
-            let terms =
-                Terms { chain_id: self.chain_id, nonce, gas, max_fee, priority_fee };
+            let terms = Terms { chain_id: self.chain_id, nonce, gas, max_fee, priority_fee };
             let transaction = sign(&call, terms, &self.key);
             self.hand_in(&transaction).await?;
             sent.push(transaction);
@@ -145,9 +148,10 @@ impl Sender {
     fn fees(&self, market: FeeMarket, raise: u32) -> Result<(u128, u128), SendError> {
         let limit = self.policy.max_fee_per_gas;
         let raised = |fee: u128| (0..raise).fold(fee, |fee, _| fee.saturating_add(fee / 4 + 1));
-        let priority = raised(market.priority_fee.max(1));
+        let offered = market.priority_fee.max(self.policy.min_priority_fee_per_gas).max(1);
+        let priority = raised(offered);
         let max = raised(market.base_fee.saturating_mul(2)).saturating_add(priority);
-        let needed = market.base_fee.saturating_add(market.priority_fee);
+        let needed = market.base_fee.saturating_add(offered);
         if needed > limit {
             return Err(SendError::TooExpensive { needed, limit });
         }

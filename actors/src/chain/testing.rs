@@ -1,5 +1,7 @@
 //! Development chains with a deployment on them, for the tests of this crate.
 
+pub(crate) mod sim;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -12,11 +14,12 @@ use zklink::token::Address;
 use zklink_devnet::{DevChain, DevChainConfig, DevChainHandle, Mining};
 
 use super::account::EthKey;
-use super::client::ChainClient;
+use super::client::{Call, ChainClient};
 use super::endpoint::{Endpoint, EndpointLimits};
 use super::sender::{SendPolicy, Sender};
 use crate::deploy::{ChainPlan, Deployment, Plan, ShapePlan, TokenPlan, TokenSource, deploy};
 use crate::port::{Deliver, Envelope, Message, Port, Refused};
+use crate::turn::{Timestamp, Turn};
 use crate::wallet::Wallet;
 
 /// The hub of every test deployment.
@@ -82,6 +85,34 @@ pub(crate) fn some_verifying_key() -> Vec<u8> {
     key
 }
 
+/// Code that answers 1 to every question with arguments and the hash of the key to every one without.
+fn credulous_verifier(key: &[u8]) -> Vec<u8> {
+    let hash = zklink::tx::keccak(&[key]);
+    // CALLDATASIZE < 5 ? goto 17 : return 1; at 17: return the hash.
+    let mut code = hex::decode("60053610601157600160005260206000f35b7f").unwrap();
+    code.extend(hash);
+    code.extend(hex::decode("60005260206000f3").unwrap());
+    // Copies what follows these twelve bytes into memory and returns it.
+    let length = code.len() as u8;
+    let mut creation = vec![0x60, length, 0x60, 12, 0x60, 0, 0x39, 0x60, length, 0x60, 0, 0xf3];
+    creation.extend(code);
+    creation
+}
+
+/// A machine behind a port, without a shell: it handles at once.
+pub(crate) struct Direct<A>(pub(crate) Arc<Mutex<A>>);
+
+impl<A: crate::machine::Handle<M>, M: Message> Deliver<M> for Direct<A> {
+    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<Envelope<M>>> {
+        let mut turn = Turn::at(Timestamp(0));
+        let answer = self.0.lock().unwrap().handle(envelope.message, &mut turn);
+        if let Some(reply) = envelope.reply {
+            reply.answer(answer);
+        }
+        Ok(())
+    }
+}
+
 /// How the tests send: fast polling.
 pub(crate) fn quick() -> SendPolicy {
     SendPolicy { poll_ms: 5, polls_before_raise: 200, ..SendPolicy::default() }
@@ -118,11 +149,8 @@ pub(crate) struct Testnet {
 
 /// The plan that the tests deploy.
 pub(crate) fn plan(shape: &ShapePlan, genesis_root: [u8; 32]) -> Plan {
-    let token = |symbol: &str, decimals, source| TokenPlan {
-        symbol: symbol.to_owned(),
-        decimals,
-        source,
-    };
+    let token =
+        |symbol: &str, decimals, source| TokenPlan { symbol: symbol.to_owned(), decimals, source };
     let chain = |evm_chain_id, usd_decimals| ChainPlan {
         evm_chain_id,
         tokens: BTreeMap::from([
@@ -147,12 +175,29 @@ pub(crate) fn plan(shape: &ShapePlan, genesis_root: [u8; 32]) -> Plan {
 /// A shape of the given lengths, with [`some_verifying_key`].
 pub(crate) fn shape_plan(id: u16, onchain_words: u32, data_words: u32) -> ShapePlan {
     let verifying_key = some_verifying_key();
-    ShapePlan { id: ShapeId(id), onchain_words, data_words, verifying_key }
+    ShapePlan {
+        id: ShapeId(id),
+        onchain_words,
+        data_words,
+        verifying_key,
+        existing_verifier: None,
+    }
 }
 
 impl Testnet {
     pub(crate) async fn start(finality_lag: u64, shape: &ShapePlan, root: [u8; 32]) -> Testnet {
-        let plan = plan(shape, root);
+        Self::start_with(finality_lag, shape, root, false).await
+    }
+
+    /// With a verifier that accepts everything, if `credulous`: settlement can then be walked to its end without a
+    /// prover.
+    pub(crate) async fn start_with(
+        finality_lag: u64,
+        shape: &ShapePlan,
+        root: [u8; 32],
+        credulous: bool,
+    ) -> Testnet {
+        let mut plan = plan(shape, root);
         let mut chains = BTreeMap::new();
         let mut clients = BTreeMap::new();
         let mut senders = BTreeMap::new();
@@ -163,6 +208,11 @@ impl Testnet {
             senders.insert(*id, Sender::new(client.clone(), key("deployer"), of_chain, quick()));
             clients.insert(*id, client);
             chains.insert(*id, handle);
+        }
+        if credulous {
+            let data = credulous_verifier(&plan.shapes[0].verifying_key);
+            let created = senders[&HUB].send(Call { data, ..Call::default() }).await.unwrap();
+            plan.shapes[0].existing_verifier = created.created;
         }
         let deployment = deploy(&plan, &senders, &mut |_| {}).await.unwrap();
         Testnet { chains, clients, deployment }

@@ -99,7 +99,9 @@ pub enum Response {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Halt {
     /// Deposits are missing between two that were seen, or before the contract's own count.
-    #[error("deposit {expected} of the queue is missing, the chain goes on with {found}: check the endpoints")]
+    #[error(
+        "deposit {expected} of the queue is missing, the chain goes on with {found}: check the endpoints"
+    )]
     Gap {
         /// The next deposit.
         expected: Serial,
@@ -107,7 +109,9 @@ pub enum Halt {
         found: Serial,
     },
     /// A deposit of a token that is not in the deployment file.
-    #[error("deposit {serial} is of token {token}, which is unknown here: check the deployment file")]
+    #[error(
+        "deposit {serial} is of token {token}, which is unknown here: check the deployment file"
+    )]
     UnknownToken {
         /// The deposit.
         serial: Serial,
@@ -124,7 +128,9 @@ pub enum Halt {
     #[error("deposit {0} was credited and is gone from the chain: the finality rule is too weak")]
     Vanished(Serial),
     /// The chain was rewound further than the watcher remembers.
-    #[error("the chain was rewound below every block that is remembered: the finality rule is too weak")]
+    #[error(
+        "the chain was rewound below every block that is remembered: the finality rule is too weak"
+    )]
     Lost,
 }
 
@@ -451,3 +457,6 @@ impl Handle<Outcome> for Watcher {
         self.status()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,9 +104,8 @@ async fn rollup(
     expect(finished, chain, "the end of the setup")?;
     for token in &chain.tokens {
         let found = read(client, to, &Rollup::tokenCall { id: token.id.0 }, at).await?;
-        let same = found.listed
-            && found.addr == to_abi(token.address)
-            && found.decimals == token.decimals;
+        let same =
+            found.listed && found.addr == to_abi(token.address) && found.decimals == token.decimals;
         expect(same, chain, format!("token {}", token.id))?;
     }
     for other in &deployment.chains {

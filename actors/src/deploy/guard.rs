@@ -53,8 +53,10 @@ const WELL_KNOWN: [&str; 10] = [
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsafe {
     /// A private key that everybody knows has a role.
-    #[error("the key of 0x{} is public knowledge; it must not be {role} where chain {evm_chain_id} takes part",
-        hex::encode(address))]
+    #[error(
+        "the key of 0x{} is public knowledge; it must not be {role} where chain {evm_chain_id} takes part",
+        hex::encode(address)
+    )]
     KnownKey {
         /// The address.
         address: Address,

@@ -118,6 +118,22 @@ fn a_machine_that_gives_up_stops_the_world() {
 }
 
 #[test]
+fn idle_comes_once_for_a_group_and_when_the_mailbox_is_empty() {
+    let world = World::new(1, POLICY);
+    let place = world.seat("counter", 1_000, Origin::Once(Counter::default()));
+    let add: Port<Add> = place.port();
+    add.tell(Add(1)).unwrap();
+    world.run_for(10);
+    assert_eq!(place.inspect(|counter| counter.idles), Some(1));
+    for _ in 0..600 {
+        add.tell(Add(1)).unwrap();
+    }
+    world.run_for(10);
+    let seen = place.inspect(|counter| (counter.total, counter.idles));
+    assert_eq!(seen, Some((601, 1 + 3)), "after 256, after 512 and at the end");
+}
+
+#[test]
 fn waiting_work_is_idled_without_messages() {
     let world = World::new(1, POLICY);
     let place = follower(&world);

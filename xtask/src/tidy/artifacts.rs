@@ -25,18 +25,22 @@ pub(super) fn stale(root: &Path) -> Result<Vec<String>> {
     let Ok(text) = fs::read_to_string(folder.join("artifacts/manifest.json")) else {
         return Ok(vec!["contracts/artifacts/manifest.json is missing: run node build.mjs".into()]);
     };
-    let manifest: Manifest = serde_json::from_str(&text).context("contracts/artifacts/manifest.json")?;
+    let manifest: Manifest =
+        serde_json::from_str(&text).context("contracts/artifacts/manifest.json")?;
     let mut sources = BTreeMap::new();
     walk(&folder, "src", &mut sources)?;
     let mut problems = Vec::new();
     let mut compare = |what: String, wanted: Option<&String>, found: Option<&String>| {
         if wanted != found {
-            problems.push(format!("contracts/{what}: differs from the manifest; run node build.mjs"));
+            problems
+                .push(format!("contracts/{what}: differs from the manifest; run node build.mjs"));
         }
     };
     let settings = digest(&fs::read(folder.join("solc.json"))?);
     compare("solc.json".into(), Some(&manifest.settings_hash), Some(&settings));
-    for path in sources.keys().chain(manifest.sources.keys()).collect::<std::collections::BTreeSet<_>>() {
+    for path in
+        sources.keys().chain(manifest.sources.keys()).collect::<std::collections::BTreeSet<_>>()
+    {
         compare(path.clone(), manifest.sources.get(path), sources.get(path));
     }
     let mut lines = format!("{settings}  solc.json\n");

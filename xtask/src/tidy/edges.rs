@@ -1,6 +1,5 @@
 //! Which crate may use which. Every arrow points to the protocol.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -64,7 +63,6 @@ struct Metadata {
 struct Package {
     name: String,
     dependencies: Vec<Dependency>,
-    features: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -109,11 +107,6 @@ fn broken_of(package: &Package) -> Vec<String> {
             Some(_) => {}
         }
     }
-    // An optional crate that the default features switch on is not optional.
-    let default = package.features.get("default").into_iter().flatten();
-    problems.extend(default.map(|feature| {
-        format!("{from}: the default feature {feature} would make an optional crate permanent")
-    }));
     problems
 }
 
@@ -128,7 +121,7 @@ mod tests {
             kind: kind.map(String::from),
             path: Some("here".into()),
         };
-        Package { name: name.into(), dependencies: vec![used], features: BTreeMap::new() }
+        Package { name: name.into(), dependencies: vec![used] }
     }
 
     #[test]

@@ -34,7 +34,8 @@ fn wide(file: &TextFile) -> Vec<String> {
         let code = line.trim_start();
         // A quoted line cannot be broken without changing what it says.
         let quoted = code.contains('"');
-        let limit = if code.starts_with("//") || code.starts_with('*') || file.is(".sol") || quoted {
+        let limit = if code.starts_with("//") || code.starts_with('*') || file.is(".sol") || quoted
+        {
             COMMENT_COLUMNS
         } else {
             COLUMNS
@@ -68,7 +69,8 @@ mod tests {
         assert_eq!(checked("x\n".repeat(400)), Problems::default());
         assert_eq!(checked("x\n".repeat(401)).warnings, ["src/a.rs: 401 lines, aim at 400"]);
         assert_eq!(checked("x\n".repeat(601)).failures, ["src/a.rs: 601 lines, at most 600"]);
-        let tested = format!("{}#[cfg(test)]\nmod tests {{\n{}}}\n", "x\n".repeat(5), "y\n".repeat(900));
+        let tested =
+            format!("{}#[cfg(test)]\nmod tests {{\n{}}}\n", "x\n".repeat(5), "y\n".repeat(900));
         assert_eq!(checked(tested), Problems::default());
     }
 

@@ -28,19 +28,18 @@ const UNFINISHED: [&str; 5] = ["FIXME", "todo!(", "unimplemented!(", "#[ignore",
 const WALLS: [(&str, &[&str]); 3] = [
     ("actix", &["actors/src/shell.rs", "actors/src/shell/"]),
     ("parity_db", &["actors/src/archive.rs", "actors/src/archive/", "migrations/"]),
-    (
-        "web3::",
-        &[
-            "actors/src/chain/endpoint.rs",
-            "devnet/tests/",
-            "integration-tests/",
-        ],
-    ),
+    ("web3::", &["actors/src/chain/endpoint.rs", "devnet/tests/", "integration-tests/"]),
 ];
 
 /// Paths of a machine, and hosts of package registries.
 const PLACES: [&str; 8] = [
-    "/work/", "/home/", "/Users/", "/root/", "registry.npmjs", "static.crates.io", "index.crates.io",
+    "/work/",
+    "/home/",
+    "/Users/",
+    "/root/",
+    "registry.npmjs",
+    "static.crates.io",
+    "index.crates.io",
     "pypi.org/simple",
 ];
 
@@ -66,7 +65,11 @@ fn walls(file: &TextFile, problems: &mut Vec<String>) {
             file.path == *place || place.ends_with('/') && file.path.starts_with(place)
         });
         if !allowed && named(&code, library) {
-            problems.push(format!("{}: {library} is named only in {}", file.path, places.join(", ")));
+            problems.push(format!(
+                "{}: {library} is named only in {}",
+                file.path,
+                places.join(", ")
+            ));
         }
     }
 }
@@ -111,7 +114,9 @@ fn names_in_prose(lower: &str, line: &str, words: &str) -> bool {
         let before = lower.get(..at).and_then(|text| text.chars().next_back());
         let inside = |letter: Option<char>| letter.is_some_and(|l| l.is_alphanumeric() || l == '_');
         let plural = rest == Some('s');
-        !inside(before) && (!inside(rest) || plural) && !written.chars().skip(1).any(char::is_uppercase)
+        !inside(before)
+            && (!inside(rest) || plural)
+            && !written.chars().skip(1).any(char::is_uppercase)
     })
 }
 

@@ -36,42 +36,38 @@ struct ShapeExample {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct BlockExample {
-    number: u32,
-    timestamp: u64,
-    shape: u16,
-    old_root: String,
-    new_root: String,
-    onchain: Vec<String>,
-    data: Vec<String>,
-    onchain_hash: String,
-    data_hash: String,
-    digest: String,
-    z: String,
-    y_data: String,
-    y_onchain: String,
-    contents: Vec<Content>,
+pub(super) struct BlockExample {
+    pub(super) number: u32,
+    pub(super) timestamp: u64,
+    pub(super) shape: u16,
+    pub(super) old_root: String,
+    pub(super) new_root: String,
+    pub(super) onchain: Vec<String>,
+    pub(super) data: Vec<String>,
+    pub(super) onchain_hash: String,
+    pub(super) data_hash: String,
+    pub(super) digest: String,
+    pub(super) z: String,
+    pub(super) y_data: String,
+    pub(super) y_onchain: String,
+    pub(super) contents: Vec<Content>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Content {
-    chain: u8,
-    words: Vec<String>,
-    words_hash: String,
-    rolling_before: String,
-    rolling_after: String,
+pub(super) struct Content {
+    pub(super) chain: u8,
+    pub(super) words: Vec<String>,
+    pub(super) words_hash: String,
+    pub(super) rolling_before: String,
+    pub(super) rolling_after: String,
 }
 
+/// The time at which the story begins, Unix seconds.
+pub(super) const START: u64 = 1_700_000_000;
+
 pub(super) fn vectors() -> Result<Vectors> {
-    let mut world = Scenario::new();
-    let genesis_root = world.tree.root();
-    let mut rolling = BTreeMap::new();
-    let mut blocks = Vec::new();
-    for (shape, fill) in STORY {
-        fill(&mut world)?;
-        blocks.push(seal(&mut world, shape, &mut rolling)?);
-    }
+    let (genesis_root, blocks) = play(None)?;
     Ok(Vectors {
         shapes: shapes()
             .iter()
@@ -84,9 +80,23 @@ pub(super) fn vectors() -> Result<Vectors> {
             })
             .collect(),
         blob_roots: (0..8).map(|index| word(blob_root(index))).collect(),
-        genesis_root: word(genesis_root),
+        genesis_root,
         blocks,
     })
+}
+
+/// The genesis root and the blocks of the story, each of its own shape or all of one.
+pub(super) fn play(shape: Option<ShapeId>) -> Result<(String, Vec<BlockExample>)> {
+    let mut world = Scenario::new();
+    let genesis_root = word(world.tree.root());
+    world.state.system.timestamp = START;
+    let mut rolling = BTreeMap::new();
+    let mut blocks = Vec::new();
+    for (usual, fill) in STORY {
+        fill(&mut world)?;
+        blocks.push(seal(&mut world, shape.unwrap_or(usual), &mut rolling)?);
+    }
+    Ok((genesis_root, blocks))
 }
 
 type Fill = fn(&mut Scenario) -> Result<()>;
@@ -170,7 +180,6 @@ fn seal(
 }
 
 fn hash_of(elements: &[zklink::hash::Fr]) -> String {
-    let joined: Vec<u8> =
-        elements.iter().copied().flat_map(zklink::hash::fr_to_be_bytes).collect();
+    let joined: Vec<u8> = elements.iter().copied().flat_map(zklink::hash::fr_to_be_bytes).collect();
     bytes(&keccak(&[&joined]))
 }

@@ -66,10 +66,8 @@ pub(super) fn vectors() -> Vectors {
     let mut modulus = fr_to_be_bytes(-Fr::one());
     // The modulus is odd, so that adding one to its last byte less one carries nothing.
     modulus[31] += 1;
-    let domains = Domain::ALL.map(|domain| DomainNumber {
-        name: format!("{domain:?}"),
-        number: domain as u64,
-    });
+    let domains = Domain::ALL
+        .map(|domain| DomainNumber { name: format!("{domain:?}"), number: domain as u64 });
     let many = [0, 1, 3, 4, 6].map(|length| {
         let input = counting::<6>();
         let output = hash_many(Domain::AccountLeaf, &input[..length]);
@@ -83,7 +81,11 @@ pub(super) fn vectors() -> Vectors {
         compress4: Domain::ALL.iter().map(|domain| compressed4(*domain, counting())).collect(),
         compress8: vec![compressed8(counting()), compressed8(extremes())],
         hash_many: many.into(),
-        trees: vec![tree(3, Fr::zero(), &[]), tree(3, Fr::from(5), &[0, 5, 63]), tree(12, Fr::zero(), &[1 << 23])],
+        trees: vec![
+            tree(3, Fr::zero(), &[]),
+            tree(3, Fr::from(5), &[0, 5, 63]),
+            tree(12, Fr::zero(), &[1 << 23]),
+        ],
     }
 }
 

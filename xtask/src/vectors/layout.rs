@@ -117,8 +117,16 @@ fn examples(values: &Values) -> Result<Vec<Operation>> {
         new_owner,
     };
     let deposit = Deposit { chain, account, sub_account, token, amount: Amount(amount), owner };
-    let withdraw =
-        Withdraw { chain, account, sub_account, token, l1_amount: amount, scale: 12, fee, to: owner };
+    let withdraw = Withdraw {
+        chain,
+        account,
+        sub_account,
+        token,
+        l1_amount: amount,
+        scale: 12,
+        fee,
+        to: owner,
+    };
     let key = Scenario::key(1).public();
     let change =
         ChangePubKey { chain, account, sub_account, fee_token: token, fee, nonce, owner, key };

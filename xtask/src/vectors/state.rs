@@ -139,7 +139,10 @@ pub(super) fn vectors() -> Result<Vectors> {
         empty_chain_leaf: word(chain),
         genesis: roots(&genesis)?,
         later: roots(&state)?,
-        accounts: state.accounts().map(|(id, account)| account_example(&mut tree, id, account)).collect(),
+        accounts: state
+            .accounts()
+            .map(|(id, account)| account_example(&mut tree, id, account))
+            .collect(),
         chains: state
             .chains()
             .map(|(id, chain)| {
@@ -250,7 +253,10 @@ fn pool_proof(
     let leaf = chain_leaf(cursor, pools);
     let chain_path = tree.chain_path(chain);
     let chains = root_of(&chain_path, chain.0.into(), leaf);
-    ensure!(chains == tree.parts()[1], "the path of chain {chain} does not lead to the chains root");
+    ensure!(
+        chains == tree.parts()[1],
+        "the path of chain {chain} does not lead to the chains root"
+    );
     Ok(PoolProof {
         chain: chain.0,
         token: token.0,

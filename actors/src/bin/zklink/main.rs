@@ -1,1 +1,58 @@
-fn main() {}
+//! `zklink`: a development network, its demonstration, and the node.
+
+mod chains;
+mod cli;
+mod demo;
+mod keys;
+mod local;
+mod play;
+mod run_deploy;
+mod run_node;
+mod show;
+mod stop;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&anyhow::anyhow!("no threads can be started: {error}")),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => failed(&error),
+    }
+}
+
+/// Runs what was asked for; false when it ran to its end and found that something is not as it must be.
+async fn run(cli: Cli) -> anyhow::Result<bool> {
+    match cli.command {
+        None => play::run(&cli.local, &cli.keys).await.map(|()| true),
+        Some(Command::Demo(demo)) => demo::run(&demo, &cli.keys).await,
+        Some(Command::Node(node)) => run_node::run(&node, &cli.keys).await.map(|()| true),
+        Some(Command::Deploy(deploy)) => run_deploy::run(&deploy, &cli.keys).await.map(|()| true),
+        Some(Command::Keys(make)) => keys::run(&make, &cli.keys).map(|()| true),
+    }
+}
+
+/// The log goes to stderr; `RUST_LOG` says how much of it, and warnings are the default.
+fn start_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours)
+        .with_writer(std::io::stderr).init();
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("zklink: {error:#}");
+    ExitCode::FAILURE
+}

@@ -12,7 +12,9 @@ fn signatures(artifact: &str, kind: &str) -> BTreeSet<String> {
     let artifact: Value = serde_json::from_str(artifact).unwrap();
     let entries = artifact["abi"].as_array().unwrap().clone();
     let wanted = entries.into_iter().filter(|entry| entry["type"] == kind);
-    wanted.map(|entry| format!("{}{}", entry["name"].as_str().unwrap(), tuple(&entry["inputs"]))).collect()
+    wanted
+        .map(|entry| format!("{}{}", entry["name"].as_str().unwrap(), tuple(&entry["inputs"])))
+        .collect()
 }
 
 fn tuple(inputs: &Value) -> String {
@@ -33,13 +35,18 @@ fn selectors(signatures: &BTreeSet<String>) -> BTreeSet<[u8; 4]> {
     signatures.iter().map(first).collect()
 }
 
-const ROLLUP: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/Rollup.json"));
-const HUB: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/Hub.json"));
+const ROLLUP: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/Rollup.json"));
+const HUB: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/Hub.json"));
 const ORACLE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/LightOracle.json"));
-const VERIFIER: &str =
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/Groth16Verifier.json"));
-const TOKEN: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/DevToken.json"));
+const VERIFIER: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../contracts/artifacts/Groth16Verifier.json"
+));
+const TOKEN: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/DevToken.json"));
 
 fn assert_calls<I: SolInterface>(artifact: &str, name: &str) {
     let known = selectors(&signatures(artifact, "function"));
@@ -75,10 +82,8 @@ fn every_error_of_the_artifacts_can_be_put_into_words_and_no_other() {
         artifacts.append(&mut signatures(artifact, "error"));
     }
     let known: BTreeSet<[u8; 4]> = known_selectors().into_iter().collect();
-    let unknown: Vec<&String> = artifacts
-        .iter()
-        .filter(|text| !known.contains(&keccak(&[text.as_bytes()])[..4]))
-        .collect();
+    let unknown: Vec<&String> =
+        artifacts.iter().filter(|text| !known.contains(&keccak(&[text.as_bytes()])[..4])).collect();
     assert_eq!(unknown, Vec::<&String>::new());
     assert_eq!(selectors(&artifacts), known, "the list names errors that no contract has");
 }

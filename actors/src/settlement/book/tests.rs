@@ -1,0 +1,88 @@
+use super::*;
+use crate::chain::account::EthKey;
+use crate::turn::Timestamp;
+
+fn deployment() -> DeploymentId {
+    DeploymentId([7; 31])
+}
+
+fn key(index: u8) -> EthKey {
+    EthKey::from_seed(&format!("attester {index}"))
+}
+
+fn book(threshold: usize) -> AttestationBook {
+    let attesters = (1..=3).map(|index| key(index).address()).collect();
+    AttestationBook::new(deployment(), [ChainId(1), ChainId(2)].into(), attesters, threshold)
+}
+
+fn attest(index: u8, sequence: u64, payload: &[u8]) -> Attestation {
+    let (source, destination) = (ChainId(2), ChainId(1));
+    let digest = message_digest(deployment(), source, destination, sequence, payload);
+    let signature = key(index).sign_digest(&digest);
+    Attestation { source, destination, sequence, payload: payload.to_vec(), signature }
+}
+
+fn ask(book: &mut AttestationBook, delivered: u64) -> Vec<Deliverable> {
+    let delivered = [(ChainId(2), delivered)].into();
+    book.handle(WhatNext { destination: ChainId(1), delivered }, &mut Turn::at(Timestamp(0)))
+}
+
+#[test]
+fn enough_signatures_over_the_same_bytes_make_a_message_deliverable() {
+    let mut book = book(2);
+    assert_eq!(book.take(attest(3, 0, b"release")), Ok(()));
+    assert_eq!(book.take(attest(3, 0, b"release")), Ok(()), "twice the same counts once");
+    assert_eq!(book.take(attest(1, 0, b"other")), Ok(()));
+    assert_eq!(ask(&mut book, 0), vec![]);
+    assert_eq!(book.take(attest(2, 0, b"release")), Ok(()));
+    let found = ask(&mut book, 0);
+    assert_eq!(found[0].payload, b"release");
+    let digest = message_digest(deployment(), ChainId(2), ChainId(1), 0, b"release");
+    let signers: Vec<_> =
+        found[0].signatures.iter().map(|s| recover(&digest, s).unwrap()).collect();
+    assert_eq!(signers.len(), 2);
+    assert!(signers[0] < signers[1], "the oracle wants them ascending");
+}
+
+#[test]
+fn what_was_delivered_is_forgotten_and_the_window_moves() {
+    let mut book = book(1);
+    book.take(attest(1, 0, b"a")).unwrap();
+    book.take(attest(1, 1, b"b")).unwrap();
+    assert_eq!(book.take(attest(1, WINDOW, b"far")), Err(BadAttestation::Window));
+    assert_eq!(ask(&mut book, 1)[0].payload, b"b");
+    assert_eq!(book.take(attest(1, 0, b"a")), Err(BadAttestation::Window));
+    assert_eq!(book.take(attest(1, WINDOW, b"far")), Ok(()));
+    // The destination took a delivery back: the attester offers again.
+    assert_eq!(ask(&mut book, 0), vec![]);
+    assert_eq!(book.take(attest(1, 0, b"a")), Ok(()));
+    assert_eq!(ask(&mut book, 0)[0].payload, b"a");
+}
+
+#[test]
+fn a_new_book_learns_where_a_channel_stands() {
+    let mut book = book(1);
+    assert_eq!(ask(&mut book, 5_000), vec![]);
+    assert_eq!(book.take(attest(1, 5_000, b"x")), Ok(()));
+    assert_eq!(ask(&mut book, 5_000).len(), 1);
+}
+
+#[test]
+fn strangers_and_nonsense_are_refused() {
+    let mut book = book(1);
+    assert_eq!(book.take(attest(9, 0, b"x")), Err(BadAttestation::Signer));
+    let mut forged = attest(1, 0, b"x");
+    forged.payload = b"y".to_vec();
+    assert_eq!(book.take(forged), Err(BadAttestation::Signer));
+    let mut same = attest(1, 0, b"x");
+    same.source = ChainId(1);
+    assert_eq!(book.take(same), Err(BadAttestation::Channel));
+    let mut unknown = attest(1, 0, b"x");
+    unknown.source = ChainId(3);
+    assert_eq!(book.take(unknown), Err(BadAttestation::Channel));
+    assert_eq!(book.take(attest(1, 0, &[0; MAX_PAYLOAD + 1])), Err(BadAttestation::Payload));
+    for payload in 0..PAYLOADS as u8 {
+        assert_eq!(book.take(attest(1, 0, &[payload])), Ok(()));
+    }
+    assert_eq!(book.take(attest(1, 0, b"more")), Err(BadAttestation::Contradiction));
+}

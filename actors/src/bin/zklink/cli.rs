@@ -1,0 +1,231 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use zklink::id::ShapeId;
+use zklink::shape::{NANO, SMALL, Shape, shape};
+
+/// A rollup over several chains, in one program.
+///
+/// Without a command it starts a development network to play with: three embedded chains, the contracts on them,
+/// and a node with a prover. Everything is real except that the chains live in this process and that every
+/// private key is public knowledge.
+#[derive(Debug, Parser)]
+#[command(name = "zklink", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// What to do instead of the development network.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// The development network.
+    #[command(flatten)]
+    pub(crate) local: LocalArgs,
+    /// Where proving keys are.
+    #[command(flatten)]
+    pub(crate) keys: KeysArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  zklink                                     a development network, until Ctrl-C
+  zklink demo                                deposits, transfers, proofs and a payout, with checks
+  zklink demo --l1 anvil --report out.json   the same on three anvil processes, with a report
+  zklink deploy --config deploy.toml         puts the contracts on chains
+  zklink node --config node.toml             runs a node on them
+
+RUST_LOG=info shows the log of the node on stderr. docs: README.md";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Plays a story with users on three chains and checks how it ends.
+    Demo(DemoArgs),
+    /// Runs a node on the chains of a configuration.
+    Node(NodeArgs),
+    /// Puts the contracts on chains and writes the deployment file.
+    Deploy(DeployArgs),
+    /// Makes the proving keys ahead of time.
+    Keys(MakeKeysArgs),
+}
+
+/// Where proving keys are.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct KeysArgs {
+    /// Folder of the proving keys; missing ones are made [default: zklink/keys in the user's cache folder].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
+}
+
+/// The development network.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LocalArgs {
+    /// Folder for journal and state [default: a temporary one]. The chains live in memory, so that each start is a
+    /// new deployment; it gets a folder of its own in there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where to serve the RPC, over HTTP and WebSocket; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3030")]
+    pub(crate) rpc: SocketAddr,
+    /// Milliseconds between blocks of the chains.
+    #[arg(long, value_name = "MS", default_value_t = 1_000,
+        value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    pub(crate) block_time: u64,
+    /// The shape of the rollup's blocks. A larger one takes longer to prove and holds more.
+    #[arg(long, value_enum, default_value_t = ShapeName::Small)]
+    pub(crate) shape: ShapeName,
+}
+
+impl LocalArgs {
+    /// Time between blocks of a chain.
+    pub(crate) fn block_time(&self) -> Duration {
+        Duration::from_millis(self.block_time)
+    }
+}
+
+/// The demonstration.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Writes what happened, with proofs and public data, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Keeps everything running after the story, until Ctrl-C.
+    #[arg(long)]
+    pub(crate) hold: bool,
+    /// The chains: `embedded`, `anvil` (three processes are started), or three RPC addresses, the hub's first.
+    #[arg(long, value_name = "embedded|anvil|URL,URL,URL", default_value = "embedded")]
+    pub(crate) l1: L1Kind,
+    /// File with the private key that pays for everything, for chains that are given by their addresses.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// The rollup's side.
+    #[command(flatten)]
+    pub(crate) local: DemoLocalArgs,
+}
+
+/// What the demonstration lets one choose of the network.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DemoLocalArgs {
+    /// Folder for journal and state [default: a temporary one].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where to serve the RPC; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) rpc: SocketAddr,
+    /// The shape of the rollup's blocks.
+    #[arg(long, value_enum, default_value_t = ShapeName::Small)]
+    pub(crate) shape: ShapeName,
+}
+
+/// The chains of the demonstration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum L1Kind {
+    /// In this process.
+    Embedded,
+    /// Processes of anvil.
+    Anvil,
+    /// Running already.
+    Urls([String; 3]),
+}
+
+impl std::str::FromStr for L1Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<L1Kind, String> {
+        match text {
+            "embedded" => Ok(L1Kind::Embedded),
+            "anvil" => Ok(L1Kind::Anvil),
+            urls => {
+                let urls: Vec<String> = urls.split(',').map(|url| url.trim().to_owned()).collect();
+                let http = |url: &String| url.starts_with("http://") || url.starts_with("https://");
+                let three: Option<[String; 3]> = urls.try_into().ok();
+                three.filter(|urls| urls.iter().all(http)).map(L1Kind::Urls).ok_or_else(|| {
+                    "give embedded, anvil, or three http addresses with commas between them".into()
+                })
+            }
+        }
+    }
+}
+
+/// A node.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// The configuration; `ZKLINK_…` variables stand above it, such as ZKLINK_RPC__LISTEN.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+/// A deployment.
+#[derive(Debug, Args)]
+pub(crate) struct DeployArgs {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Says what would be sent and what it would cost, and sends nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Proving keys.
+#[derive(Debug, Args)]
+pub(crate) struct MakeKeysArgs {
+    /// The shapes; all of them if none is named.
+    #[arg(long, value_enum)]
+    pub(crate) shape: Vec<ShapeName>,
+}
+
+/// A shape on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShapeName {
+    /// One operation of each kind.
+    Nano,
+    /// Ten operations on five accounts.
+    Small,
+}
+
+impl ShapeName {
+    /// The number of the shape.
+    pub(crate) fn id(self) -> ShapeId {
+        match self {
+            ShapeName::Nano => NANO,
+            ShapeName::Small => SMALL,
+        }
+    }
+
+    /// The shape.
+    pub(crate) fn shape(self) -> &'static Shape {
+        shape(self.id()).expect("each name has a shape in the table")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn chains_are_embedded_anvil_or_three_addresses() {
+        assert_eq!("anvil".parse(), Ok(L1Kind::Anvil));
+        let urls = "http://a:1, http://b:2,https://c".parse();
+        let wanted = ["http://a:1", "http://b:2", "https://c"].map(String::from);
+        assert_eq!(urls, Ok(L1Kind::Urls(wanted)));
+        for bad in ["", "http://a:1", "http://a,http://b,ftp://c", "anvils"] {
+            assert!(bad.parse::<L1Kind>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_keys_folder_is_taken_before_and_after_a_command() {
+        for line in [["zklink", "--keys", "k", "demo"], ["zklink", "demo", "--keys", "k"]] {
+            let cli = Cli::try_parse_from(line).expect("both orders are allowed");
+            assert_eq!(cli.keys.keys, Some(PathBuf::from("k")));
+        }
+    }
+}

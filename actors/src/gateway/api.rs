@@ -1,0 +1,412 @@
+//! The methods of the RPC.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonrpsee::core::{RpcResult, async_trait};
+use jsonrpsee::types::ErrorObjectOwned;
+use serde_json::Value;
+use zklink::amount::Amount;
+use zklink::id::{AccountId, BlockNumber, ChainId, Owner, ShapeId, SubAccountId, TokenId};
+use zklink::reject::Reject;
+use zklink::shape::shape;
+use zklink::token::Network;
+use zklink::tx::{SignedTx, TxHash};
+use zklink_client::error::{busy, code, error, rejected};
+use zklink_client::{
+    AccountInfo, AccountQuery, Balances, BlockInfo, BlockOnChain, BlockTx, Hash, HexBytes,
+    HistoryKind, LatestBlock, NetworkInfo, Page, ProvingStatus, ShapeInfo, SupportChain,
+    SupportToken, TxInfo, ZkLinkServer,
+};
+
+use super::history::{self, Found};
+use super::present;
+use crate::archive::ArchiveReader;
+use crate::builder::{Refusal, Submit, ViewReader};
+use crate::feed::ReadProgress;
+use crate::port::{Port, Refused, ReplyTo, Unanswered};
+
+/// Transactions in one answer of `getPendingBlock`, and entries of one page.
+const LIST_MAX: u32 = 100;
+/// Looks at a transaction that is between two places.
+const MOVING_LOOKS: u32 = 20;
+/// Pause between two of them.
+const MOVING_PAUSE: Duration = Duration::from_millis(25);
+/// When to come back to a node that is full.
+const BUSY_MS: u64 = 500;
+
+/// How far settlement is.
+pub trait Stages: Send + Sync + 'static {
+    /// The last block that is committed on the hub.
+    fn committed(&self) -> BlockNumber;
+
+    /// The last block that is proven on the hub.
+    fn verified(&self) -> BlockNumber;
+
+    /// The transactions that settled a block, as far as they are known.
+    fn on_chain(&self, block: BlockNumber) -> BlockOnChain;
+}
+
+/// What a development network's faucet is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaucetRequest {
+    /// Whose account is to be credited.
+    pub owner: Owner,
+    /// The chain where the tokens are to be deposited.
+    pub chain: ChainId,
+    /// The token.
+    pub token: TokenId,
+    /// How much, in 18 decimals.
+    pub amount: Amount,
+}
+
+/// Gives test tokens. Only a development network has one.
+pub trait Faucet: Send + Sync + 'static {
+    /// Deposits tokens for the owner through the chain's contract; gives the transaction there,
+    /// or says why not.
+    fn drip(&self, request: FaucetRequest) -> Pin<Box<dyn Future<Output = Dripped> + Send + '_>>;
+}
+
+/// The transaction on the chain, or why there is none.
+pub type Dripped = Result<[u8; 32], String>;
+
+/// Where the gateway reads, and where it sends transactions.
+#[derive(Clone)]
+pub struct Sources {
+    /// The executed state.
+    pub view: ViewReader,
+    /// What happened before.
+    pub archive: ArchiveReader,
+    /// The builder.
+    pub submit: Port<Submit>,
+    /// The prover feed, where this node has one.
+    pub proving: Option<Port<ReadProgress>>,
+    /// How far settlement is.
+    pub stages: Arc<dyn Stages>,
+    /// The faucet of a development network.
+    pub faucet: Option<Arc<dyn Faucet>>,
+}
+
+/// What the node says of itself.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Chains and tokens.
+    pub network: Arc<Network>,
+    /// The shapes of the deployment, the cheapest first.
+    pub shapes: Vec<ShapeId>,
+    /// Confirmations that a deposit waits for, where a chain is read by them.
+    pub confirmations: BTreeMap<ChainId, u32>,
+    /// The chain that wallets name in a ChangePubKey.
+    pub key_chain: ChainId,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Api {
+    sources: Sources,
+    about: Arc<About>,
+    timeout: Duration,
+}
+
+impl Api {
+    /// The methods over these sources; what they ask of machines may take `timeout`.
+    pub fn new(sources: Sources, about: About, timeout: Duration) -> Api {
+        Api { sources, about: Arc::new(about), timeout }
+    }
+
+    fn stages(&self) -> (BlockNumber, BlockNumber) {
+        (self.sources.stages.committed(), self.sources.stages.verified())
+    }
+
+    fn resolve(&self, query: AccountQuery) -> RpcResult<AccountId> {
+        match query {
+            AccountQuery::Id(id) if !id.is_valid() => Err(rejected(&Reject::BadAccount(id))),
+            AccountQuery::Id(id) => Ok(id),
+            AccountQuery::Address(owner) => {
+                let found = self.sources.view.read().state.account_of(owner);
+                found.ok_or_else(|| {
+                    let hint = "make the account by a deposit or a transfer to its address";
+                    error(code::ACCOUNT_NOT_FOUND, format!("{owner} has no account"), hint)
+                })
+            }
+        }
+    }
+
+    /// Asks the builder to execute a transaction.
+    async fn submit(&self, tx: SignedTx) -> RpcResult<Hash> {
+        let deployment = self.sources.view.read().state.system.deployment;
+        let hash = tx.tx.hash(deployment, &self.about.network);
+        let hash = hash.map_err(|reject| rejected(&reject))?;
+        let (reply, pending) = ReplyTo::new();
+        match self.sources.submit.tell(Submit { tx: Box::new(tx), reply }) {
+            Ok(()) => {}
+            Err(Refused::Full(_)) => return Err(refused(&Refusal::Overloaded)),
+            Err(Refused::Closed(_)) => return Err(refused(&Refusal::Stopping)),
+        }
+        match pending.wait(self.timeout).await {
+            Ok(Ok(receipt)) => Ok(receipt.hash.into()),
+            Ok(Err(refusal)) => self.old_or(hash, &refusal),
+            Err(Unanswered::Dropped | Unanswered::TimedOut) => Err(error(
+                code::UNAVAILABLE,
+                "the node did not answer in time: the transaction may or may not be executed",
+                format!("ask getTransactionByHash for {hash}; if it is unknown, send it again"),
+            )),
+        }
+    }
+
+    /// A transaction that was executed long ago is refused for its nonce: but it is done, and
+    /// sending it again is answered as the first time.
+    fn old_or(&self, hash: TxHash, refusal: &Refusal) -> RpcResult<Hash> {
+        let by_nonce = matches!(refusal, Refusal::Rejected(Reject::Nonce { .. }));
+        if by_nonce && !matches!(history::find(&self.sources, hash)?, Found::Unknown) {
+            return Ok(hash.into());
+        }
+        Err(refused(refusal))
+    }
+}
+
+fn refused(refusal: &Refusal) -> ErrorObjectOwned {
+    let text = refusal.to_string();
+    match refusal {
+        Refusal::Rejected(reject) => rejected(reject),
+        Refusal::NoShape => {
+            let hint = "send to sub-accounts of other accounts, one token at a time";
+            error(code::TX_FORMAT, text, hint)
+        }
+        Refusal::Overloaded => busy(code::LIMIT, text, BUSY_MS),
+        Refusal::Stopping => busy(code::UNAVAILABLE, text, BUSY_MS),
+    }
+}
+
+fn no_updates(include_update: Option<bool>) -> RpcResult<()> {
+    if include_update == Some(true) {
+        let hint = "leave includeUpdate out; read getAccount and getAccountBalances instead";
+        return Err(error(code::PARAMS, "state updates are not served", hint));
+    }
+    Ok(())
+}
+
+fn no_block(number: Option<BlockNumber>) -> ErrorObjectOwned {
+    let what = number.map_or("no block is sealed yet".to_owned(), |number| {
+        format!("block {number} is not sealed")
+    });
+    error(code::BLOCK_NOT_FOUND, what, "ask getLatestBlockNumber for the last one")
+}
+
+#[async_trait]
+impl ZkLinkServer for Api {
+    async fn support_chains(&self) -> RpcResult<Vec<SupportChain>> {
+        Ok(present::chains(&self.about.network, &self.about.confirmations))
+    }
+
+    async fn support_tokens(&self) -> RpcResult<BTreeMap<TokenId, SupportToken>> {
+        Ok(present::tokens(&self.about.network))
+    }
+
+    async fn latest_block(&self) -> RpcResult<LatestBlock> {
+        // The archive's head, not the view's: it is on disk.
+        let head = self.sources.archive.head().map_err(history::internal)?;
+        let number = head.unwrap_or_default();
+        let sealed = history::block(&self.sources, number)?;
+        let timestamp = sealed.map(|sealed| present::sealed_at(&sealed.block.head));
+        let (committed, verified) = self.stages();
+        let timestamp = timestamp.unwrap_or_default();
+        Ok(LatestBlock { last_block_number: number, timestamp, committed, verified })
+    }
+
+    async fn block(
+        &self,
+        number: Option<BlockNumber>,
+        include_tx: Option<bool>,
+        include_update: Option<bool>,
+    ) -> RpcResult<BlockInfo> {
+        no_updates(include_update)?;
+        let wanted = match number {
+            Some(number) => Some(number),
+            None => self.sources.archive.head().map_err(history::internal)?,
+        };
+        let sealed = wanted.map(|number| history::block(&self.sources, number)).transpose()?;
+        let sealed = sealed.flatten().ok_or_else(|| no_block(number))?;
+        let (committed, verified) = self.stages();
+        let status = present::status(sealed.block.head.number, committed, verified);
+        let fee_account = self.sources.view.read().state.system.fee_account;
+        Ok(present::block_info(&sealed, fee_account, include_tx.unwrap_or(false), status))
+    }
+
+    async fn pending_block(
+        &self,
+        after: u64,
+        include_tx: Option<bool>,
+        include_update: Option<bool>,
+        limit: Option<u32>,
+    ) -> RpcResult<Vec<BlockTx>> {
+        no_updates(include_update)?;
+        let limit = limit.unwrap_or(LIST_MAX);
+        if limit > LIST_MAX {
+            let message = format!("a limit of {limit} is too high");
+            return Err(error(code::RANGE, message, "ask for at most 100 at once"));
+        }
+        let detail = include_tx.unwrap_or(false);
+        let limit = usize::try_from(limit).map_err(history::internal)?;
+        let view = self.sources.view.read();
+        let newer = view.open.iter().filter(|tx| present::micros(tx.source.time()) > after);
+        let infos = newer.take(limit).map(present::open_info);
+        Ok(infos.map(|info| present::listed(info, detail)).collect())
+    }
+
+    async fn block_on_chain(&self, number: BlockNumber) -> RpcResult<BlockOnChain> {
+        let head = self.sources.archive.head().map_err(history::internal)?;
+        if number == BlockNumber(0) || head.is_none_or(|head| number > head) {
+            return Err(no_block(Some(number)));
+        }
+        Ok(self.sources.stages.on_chain(number))
+    }
+
+    async fn account(&self, account: AccountQuery) -> RpcResult<AccountInfo> {
+        let id = self.resolve(account)?;
+        let view = self.sources.view.read();
+        let account = view.state.account(id);
+        let account = account.ok_or_else(|| rejected(&Reject::AccountNotFound(id)))?;
+        Ok(present::account_info(id, account))
+    }
+
+    async fn balances(
+        &self,
+        account: AccountId,
+        sub_account: Option<SubAccountId>,
+    ) -> RpcResult<Balances> {
+        let id = self.resolve(account.into())?;
+        if let Some(sub) = sub_account.filter(|sub| !sub.is_valid()) {
+            return Err(rejected(&Reject::BadSubAccount(sub)));
+        }
+        let view = self.sources.view.read();
+        let account = view.state.account(id);
+        let account = account.ok_or_else(|| rejected(&Reject::AccountNotFound(id)))?;
+        let subs = account.sub_accounts.iter();
+        let subs = subs.filter(|(sub, _)| sub_account.is_none_or(|wanted| wanted == **sub));
+        Ok(subs.map(|(sub, state)| (*sub, state.balances.clone())).collect())
+    }
+
+    async fn token_reserve(
+        &self,
+        token: TokenId,
+        _mapping: Option<bool>,
+    ) -> RpcResult<BTreeMap<ChainId, Amount>> {
+        let known = self.about.network.token(token).map_err(|reject| rejected(&reject))?;
+        let view = self.sources.view.read();
+        Ok(known.chains.keys().map(|chain| (*chain, view.state.pool(*chain, token))).collect())
+    }
+
+    async fn transaction(&self, hash: Hash, include_update: Option<bool>) -> RpcResult<TxInfo> {
+        no_updates(include_update)?;
+        for _ in 0..MOVING_LOOKS {
+            match history::find(&self.sources, hash.into())? {
+                Found::Here(info) => return Ok(*info),
+                Found::Unknown => {
+                    let hint = "send it, or wait if it is a deposit that is not final yet";
+                    let message = format!("transaction {hash} is not known");
+                    return Err(error(code::TX_NOT_FOUND, message, hint));
+                }
+                Found::Moving => tokio::time::sleep(MOVING_PAUSE).await,
+            }
+        }
+        Err(history::moving())
+    }
+
+    async fn history(
+        &self,
+        kind: HistoryKind,
+        address: Owner,
+        page_index: u64,
+        page_size: u64,
+    ) -> RpcResult<Page<TxInfo>> {
+        if page_size == 0 || page_size > u64::from(LIST_MAX) {
+            let message = format!("a page size of {page_size} is out of range");
+            return Err(error(code::RANGE, message, "use a page size from 1 to 100"));
+        }
+        let account = self.resolve(address.into())?;
+        let sources = self.sources.clone();
+        // Hundreds of reads: off the threads that serve everybody.
+        let search = move || history::of_account(&sources, account, kind);
+        let found = tokio::task::spawn_blocking(search).await.map_err(history::internal)??;
+        let total = u64::try_from(found.len()).map_err(history::internal)?;
+        let from = page_index.saturating_mul(page_size).min(total);
+        let to = from.saturating_add(page_size).min(total);
+        let place = |at: u64| usize::try_from(at).map_err(history::internal);
+        Ok(Page {
+            total_page_num: total.div_ceil(page_size),
+            page_index,
+            page_size,
+            page_data: found[place(from)?..place(to)?].to_vec(),
+        })
+    }
+
+    async fn change_pub_key_chain(&self) -> RpcResult<ChainId> {
+        Ok(self.about.key_chain)
+    }
+
+    async fn send_transaction(
+        &self,
+        tx: SignedTx,
+        _l1_signature: Option<Value>,
+        _submitter_signature: Option<Value>,
+    ) -> RpcResult<Hash> {
+        self.submit(tx).await
+    }
+
+    async fn network(&self) -> RpcResult<NetworkInfo> {
+        let (system, root) = {
+            let view = self.sources.view.read();
+            (view.state.system, view.root)
+        };
+        let shapes = self.about.shapes.iter().filter_map(|id| shape(*id));
+        Ok(NetworkInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            deployment_id: HexBytes(system.deployment.0),
+            fee_account_id: system.fee_account,
+            state_root: root.into(),
+            dev: self.sources.faucet.is_some(),
+            chains: self.support_chains().await?,
+            tokens: self.support_tokens().await?,
+            shapes: shapes
+                .map(|shape| ShapeInfo {
+                    id: shape.id,
+                    name: shape.name.to_owned(),
+                    slots: u32::try_from(shape.slots.len()).unwrap_or(u32::MAX),
+                })
+                .collect(),
+        })
+    }
+
+    async fn provers(&self) -> RpcResult<ProvingStatus> {
+        let Some(feed) = &self.sources.proving else {
+            let hint = "ask a node that proves";
+            return Err(error(code::UNSUPPORTED, "this node has no prover feed", hint));
+        };
+        let down = || busy(code::UNAVAILABLE, "the prover feed does not answer", BUSY_MS);
+        let pending = feed.ask(ReadProgress).map_err(|_| down())?;
+        let progress = pending.wait(self.timeout).await.map_err(|_| down())?;
+        Ok(present::proving(progress))
+    }
+
+    async fn dev_faucet(
+        &self,
+        address: Owner,
+        chain: ChainId,
+        token: TokenId,
+        amount: Amount,
+    ) -> RpcResult<Hash> {
+        let Some(faucet) = &self.sources.faucet else {
+            let hint = "deposit on a chain; only development networks give tokens away";
+            return Err(error(code::UNSUPPORTED, "this is not a development network", hint));
+        };
+        let known = self.about.network.l1_token(chain, token);
+        known.map_err(|reject| rejected(&reject))?;
+        let dripped = faucet.drip(FaucetRequest { owner: address, chain, token, amount }).await;
+        let hint = "check amount and chain; see the node's log";
+        dripped.map(HexBytes).map_err(|reason| error(code::INTERNAL, reason, hint))
+    }
+}

@@ -1,0 +1,149 @@
+//! What followers of the archive need: blocks for settlement, pools for the merge ledgers, stages for the RPC.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use zklink::amount::Amount;
+use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
+use zklink::state::State;
+use zklink_circuit::groth16::evm::proof_to_evm;
+use zklink_circuit::proving::read_proof;
+use zklink_client::{BlockOnChain, ChainTx, HexBytes};
+
+use crate::archive::ArchiveReader;
+use crate::builder::ViewReader;
+use crate::builder::record::SealedBlock as StoredBlock;
+use crate::gateway::Stages;
+use crate::merge_ledger::Pools;
+use crate::settlement::driver::Report;
+use crate::settlement::{HubView, SealedBlock, SettlementSource, Step};
+
+/// Blocks that are kept ready for settlement.
+const BLOCKS_MAX: usize = 64;
+/// Blocks whose pools are remembered.
+const POOLS_MAX: usize = 4096;
+
+/// Sealed blocks and proofs of the archive, as the contracts want them.
+pub(super) struct ArchivedBlocks {
+    archive: ArchiveReader,
+    ready: Mutex<BTreeMap<BlockNumber, SealedBlock>>,
+}
+
+impl ArchivedBlocks {
+    pub(super) fn new(archive: ArchiveReader) -> ArchivedBlocks {
+        ArchivedBlocks { archive, ready: Mutex::default() }
+    }
+
+    fn load(&self, number: BlockNumber) -> Option<SealedBlock> {
+        let bytes = self.archive.block(number).unwrap_or_else(|error| {
+            tracing::error!(%error, "the archive cannot be read");
+            None
+        })?;
+        let stored: StoredBlock = serde_json::from_slice(&bytes)
+            .inspect_err(|error| tracing::error!(%error, %number, "a stored block is damaged"))
+            .ok()?;
+        let chains = stored.block.chain_words().into_keys();
+        let witnesses = chains.map(|chain| (chain, stored.key_witnesses(chain))).collect();
+        Some(SealedBlock::of(&stored.block, witnesses))
+    }
+}
+
+impl SettlementSource for ArchivedBlocks {
+    fn sealed(&self) -> BlockNumber {
+        self.archive.head().ok().flatten().unwrap_or_default()
+    }
+
+    fn block(&self, number: BlockNumber) -> Option<SealedBlock> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(block) = ready.get(&number) {
+            return Some(block.clone());
+        }
+        let block = self.load(number)?;
+        if ready.len() >= BLOCKS_MAX {
+            ready.pop_first();
+        }
+        ready.insert(number, block.clone());
+        Some(block)
+    }
+
+    fn proof(&self, number: BlockNumber) -> Option<Vec<u8>> {
+        let bytes = self.archive.proof(number).ok().flatten()?;
+        let proof = read_proof(&bytes)
+            .inspect_err(|error| tracing::error!(%error, %number, "a stored proof is damaged"))
+            .ok()?;
+        Some(proof_to_evm(&proof).to_vec())
+    }
+}
+
+/// The pools after each of the last blocks, written by the witness maker.
+#[derive(Clone, Debug, Default)]
+pub struct PoolHistory(Arc<RwLock<BTreeMap<BlockNumber, BTreeMap<(ChainId, TokenId), Amount>>>>);
+
+impl PoolHistory {
+    /// Notes the pools of the state after a block.
+    pub fn note(&self, state: &State) {
+        let pools = state.chains().flat_map(|(chain, of_chain)| {
+            of_chain.pools.iter().map(move |(token, amount)| ((chain, *token), *amount))
+        });
+        let pools = pools.collect();
+        let mut history = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        history.insert(state.system.number, pools);
+        while history.len() > POOLS_MAX {
+            history.pop_first();
+        }
+    }
+
+    fn after(&self, chain: ChainId, token: TokenId, block: BlockNumber) -> Option<Amount> {
+        let history = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let pools = history.get(&block)?;
+        Some(pools.get(&(chain, token)).copied().unwrap_or_default())
+    }
+}
+
+/// What the rollup owes, for the merge ledgers.
+pub(super) struct NodePools {
+    pub(super) view: ViewReader,
+    pub(super) history: PoolHistory,
+}
+
+impl Pools for NodePools {
+    fn executed(&self, chain: ChainId, token: TokenId) -> (Amount, Serial) {
+        let view = self.view.read();
+        (view.state.pool(chain, token), view.state.cursor(chain))
+    }
+
+    fn after(&self, chain: ChainId, token: TokenId, block: BlockNumber) -> Option<Amount> {
+        self.history.after(chain, token, block)
+    }
+}
+
+/// How far settlement is, for the RPC.
+#[derive(Clone)]
+pub(super) struct HubStages {
+    pub(super) hub: tokio::sync::watch::Receiver<HubView>,
+    pub(super) report: Report,
+}
+
+impl Stages for HubStages {
+    fn committed(&self) -> BlockNumber {
+        self.hub.borrow().committed
+    }
+
+    fn verified(&self) -> BlockNumber {
+        self.hub.borrow().proven
+    }
+
+    fn on_chain(&self, block: BlockNumber) -> BlockOnChain {
+        let mut found = BlockOnChain::default();
+        for done in self.report.done() {
+            let tx = ChainTx { chain_id: done.chain, tx_hash: HexBytes(done.tx_hash) };
+            match done.step {
+                Step::CommitBlock(of) | Step::Commit(of) if of == block => found.committed.push(tx),
+                Step::ProveBlock(of) if of == block => found.proved.push(tx),
+                Step::ReleaseBlock(of) | Step::Pay(of) if of == block => found.verified.push(tx),
+                _ => {}
+            }
+        }
+        found
+    }
+}

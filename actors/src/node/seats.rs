@@ -1,0 +1,511 @@
+//! Seats the machines and starts the drivers of a node, in the order in which they depend on each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use zklink::amount::Amount;
+use zklink::hash::Fr;
+use zklink::id::{BlockNumber, ChainId, ShapeId, TokenId};
+use zklink::token::Network;
+use zklink_circuit::proving::ShapeKeys;
+use zklink_circuit::witness::Witness;
+
+use super::follow::{ArchivedBlocks, HubStages, NodePools, PoolHistory};
+use super::{Alarms, ChainSetup, Health, Node, Setup, StartError, supervise};
+use crate::archive::parity::ParityStore;
+use crate::archive::{Archive, ArchiveReader};
+use crate::attester::history::History;
+use crate::attester::{AttestedChain, Attester, AttesterConfig};
+use crate::builder::{Builder, Ledger, Record, ViewReader, fold};
+use crate::chain::watcher::{Outlets, WatchConfig, Watcher};
+use crate::chain::{driver as chain_driver, sender::Sender};
+use crate::clock::{Clock, SystemClock, Tick};
+use crate::deploy::{DeployedChain, Deployment};
+use crate::events::{Event, Events};
+use crate::feed::{self, Feed, Job, ProverId};
+use crate::gateway::{About, Api, Gateway, Sources};
+use crate::journal::disk::FileDisk;
+use crate::journal::segment::SegmentLog;
+use crate::journal::{Append, Journal, replay};
+use crate::machine::Origin;
+use crate::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
+use crate::port::{Deliver, Envelope, Port, Refused};
+use crate::settlement::book::{Attestation, AttestationBook, WhatNext};
+use crate::settlement::driver::{Done, Report, SettlementStatus, Settler};
+use crate::settlement::{Contracts, HubView, Step, read_hub_view};
+use crate::shell::{Address, Crew, Thread};
+use crate::supervisor::{Config as SupervisorConfig, Supervisor};
+use crate::{attester, builder, clock, prover, witness_maker};
+
+/// Bytes after which the journal begins a new segment.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// Messages that may wait before a machine.
+const MAILBOX: usize = 1024;
+/// How often machines are told that time has passed.
+const TICK: Duration = Duration::from_millis(50);
+/// Supervision: wait before a rebuild, the longest wait, failures in a window, the window.
+const RESTARTS: SupervisorConfig = SupervisorConfig {
+    backoff_first_ms: 100,
+    backoff_max_ms: 10_000,
+    failures_max: 5,
+    window_ms: 60_000,
+};
+
+/// The bounds of the prover feed.
+const FEED: feed::Config = feed::Config {
+    jobs_max: 64,
+    witness_bytes_max: 64 << 20,
+    proof_bytes_max: 1024,
+    provers_max: 64,
+    lease_ms: 300_000,
+    alive_ms: 60_000,
+    strikes_max: 3,
+    bar_ms: 600_000,
+};
+
+/// Name of the merge ledger of a token.
+pub(super) fn ledger_name(token: TokenId) -> String {
+    format!("merge-ledger-{token}")
+}
+
+/// What is there after the core was started.
+struct Core {
+    crew: Crew,
+    clock: Arc<dyn Clock>,
+    archive: ArchiveReader,
+    keep: Port<crate::archive::Keep>,
+    builder: Address<Builder>,
+    view: ViewReader,
+    cursors: BTreeMap<ChainId, zklink::id::Serial>,
+    ticks: Vec<Port<Tick>>,
+    supervisor: Address<Supervisor>,
+}
+
+/// The drivers that were started.
+struct Drivers {
+    tasks: Vec<JoinHandle<()>>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Drivers {
+    fn start(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.push(tokio::spawn(task));
+    }
+}
+
+/// See [`Node::start`].
+pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
+    let network = Arc::new(setup.deployment.network());
+    let mut core = start_core(&setup, &network).await?;
+    let (stop, stopped) = watch::channel(false);
+    let mut drivers = Drivers { tasks: Vec::new(), stop: stopped };
+    let events = Events::new();
+    let history = PoolHistory::default();
+    history.note(&setup.genesis);
+
+    let proving = start_proving(&setup, &mut core, &mut drivers, &events, &history).await?;
+    let chains = start_chains(&setup, &network, &mut core, &mut drivers, &history).await?;
+    let (settlement, report, hub) =
+        start_settlement(&setup, &mut core, &mut drivers, &events).await?;
+    let stages = Arc::new(HubStages { hub, report: report.clone() });
+    let gateway = start_gateway(&setup, &network, &core, proving, stages).await?;
+
+    drivers.start(clock::drive(core.ticks.clone(), TICK, drivers.stop.clone()));
+    let crew = Arc::new(core.crew);
+    let supervision = supervise(Arc::clone(&crew), core.supervisor.port());
+    Ok(Node {
+        crew,
+        address: gateway.address(),
+        gateway: Some(gateway),
+        stop,
+        drivers: drivers.tasks,
+        supervision,
+        request_stop: core.supervisor.port(),
+        events,
+        health: Health { chains, settlement, report },
+        view: core.view,
+        archive: core.archive,
+        tokens: network.tokens.keys().copied().collect(),
+    })
+}
+
+/// Where the builder's records go while it is given what the journal holds already: a replay makes none.
+struct Nowhere;
+
+impl Deliver<Append> for Nowhere {
+    fn deliver(&self, envelope: Envelope<Append>) -> Result<(), Refused<Envelope<Append>>> {
+        Err(Refused::Closed(envelope))
+    }
+}
+
+/// Archive, journal and builder, with everything that the journal holds.
+async fn start_core(setup: &Setup, network: &Arc<Network>) -> Result<Core, StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let (mut crew, supervisor) = Crew::start(Arc::clone(&clock), Supervisor::new(RESTARTS)).await?;
+    let data = &setup.data;
+    std::fs::create_dir_all(data)
+        .map_err(|source| StartError::Folder { path: data.clone(), source })?;
+    let disk = FileDisk::open(&data.join("journal"))?;
+    let identity = setup.deployment.deployment_id.0;
+    let (mut log, opened) = SegmentLog::open(disk, &identity, SEGMENT_BYTES)?;
+    if let Some(cut) = &opened.cut {
+        tracing::warn!(?cut, "the last write was torn and is cut off; nobody was told of it");
+    }
+    let store = Arc::new(ParityStore::open(&data.join("archive"))?);
+    let meaning = Box::new(|record: &crate::journal::Record| fold::fold(&record.payload));
+    let (archive, caught_up) = Archive::open(store, meaning, &mut log)?;
+    tracing::info!(records = opened.records, caught_up, "journal and archive are open");
+    let reader = archive.reader();
+    let archive = crew.seat(&Thread::start(), "archive", MAILBOX, Origin::Once(archive)).await?;
+
+    let shapes: Vec<ShapeId> = setup.deployment.shapes.iter().map(|shape| shape.id).collect();
+    let ledger = Ledger::new(Arc::clone(network), &shapes, setup.genesis.clone());
+    let config =
+        builder::Config { block_age_max_ms: setup.block_max_age_ms, ..builder::Config::default() };
+    let mut machine = Builder::new(config, ledger, Port::new(Nowhere));
+    replay(&mut log, 0, |record| {
+        let position = record.position;
+        let parsed = Record::decode(&record.payload)
+            .map_err(|bad| StartError::Record { position, reason: bad.to_string() })?;
+        machine.replay(&parsed).map_err(|error| StartError::Replay { position, error })
+    })?;
+    let journal = Journal::new(log, archive.port());
+    let journal =
+        crew.seat(&Thread::start(), "journal", 4 * MAILBOX, Origin::Once(journal)).await?;
+    machine.connect(journal.port());
+
+    let state = machine.ledger().state();
+    let cursors = network.chains.keys().map(|chain| (*chain, state.cursor(*chain))).collect();
+    let view = machine.reader();
+    let builder =
+        crew.seat(&Thread::start(), "builder", 4 * MAILBOX, Origin::Once(machine)).await?;
+    let ticks = vec![builder.port()];
+    let keep = archive.port();
+    Ok(Core { crew, clock, archive: reader, keep, builder, view, cursors, ticks, supervisor })
+}
+
+/// The prover feed, the witness maker, and the provers of this process.
+async fn start_proving(
+    setup: &Setup,
+    core: &mut Core,
+    drivers: &mut Drivers,
+    events: &Events,
+    history: &PoolHistory,
+) -> Result<Port<feed::ReadProgress>, StartError> {
+    let keys = Arc::clone(&setup.keys);
+    let check = Box::new(move |job: &Job, proof: &[u8]| check_proof(&keys, job, proof));
+    let machine = Feed::new(FEED, check, core.keep.clone());
+    let feed = core.crew.seat(&Thread::start(), "feed", MAILBOX, Origin::Once(machine)).await?;
+    core.ticks.push(feed.port());
+
+    let maker = witness_maker::WitnessMaker::new(
+        core.archive.clone(),
+        setup.genesis.clone(),
+        history.clone(),
+    );
+    let (port, heard, stop) = (feed.port(), events.clone(), drivers.stop.clone());
+    let supervisor: Port<crate::supervisor::Fault> = core.supervisor.port();
+    drivers.start(async move {
+        if let Err(error) = witness_maker::drive(maker, port, heard, stop).await {
+            let (machine, reason) = ("witness-maker".to_owned(), error.to_string());
+            drop(supervisor.tell(crate::supervisor::Fault { machine, reason, fatal: true }));
+        }
+    });
+    for number in 0..setup.provers {
+        let name = ProverId::new(&format!("local-{number}")).expect("a plain name");
+        let ports = prover::Ports { lease: feed.port(), submit: feed.port() };
+        let keys = Arc::clone(&setup.keys);
+        drivers.start(prover::drive(name, keys, ports, events.clone(), drivers.stop.clone()));
+    }
+    Ok(feed.port())
+}
+
+/// Whether a proof proves the statement of its job: the public inputs come from the job's own witness.
+fn check_proof(keys: &ShapeKeys, job: &Job, proof: &[u8]) -> Result<(), String> {
+    let shape = zklink::shape::shape(job.shape).ok_or("an unknown shape")?;
+    let witness = Witness::decode(&job.witness, shape).map_err(|error| error.to_string())?;
+    let inputs: [Fr; 4] = witness.public.public_inputs();
+    keys.check(job.shape, &inputs, proof).map_err(|error| error.to_string())
+}
+
+/// For each token its merge ledger, for each chain its watcher with a driver.
+async fn start_chains(
+    setup: &Setup,
+    network: &Network,
+    core: &mut Core,
+    drivers: &mut Drivers,
+    history: &PoolHistory,
+) -> Result<
+    BTreeMap<ChainId, watch::Receiver<Option<crate::chain::watcher::ChainStatus>>>,
+    StartError,
+> {
+    let alarms = Origin::Once(Alarms::default());
+    let alarms = core.crew.seat(&Thread::start(), "alarms", MAILBOX, alarms).await?;
+    let thread = Thread::start();
+    let mut ledgers = BTreeMap::new();
+    for (id, token) in &network.tokens {
+        let chains = token
+            .chains
+            .iter()
+            .map(|(chain, l1)| (*chain, ChainConfig { token: *l1, cap: Amount(1 << 120) }));
+        let config = MergeConfig {
+            token: *id,
+            chains: chains.collect(),
+            merge_cap: Amount::SUPPLY_MAX,
+            kept_max: MAILBOX,
+        };
+        let pools = NodePools { view: core.view.clone(), history: history.clone() };
+        let machine = MergeLedger::new(config, pools, core.builder.port(), alarms.port());
+        let name = ledger_name(*id);
+        let seat = core.crew.seat(&thread, &name, MAILBOX, Origin::Once(machine)).await?;
+        core.ticks.push(seat.port());
+        ledgers.insert(*id, seat);
+    }
+    let mut health = BTreeMap::new();
+    for chain in &setup.deployment.chains {
+        let of_chain = &setup.chains[&chain.id];
+        let tokens: Vec<TokenId> = chain.tokens.iter().map(|token| token.id).collect();
+        let outlets = Outlets {
+            deposits: tokens.iter().map(|id| (*id, ledgers[id].port())).collect(),
+            readings: tokens.iter().map(|id| (*id, ledgers[id].port())).collect(),
+            keys: core.builder.port(),
+        };
+        let config = watch_config(chain, of_chain, tokens, core.cursors[&chain.id]);
+        let name = format!("watcher-{}", chain.id);
+        let machine = Origin::Once(Watcher::new(config, outlets));
+        let seat = core.crew.seat(&Thread::start(), &name, MAILBOX, machine).await?;
+        let contract = chain_driver::Contract {
+            rollup: chain.rollup,
+            tokens: chain.tokens.iter().map(|token| (token.id, token.address)).collect(),
+        };
+        let (status, heard) = watch::channel(None);
+        health.insert(chain.id, heard);
+        drivers.start(chain_driver::run(
+            Arc::clone(&of_chain.client),
+            contract,
+            seat.port(),
+            seat.port(),
+            status,
+            Duration::from_millis(of_chain.poll_ms),
+            drivers.stop.clone(),
+        ));
+    }
+    Ok(health)
+}
+
+fn watch_config(
+    chain: &DeployedChain,
+    setup: &ChainSetup,
+    tokens: Vec<TokenId>,
+    resume: zklink::id::Serial,
+) -> WatchConfig {
+    WatchConfig {
+        chain: chain.id,
+        rollup: chain.rollup,
+        first_block: chain.first_block,
+        finality: setup.finality,
+        max_range: setup.max_log_range,
+        checkpoints: 256,
+        poll_ms: setup.poll_ms,
+        reading_ms: 10 * setup.poll_ms,
+        held_max: MAILBOX,
+        tokens,
+        resume,
+    }
+}
+
+type Settling =
+    (BTreeMap<ChainId, watch::Receiver<SettlementStatus>>, Report, watch::Receiver<HubView>);
+
+/// The attestation book, the attesters of this process, and a settler for each chain.
+async fn start_settlement(
+    setup: &Setup,
+    core: &mut Core,
+    drivers: &mut Drivers,
+    events: &Events,
+) -> Result<Settling, StartError> {
+    let deployment = &setup.deployment;
+    let ids: BTreeSet<ChainId> = deployment.chains.iter().map(|chain| chain.id).collect();
+    let attesters = deployment.attesters.iter().map(|address| address.0).collect();
+    let threshold = usize::try_from(deployment.threshold).unwrap_or(usize::MAX);
+    let book = AttestationBook::new(deployment.deployment_id, ids, attesters, threshold);
+    let book =
+        core.crew.seat(&Thread::start(), "attestation-book", MAILBOX, Origin::Once(book)).await?;
+    let attestations: Port<Attestation> = book.port();
+    for (number, key) in setup.attesters.iter().enumerate() {
+        start_attester(setup, core, drivers, number, key, attestations.clone()).await?;
+    }
+    let heard = events.clone();
+    let report = Report::with_listener(Arc::new(move |done: &Done| heard.tell(settled(done))));
+    let source = Arc::new(ArchivedBlocks::new(core.archive.clone()));
+    let contracts: BTreeMap<ChainId, Contracts> = deployment
+        .chains
+        .iter()
+        .map(|chain| (chain.id, Contracts { rollup: chain.rollup, oracle: chain.oracle }))
+        .collect();
+    let hub_client = Arc::clone(&setup.chains[&deployment.hub].client);
+    let mut health = BTreeMap::new();
+    for chain in &deployment.chains {
+        let of_chain = &setup.chains[&chain.id];
+        let sender = Sender::new(
+            Arc::clone(&of_chain.client),
+            of_chain.sender_key.clone(),
+            chain.evm_chain_id,
+            of_chain.send.clone(),
+        );
+        let settler = Settler {
+            chain: chain.id,
+            hub_id: deployment.hub,
+            contracts: contracts.clone(),
+            sender,
+            hub: Arc::clone(&hub_client),
+            source: source.clone(),
+            book: {
+                let port: Port<WhatNext> = book.port();
+                port
+            },
+            report: report.clone(),
+        };
+        let (status, status_heard) = watch::channel(SettlementStatus::default());
+        health.insert(chain.id, status_heard);
+        let period = Duration::from_millis(of_chain.poll_ms);
+        drivers.start(settler.run(status, period, drivers.stop.clone()));
+    }
+    let (view, view_heard) = watch::channel(HubView::default());
+    let rollup = contracts[&deployment.hub].rollup;
+    let chains: Vec<ChainId> = contracts.keys().copied().collect();
+    let period = Duration::from_millis(setup.chains[&deployment.hub].poll_ms);
+    drivers.start(watch_hub(hub_client, rollup, chains, view, period, drivers.stop.clone()));
+    Ok((health, report, view_heard))
+}
+
+/// Reads the hub again and again, for the RPC.
+async fn watch_hub(
+    client: Arc<dyn crate::chain::client::ChainClient>,
+    rollup: zklink::token::Address,
+    chains: Vec<ChainId>,
+    view: watch::Sender<HubView>,
+    period: Duration,
+    stop: watch::Receiver<bool>,
+) {
+    while !*stop.borrow() {
+        match read_hub_view(&*client, rollup, chains.iter().copied()).await {
+            Ok(read) => drop(view.send_replace(read)),
+            Err(error) => tracing::debug!(%error, "the hub could not be read"),
+        }
+        tokio::time::sleep(period).await;
+    }
+}
+
+fn settled(done: &Done) -> Event {
+    let (step, number): (&str, Option<BlockNumber>) = match &done.step {
+        Step::CommitBlock(number) => ("commitBlock", Some(*number)),
+        Step::Commit(number) => ("commit", Some(*number)),
+        Step::Ack(number) => ("ack", Some(*number)),
+        Step::ProveBlock(number) => ("proveBlock", Some(*number)),
+        Step::ReleaseBlock(number) => ("releaseBlock", Some(*number)),
+        Step::Deliver { .. } => ("deliver", None),
+        Step::Pay(number) => ("pay", Some(*number)),
+    };
+    Event::Settled {
+        chain: done.chain,
+        step: step.to_owned(),
+        number,
+        hash: done.tx_hash,
+        gas: done.gas_used,
+        success: true,
+    }
+}
+
+async fn start_attester(
+    setup: &Setup,
+    core: &mut Core,
+    drivers: &mut Drivers,
+    number: usize,
+    key: &crate::chain::account::EthKey,
+    book: Port<Attestation>,
+) -> Result<(), StartError> {
+    let config = attester_config(setup);
+    let path = setup.data.join(format!("attester-{number}.history"));
+    let history = open_history(&path)?;
+    let machine = Attester::new(config, key.clone(), history, book);
+    let name = format!("attester-{number}");
+    let seat = core.crew.seat(&Thread::start(), &name, MAILBOX, Origin::Once(machine)).await?;
+    for chain in &setup.deployment.chains {
+        let of_chain = &setup.chains[&chain.id];
+        let others = setup.deployment.chains.iter().map(|other| other.id);
+        let hub = setup.deployment.hub;
+        let partners = others
+            .filter(|other| *other != chain.id && [*other, chain.id].contains(&hub))
+            .collect();
+        let line = attester::driver::Line {
+            chain: chain.id,
+            client: Arc::clone(&of_chain.client),
+            oracle: chain.oracle,
+            partners,
+        };
+        let (status, _) = watch::channel(None);
+        drivers.start(attester::driver::run(
+            line,
+            seat.port(),
+            seat.port(),
+            status,
+            Duration::from_millis(of_chain.poll_ms),
+            drivers.stop.clone(),
+        ));
+    }
+    Ok(())
+}
+
+fn open_history(path: &Path) -> Result<History, StartError> {
+    History::open(path).map_err(|error| StartError::Setup(error.to_string()))
+}
+
+fn attester_config(setup: &Setup) -> AttesterConfig {
+    let Deployment { deployment_id, chains, .. } = &setup.deployment;
+    let chains = chains.iter().map(|chain| {
+        let of_chain = &setup.chains[&chain.id];
+        let attested = AttestedChain {
+            oracle: chain.oracle,
+            first_block: chain.first_block,
+            finality: of_chain.finality,
+            max_range: of_chain.max_log_range,
+            checkpoints: 256,
+            poll_ms: of_chain.poll_ms,
+        };
+        (chain.id, attested)
+    });
+    AttesterConfig { deployment: *deployment_id, chains: chains.collect(), offer_ms: 1_000 }
+}
+
+async fn start_gateway(
+    setup: &Setup,
+    network: &Arc<Network>,
+    core: &Core,
+    proving: Port<feed::ReadProgress>,
+    stages: Arc<HubStages>,
+) -> Result<Gateway, StartError> {
+    let sources = Sources {
+        view: core.view.clone(),
+        archive: core.archive.clone(),
+        submit: core.builder.port(),
+        proving: Some(proving),
+        stages,
+        faucet: setup.faucet.clone(),
+    };
+    let about = About {
+        network: Arc::clone(network),
+        shapes: setup.deployment.shapes.iter().map(|shape| shape.id).collect(),
+        confirmations: BTreeMap::new(),
+        key_chain: setup.deployment.hub,
+    };
+    let api = Api::new(sources, about, setup.limits.request_timeout);
+    let (address, limits) = (setup.rpc, setup.limits);
+    Gateway::start(address, limits, Arc::clone(&core.clock), api)
+        .await
+        .map_err(|source| StartError::Listen { address, source })
+}

@@ -1,0 +1,115 @@
+//! Honest blocks for the tests of the circuit, and their constraint systems.
+
+// Every test file takes from here what it needs.
+#![allow(dead_code)]
+
+use bellman::Circuit;
+use zklink::amount::{Amount, Fee};
+use zklink::fixtures::{COIN, ONE, Scenario, Sealed, USDC};
+use zklink::id::{ChainId, Owner, ShapeId, SubAccountId};
+use zklink::key::Signature;
+use zklink::op::Op;
+use zklink::shape::{NANO, SMALL, Shape};
+use zklink::tx::{ChangePubKeyTx, KeyAuth, SignedTx, Tx};
+use zklink_circuit::block::BlockCircuit;
+use zklink_circuit::check::CheckSystem;
+use zklink_circuit::witness::Witness;
+
+/// The fee of the signed operations below: it has a mantissa and an exponent.
+pub const FEE: u128 = 1_230_000;
+
+/// The witness of a sealed block.
+pub fn witness(sealed: &Sealed) -> Witness {
+    let (mut state, mut tree) = (sealed.before.clone(), sealed.tree.clone());
+    let witness = Witness::build(&sealed.block, &sealed.signatures, &mut state, &mut tree)
+        .expect("what execution accepts has a witness");
+    assert_eq!(tree.root(), sealed.block.head.new_root);
+    witness
+}
+
+/// The constraint system of a shape with a witness.
+pub fn synthesize(shape: &Shape, witness: &Witness) -> CheckSystem {
+    let mut cs = CheckSystem::new();
+    BlockCircuit { shape, witness: Some(witness) }
+        .synthesize(&mut cs)
+        .expect("all values are there");
+    cs
+}
+
+/// The constraint system of a sealed block; its public inputs are those that the contract computes.
+pub fn check(sealed: &Sealed) -> CheckSystem {
+    let shape = sealed.block.shape().expect("a known shape");
+    let cs = synthesize(shape, &witness(sealed));
+    assert_eq!(cs.public_inputs(), sealed.block.public_data().public_inputs());
+    cs
+}
+
+/// A rollup in which users 1 to 3 have the accounts 2 to 4 and five USDC each on chain 1, user 1 also four coins there,
+/// and users 1 and 2 a key. Account 5 and all above belong to nobody.
+pub fn world() -> Scenario {
+    let mut world = Scenario::new();
+    for user in 1..=3 {
+        world.deposit(1, USDC, user, 5_000_000).expect("a deposit");
+    }
+    world.seal(SMALL);
+    world.deposit(1, COIN, 1, 4 * ONE).expect("a deposit");
+    world.set_key(1).expect("a key");
+    world.set_key(2).expect("a key");
+    world.seal(SMALL);
+    world
+}
+
+/// A transaction with the signature of user `n`, not checked and not applied.
+pub fn sign(world: &Scenario, n: u8, tx: Tx) -> SignedTx {
+    let deployment = world.state.system.deployment;
+    tx.sign(&Scenario::key(n), deployment, &world.network).expect("its fields are in range")
+}
+
+/// The L2 signature of user `n`.
+pub fn signature(world: &Scenario, n: u8, tx: Tx) -> Option<Signature> {
+    Some(sign(world, n, tx).signature.signature)
+}
+
+/// A change of user `n`'s key to the key of user `key`, with the next nonce and a fee.
+pub fn change_key(world: &Scenario, n: u8, key: u8) -> ChangePubKeyTx {
+    let account_id = world.account(n);
+    let account = world.state.account(account_id).expect("it exists");
+    ChangePubKeyTx {
+        chain_id: ChainId(1),
+        account_id,
+        sub_account_id: SubAccountId(0),
+        new_pub_key: Scenario::key(key).public(),
+        fee_token: USDC,
+        fee: Fee::closest(Amount(FEE)),
+        nonce: account.nonce,
+        eth_auth_data: KeyAuth::Onchain,
+    }
+}
+
+/// Authorises a key change as the contract of its chain would, signs it with the key of user `key` and applies it.
+pub fn apply_key(world: &mut Scenario, n: u8, key: u8) -> Op {
+    let tx = change_key(world, n, key);
+    world.authorised.insert(tx.chain_id, Scenario::owner(n), tx.nonce, &tx.new_pub_key);
+    let signed = sign(world, key, Tx::ChangePubKey(tx));
+    world.submit(&signed).expect("authorised and signed by the new key")
+}
+
+/// A nano block in which every slot holds an operation.
+pub fn full() -> Sealed {
+    let mut world = world();
+    world.deposit(1, USDC, 1, 250_000).expect("a deposit");
+    apply_key(&mut world, 1, 1);
+    let fee_owner = Owner::from_evm([0xfe; 20]);
+    let tx = world.transfer(1, fee_owner, ONE, FEE);
+    world.send(1, tx).expect("to an account that exists");
+    let tx = world.transfer(1, Scenario::owner(9), ONE / 3, FEE);
+    world.send(1, tx).expect("to a new account");
+    let tx = world.withdraw(1, 1, USDC, ONE / 2, FEE);
+    world.send(1, tx).expect("a withdrawal");
+    world.seal(NANO)
+}
+
+/// A block without operations.
+pub fn idle(shape: ShapeId) -> Sealed {
+    world().seal(shape)
+}
