@@ -1,7 +1,7 @@
 //! What the protocol refuses, and which rule it names when several are broken.
 //!
-//! The tables follow the pages in `docs/protocol`: rules in the order in which they are reported. Each is broken alone and
-//! together with each later one.
+//! The tables follow the pages in `docs/protocol`: rules in the order in which they are reported. Each is broken
+//! alone and together with each later one.
 
 #[path = "reject/cases.rs"]
 mod cases;

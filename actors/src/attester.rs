@@ -1,9 +1,10 @@
 //! An attester of the light oracle network: signs what left a chain, once it is final there.
 //!
-//! One machine per attester, each with its own key, its own endpoints and its own memory of what it signed. It signs at
-//! most one payload for each (source, destination, sequence), for ever: the history is on disk before a signature
-//! leaves. Signatures go to the [`AttestationBook`](crate::settlement::book::AttestationBook), and are offered again
-//! until the destination has taken the message.
+//! One machine per attester, each with its own key, its own endpoints and its own memory of what it
+//! signed. It signs at most one payload for each (source, destination, sequence), for ever: the
+//! history is on disk before a signature leaves. Signatures go to the
+//! [`AttestationBook`](crate::settlement::book::AttestationBook), and are offered again until the
+//! destination has taken the message.
 
 pub mod driver;
 pub mod history;
@@ -29,7 +30,8 @@ use history::{History, HistoryError, Signed};
 const OFFERS_MAX: usize = 16_384;
 /// Attestations of one channel that are offered in one go.
 const OFFER: usize = 256;
-/// So many delivered messages stay on offer, for the case that the destination takes a delivery back.
+/// So many delivered messages stay on offer, for the case that the destination takes a delivery
+/// back.
 const KEPT: u64 = 256;
 
 /// What an attester watches.

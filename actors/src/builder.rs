@@ -121,7 +121,7 @@ impl Message for Credit {
 pub enum Credited {
     /// It was executed, now or before.
     Executed,
-    /// It waits for a deposit before it.
+    /// A deposit before it is missing: say it again later.
     Waiting,
     /// There is no room for it now: say it again later.
     Overloaded,
@@ -334,7 +334,8 @@ impl Builder {
                 let serial = deposit.serial;
                 Credited::Refused(format!("deposit {serial} was announced with other content"))
             }
-            None if waiting.len() >= self.config.deposits_waiting_max => Credited::Overloaded,
+            // It is not kept here, but its ledger has it and says it again.
+            None if waiting.len() >= self.config.deposits_waiting_max => Credited::Waiting,
             None => {
                 waiting.insert(deposit.serial, deposit);
                 Credited::Waiting

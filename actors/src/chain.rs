@@ -1,8 +1,9 @@
 //! Connected chains: one watcher per chain, which tells the rollup what is final there.
 //!
-//! Reading order: `client` (what is asked of a chain), `endpoint` and `pair` (who answers), `contracts` (what the
-//! contracts understand), `finality` and `scan` (how the final part of a chain is read), `watcher` (what is made of
-//! it), `driver` (who does the I/O). `account`, `transaction` and `sender` write to a chain.
+//! Reading order: `client` (what is asked of a chain), `endpoint` and `pair` (who answers),
+//! `contracts` (what the contracts understand), `finality` and `scan` (how the final part of a
+//! chain is read), `watcher` (what is made of it), `driver` (who does the I/O). `account`,
+//! `transaction` and `sender` write to a chain.
 
 pub mod client;
 

@@ -1,8 +1,8 @@
 //! Puts a deployment on its chains, and describes it in a file.
 //!
-//! The contracts come from the committed artifacts. Order on each chain: the verifiers (hub only), the light
-//! oracle, the rollup, its tokens, then the bindings, and at the end the setup is closed for ever. What was deployed
-//! is read back before the deployment is believed.
+//! The contracts come from the committed artifacts. Order on each chain: the verifiers (hub only),
+//! the light oracle, the rollup, its tokens, then the bindings, and at the end the setup is closed
+//! for ever. What was deployed is read back before the deployment is believed.
 
 mod artifact;
 mod check;
@@ -96,7 +96,8 @@ pub struct ShapePlan {
     pub data_words: u32,
     /// The verifying key in the encoding that the verifier contract takes.
     pub verifying_key: Vec<u8>,
-    /// A verifier with this key that stands on the hub's chain already, to be used instead of a new one.
+    /// A verifier with this key that stands on the hub's chain already, to be used instead of a new
+    /// one.
     pub existing_verifier: Option<Address>,
 }
 
@@ -117,7 +118,8 @@ pub struct Step {
     pub chain: ChainId,
     /// What it does.
     pub what: String,
-    /// The gas: used, or in a dry run estimated. Nothing for calls of contracts that are not there yet.
+    /// The gas: used, or in a dry run estimated. Nothing for calls of contracts that are not there
+    /// yet.
     pub gas: Option<u64>,
 }
 
@@ -156,7 +158,8 @@ pub enum DeployError {
     Mismatch(#[from] Mismatch),
 }
 
-/// Deploys a plan. `senders` holds one for each chain, with the deployer's key; `done` hears of every step.
+/// Deploys a plan. `senders` holds one for each chain, with the deployer's key; `done` hears of
+/// every step.
 ///
 /// # Errors
 /// [`DeployError`].
@@ -187,7 +190,8 @@ pub async fn deploy(
     Ok(deployment)
 }
 
-/// Says what a deployment would do and what the creation of its contracts would cost, and sends nothing.
+/// Says what a deployment would do and what the creation of its contracts would cost, and sends
+/// nothing.
 ///
 /// # Errors
 /// [`DeployError`], as [`deploy`] would find before its first transaction.

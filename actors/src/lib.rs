@@ -31,6 +31,7 @@ pub mod wallet;
 
 pub mod attester;
 pub mod events;
+pub mod config;
 pub mod node;
 pub mod prover;
 pub mod settlement;

@@ -17,10 +17,13 @@ use crate::builder::{Credit, Credited, FinalDeposit};
 use crate::clock::Tick;
 use crate::machine::{Handle, Load, Machine};
 use crate::port::{Message, Pending, Port, Refused};
-use crate::turn::Turn;
+use crate::turn::{Timestamp, Turn};
 
 #[cfg(test)]
 mod tests;
+
+/// Pause before the builder is told of the same deposit again, in milliseconds.
+const SAY_AGAIN_MS: u64 = 50;
 
 /// What one ledger lets through.
 #[derive(Clone, Debug)]
@@ -31,7 +34,9 @@ pub struct Config {
     pub chains: BTreeMap<ChainId, ChainConfig>,
     /// The most that all chains together may owe, in 18 decimals.
     pub merge_cap: Amount,
-    /// Deposits that may wait for the builder; beyond it the ledger's port answers `Full`.
+    /// Deposits that the builder may still have to be told of; beyond it the ledger's port
+    /// answers `Full`. Also the number of deposits of one chain that may wait for one before
+    /// them; beyond it the chain's deposits are held back.
     pub kept_max: usize,
 }
 
@@ -180,6 +185,14 @@ pub enum Fault {
         /// What the contract has for it, in 18 decimals.
         free: Amount,
     },
+    /// A deposit does not come, and too many wait for it: perhaps its own token is held back.
+    #[error("{waiting} deposits wait for deposit {missing}, which was not credited")]
+    Backlog {
+        /// The deposit that does not come.
+        missing: Serial,
+        /// How many wait for it.
+        waiting: usize,
+    },
     /// The builder cannot execute a deposit.
     #[error("the builder refuses deposit {serial}: {reason}")]
     Refused {
@@ -195,6 +208,16 @@ pub enum Fault {
 struct Kept {
     deposit: FinalDeposit,
     stage: Stage,
+    /// Whether the builder's last answer was that a deposit before it is missing.
+    waits: bool,
+}
+
+impl Kept {
+
+    /// Whether the ledger can do something about it before the next tick.
+    fn is_under_way(&self) -> bool {
+        matches!(self.stage, Stage::New | Stage::Asked(_))
+    }
 }
 
 #[derive(Debug)]
@@ -203,7 +226,7 @@ enum Stage {
     New,
     /// Said; the answer is to come.
     Asked(Pending<Credited>),
-    /// The builder knows it or has no room for it: to be said again at the next tick.
+    /// The builder has no room for it, or misses one before it: to be said again.
     Later,
 }
 
@@ -217,6 +240,7 @@ pub struct MergeLedger {
     readings: BTreeMap<ChainId, Reading>,
     quarantined: BTreeSet<ChainId>,
     reports: VecDeque<Discrepancy>,
+    said: Timestamp,
 }
 
 impl MergeLedger {
@@ -237,6 +261,7 @@ impl MergeLedger {
             readings: BTreeMap::new(),
             quarantined: BTreeSet::new(),
             reports: VecDeque::new(),
+            said: Timestamp::default(),
         }
     }
 
@@ -324,8 +349,9 @@ impl MergeLedger {
                 None => {}
                 Some(Ok(Credited::Executed)) => done.push((*key, None)),
                 Some(Ok(Credited::Refused(reason))) => done.push((*key, Some(reason))),
-                Some(Ok(Credited::Waiting | Credited::Overloaded) | Err(_)) => {
+                Some(answer) => {
                     kept.stage = Stage::Later;
+                    kept.waits = answer == Ok(Credited::Waiting);
                 }
             }
         }
@@ -350,6 +376,19 @@ impl MergeLedger {
         }
     }
 
+    /// Has deposits told again to the builder, not too often.
+    fn say_again(&mut self, now: Timestamp) {
+        if now.since(self.said) < SAY_AGAIN_MS {
+            return;
+        }
+        self.said = now;
+        for kept in self.kept.values_mut() {
+            if matches!(kept.stage, Stage::Later) {
+                kept.stage = Stage::New;
+            }
+        }
+    }
+
     /// The last reading of a chain.
     pub fn reading(&self, chain: ChainId) -> Option<&Reading> {
         self.readings.get(&chain)
@@ -367,17 +406,22 @@ fn add(sum: Amount, more: Amount) -> Amount {
 }
 
 impl Machine for MergeLedger {
-    fn idle(&mut self, _: &mut Turn) {
+    fn idle(&mut self, turn: &mut Turn) {
         self.hear();
+        if self.load() == Load::Saturated {
+            // A saturated machine gets no ticks.
+            self.say_again(turn.now);
+        }
         self.forward();
         self.report();
     }
 
     fn load(&self) -> Load {
-        let waits = |kept: &Kept| !matches!(kept.stage, Stage::Later);
-        if self.kept.len() >= self.config.kept_max {
+        // Those that wait for one before them do not count: they would shut out other chains.
+        let mut to_tell = self.kept.values().filter(|kept| !kept.waits);
+        if to_tell.clone().count() >= self.config.kept_max {
             Load::Saturated
-        } else if self.kept.values().any(waits) || !self.reports.is_empty() {
+        } else if to_tell.any(Kept::is_under_way) || !self.reports.is_empty() {
             Load::Waiting
         } else {
             Load::Clear
@@ -400,9 +444,14 @@ impl Handle<DepositFinal> for MergeLedger {
         if serial < cursor {
             return;
         }
+        let of_chain = self.kept.range((chain, Serial(0))..=(chain, Serial(u64::MAX)));
+        let waiting = of_chain.filter(|(_, kept)| kept.waits).count();
+        if waiting >= self.config.kept_max {
+            return self.quarantine(chain, Fault::Backlog { missing: cursor, waiting });
+        }
         match self.check(&deposit) {
             Ok(()) => {
-                self.kept.insert((chain, serial), Kept { deposit, stage: Stage::New });
+                self.kept.insert((chain, serial), Kept { deposit, stage: Stage::New, waits: false });
             }
             Err(fault) => self.quarantine(chain, fault),
         }
@@ -422,11 +471,7 @@ impl Handle<Reading> for MergeLedger {
 }
 
 impl Handle<Tick> for MergeLedger {
-    fn handle(&mut self, _: Tick, _: &mut Turn) {
-        for kept in self.kept.values_mut() {
-            if matches!(kept.stage, Stage::Later) {
-                kept.stage = Stage::New;
-            }
-        }
+    fn handle(&mut self, _: Tick, turn: &mut Turn) {
+        self.say_again(turn.now);
     }
 }

@@ -1,8 +1,8 @@
 //! Settlement: brings sealed blocks through the contracts, from commit to payout.
 //!
-//! [`next_step`] is a pure function of what the contracts say and what the archive holds; it keeps nothing. A crash
-//! or a reorganisation changes the views, and the next step follows from them. A step that was already done is not
-//! chosen any more, or reverts without a change.
+//! [`next_step`] is a pure function of what the contracts say and what the archive holds; it keeps
+//! nothing. A crash or a reorganisation changes the views, and the next step follows from them. A
+//! step that was already done is not chosen any more, or reverts without a change.
 
 pub mod book;
 pub mod driver;
@@ -88,8 +88,8 @@ pub trait SettlementSource: Send + Sync {
     fn block(&self, number: BlockNumber) -> Option<SealedBlock>;
     /// The proof of a block, checked, in the encoding of the verifier contract.
     fn proof(&self, number: BlockNumber) -> Option<Vec<u8>>;
-    /// The next block above `after` with operations of a chain. The default asks for block after block; an archive
-    /// with an index does better.
+    /// The next block above `after` with operations of a chain. The default asks for block after
+    /// block; an archive with an index does better.
     fn next_of_chain(&self, chain: ChainId, after: BlockNumber) -> Option<BlockNumber> {
         let last = self.sealed().0.min(after.0.saturating_add(LOOK_AHEAD));
         let mut numbers = (after.0.saturating_add(1)..=last).map(BlockNumber);
@@ -139,8 +139,8 @@ impl std::fmt::Display for Step {
     }
 }
 
-/// The contracts hold something else than the archive. Nothing more is sent until a person has looked: what is
-/// acknowledged cannot be taken back.
+/// The contracts hold something else than the archive. Nothing more is sent until a person has
+/// looked: what is acknowledged cannot be taken back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Diverged {
     /// The hub has more blocks than were sealed here.
@@ -184,8 +184,8 @@ pub struct Situation<'a> {
     pub deliverable: &'a [Deliverable],
 }
 
-/// The next transaction for a chain, or nothing to do now. What is furthest along comes first, so that money moves
-/// before new work begins.
+/// The next transaction for a chain, or nothing to do now. What is furthest along comes first, so
+/// that money moves before new work begins.
 ///
 /// # Errors
 /// [`Diverged`].
@@ -208,8 +208,8 @@ pub fn next_step(
     if is_hub && let Some(step) = hub_step(hub, source) {
         return Ok(Some(step));
     }
-    // Acked operations cannot be taken back, so they are acked only once the hub has agreed to the block. One ack
-    // covers all records before it.
+    // Acked operations cannot be taken back, so they are acked only once the hub has agreed to the
+    // block. One ack covers all records before it.
     if view.committed > view.acked && view.committed <= hub.committed {
         return Ok(Some(Step::Ack(view.committed)));
     }
@@ -267,7 +267,8 @@ pub struct Contracts {
     pub oracle: Address,
 }
 
-/// The transaction that makes a step; nothing when the archive or the book does not have what it needs any more.
+/// The transaction that makes a step; nothing when the archive or the book does not have what it
+/// needs any more.
 pub fn call_of(
     step: &Step,
     situation: &Situation<'_>,

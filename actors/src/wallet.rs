@@ -1,4 +1,5 @@
-//! What a user does on a chain: deposits, key authorisations, balances. For the demonstration and for tests.
+//! What a user does on a chain: deposits, key authorisations, balances. For the demonstration and
+//! for tests.
 
 use alloy_primitives::{FixedBytes, U256};
 use zklink::hash::fr_to_be_bytes;

@@ -208,6 +208,16 @@ contract StagesTest is World {
         eq(BlockNumber.unwrap(acked), 1, "now they agree");
     }
 
+    /// A block that does not exist has the content zero; an Ack of zero must not agree with it.
+    function testAnAckOfNothingAgreesWithNothing() public {
+        vm.expectEmit(address(hub));
+        emit IHub.AckReceived(SPOKE, 5, 0, false);
+        vm.prank(address(hubOracle));
+        hub.onMessage(C(SPOKE), ackPayload(SPOKE, 5, 0));
+        (,, BlockNumber acked) = hub.chainInfo(C(SPOKE));
+        eq(BlockNumber.unwrap(acked), 0, "nothing acknowledged");
+    }
+
     function testMessagesComeOverTheRouteOnly() public {
         _commitAll();
         spoke.ack(N(1));

@@ -34,8 +34,9 @@ fn transfer_to_the_zero_address_is_refused_by_execution() {
     assert_eq!(world.state, before);
 }
 
-/// March 2026: a withdrawal passed whose signed bytes were other ones than the circuit makes. Here the circuit makes the message
-/// from the operation, so the node must check the signature over exactly that: amount in the chain's units, and scale.
+/// March 2026: a withdrawal passed whose signed bytes were other ones than the circuit makes. Here the circuit makes
+/// the message from the operation, so the node checks the signature over exactly that: amount in the chain's units,
+/// and scale.
 #[test]
 fn withdrawal_signed_over_other_bytes_than_the_circuit_makes_is_refused() {
     let mut world = world();
@@ -93,8 +94,8 @@ fn key_change_signed_for_another_chain_is_refused() {
     assert_eq!(signed_key_change(&mut world(), ChainId(2), |_| ()), Err(NOT_THE_OWNER));
 }
 
-/// March 2026: the L1 encoding dropped a part of what the owner had signed (the batch hash), and the contract recovered another
-/// address. Here every signed field is published, so a signature over anything else is refused.
+/// March 2026: the L1 encoding dropped a part of what the owner had signed (the batch hash), and the contract
+/// recovered another address. Here every signed field is published, so a signature over anything else is refused.
 #[test]
 fn key_change_with_a_signature_that_the_contract_cannot_rebuild_is_refused() {
     let edits: [fn(&mut ChangePubKeyTx); 2] = [
@@ -127,7 +128,8 @@ fn signature_that_names_no_signer_is_refused() {
     assert_eq!(world.submit(&stranger), Err(Reject::Signature));
 }
 
-/// March 2026: an invariant that the circuit kept was missing in the executor. The ranges that the circuit keeps, one by one.
+/// March 2026: an invariant that the circuit kept was missing in the executor. The ranges that the circuit keeps,
+/// one by one.
 #[test]
 fn operations_outside_of_the_ranges_of_the_circuit_are_refused_by_execution() {
     let mut world = world();

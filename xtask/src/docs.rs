@@ -8,9 +8,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use zklink::amount::Amount;
 use zklink::block::HEAD_WORD;
+use zklink::id::{AccountId, ChainId, Nonce, SubAccountId, TokenId};
 use zklink::layout::Packed;
 use zklink::op::{ChangePubKey, Deposit, SlotKind, Transfer, Withdraw};
+use zklink::reject::Reject;
 use zklink::shape::shapes;
 use zklink::tx::header;
 
@@ -176,12 +179,61 @@ pub(crate) fn write(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// One rejection of each rule, for its name and code.
+fn rejections() -> [Reject; 17] {
+    let (account, chain, token) = (AccountId(0), ChainId(0), TokenId(0));
+    let (nonce, amount) = (Nonce(0), Amount::ZERO);
+    [
+        Reject::UnknownChain(chain),
+        Reject::BadAccount(account),
+        Reject::BadSubAccount(SubAccountId(0)),
+        Reject::UnknownToken(token),
+        Reject::BadReceiver,
+        Reject::AmountOverflow,
+        Reject::Dust { chain, decimals: 0 },
+        Reject::AccountNotFound(account),
+        Reject::OwnerMismatch(account),
+        Reject::AccountsFull,
+        Reject::KeyNotSet(account),
+        Reject::Nonce { expected: nonce, found: nonce },
+        Reject::NonceExhausted,
+        Reject::KeyNotAuthorised(""),
+        Reject::Signature,
+        Reject::Balance { available: amount, needed: amount },
+        Reject::Reserve { chain, token, available: amount, needed: amount },
+    ]
+}
+
+/// Rows of the rejection tables that name a rule which does not exist, or another code than its own.
+fn wrong_codes(path: &str, text: &str) -> Vec<String> {
+    let name = |reject: &Reject| {
+        let shown = format!("{reject:?}");
+        shown.chars().take_while(|letter| letter.is_alphanumeric()).collect::<String>()
+    };
+    let known: BTreeMap<String, i32> =
+        rejections().iter().map(|reject| (name(reject), reject.code())).collect();
+    let mut problems = Vec::new();
+    for row in text.lines() {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, rule, code, _, _] = cells[..] else { continue };
+        let Ok(code) = code.parse::<i32>() else { continue };
+        if known.get(rule.trim_matches('`')) != Some(&code) {
+            problems.push(format!("{path}: {rule} has not the code {code}"));
+        }
+    }
+    problems
+}
+
 /// The pages whose tables differ from the declarations.
 pub(crate) fn stale(root: &Path) -> Result<Vec<String>> {
-    let stale = pages(root)?.into_iter().filter(|(_, text, wanted)| text != wanted);
-    Ok(stale
-        .map(|(path, ..)| format!("{path}: stale; run cargo run -p zklink-xtask -- docs"))
-        .collect())
+    let mut problems = Vec::new();
+    for (path, text, wanted) in pages(root)? {
+        if text != wanted {
+            problems.push(format!("{path}: stale; run cargo run -p zklink-xtask -- docs"));
+        }
+        problems.extend(wrong_codes(&path, &text));
+    }
+    Ok(problems)
 }
 
 #[cfg(test)]
@@ -192,6 +244,17 @@ mod tests {
     fn tables_in_the_documents_are_fresh() {
         let stale = stale(&crate::repository::root()).expect("the pages are there");
         assert_eq!(stale, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_wrong_code_is_named() {
+        let table = "| Rule | Code | When |\n|---|---|---|\n| `Balance` | 206 | x |\n";
+        assert_eq!(wrong_codes("page", table), Vec::<String>::new());
+        assert_eq!(
+            wrong_codes("page", &table.replace("206", "207")),
+            ["page: `Balance` has not the code 207"]
+        );
+        assert_eq!(wrong_codes("page", &table.replace("Balance", "Money")).len(), 1);
     }
 
     #[test]

@@ -20,8 +20,8 @@ struct Preset {
     zklink_chain_id: u8,
     real: bool,
     state: Standing,
-    max_range: u64,
     finality: Finality,
+    logs: Logs,
     capabilities: Capabilities,
 }
 
@@ -38,21 +38,27 @@ enum Standing {
     Sunset,
 }
 
-/// As `actors/src/chain/finality.rs` reads it.
+/// As `actors/src/config/preset.rs` reads it.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(tag = "rule", rename_all = "snake_case", deny_unknown_fields)]
 #[expect(dead_code, reason = "as above")]
-struct Finality {
-    anchor: Anchor,
-    min_age_seconds: u64,
+enum Finality {
+    Tag { tag: Tag, floor_seconds: u64 },
+    Confirmations { blocks: u64, floor_seconds: u64 },
+    Instant { floor_seconds: u64 },
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Anchor {
+#[serde(rename_all = "snake_case")]
+enum Tag {
     Finalized,
     Safe,
-    Confirmations(u64),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Logs {
+    range_max: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,13 +98,13 @@ pub(crate) fn broken(root: &Path) -> Result<Vec<String>> {
 }
 
 fn contradictions(preset: &Preset) -> Vec<&'static str> {
-    let Preset { zklink_chain_id, real, max_range, finality, capabilities, .. } = preset;
+    let Preset { zklink_chain_id, real, finality, logs, capabilities, .. } = preset;
     let rules = [
         (*zklink_chain_id == 0 || *zklink_chain_id > 63, "zklink_chain_id is 1 to 63"),
         (!real, "a preset is of a real chain: development chains have no preset"),
-        (*max_range == 0, "max_range is at least 1"),
+        (logs.range_max == 0, "logs.range_max is at least 1"),
         (
-            matches!(finality.anchor, Anchor::Confirmations(0)),
+            matches!(finality, Finality::Confirmations { blocks: 0, .. }),
             "a block is not final without a confirmation",
         ),
         (
@@ -120,10 +126,12 @@ mod tests {
         zklink_chain_id = 9
         real = true
         state = \"live\"
-        max_range = 2000
         [finality]
-        anchor = \"finalized\"
-        min_age_seconds = 0
+        rule = \"tag\"
+        tag = \"finalized\"
+        floor_seconds = 0
+        [logs]
+        range_max = 2000
         [capabilities]
         eip2537 = true
         eip2537_since = 2025-05-07
@@ -140,12 +148,13 @@ mod tests {
     fn unknown_fields_and_contradictions_are_refused() {
         let good: Preset = toml::from_str(GOOD).expect("it is complete");
         assert_eq!(contradictions(&good), Vec::<&str>::new());
-        let unknown = GOOD.replace("max_range", "maximum_range");
+        let unknown = GOOD.replace("range_max", "range_maximum");
         assert!(
             toml::from_str::<Preset>(&unknown)
-                .is_err_and(|error| error.message().contains("maximum_range"))
+                .is_err_and(|error| error.message().contains("range_maximum"))
         );
-        let none = GOOD.replace("\"finalized\"", "{ confirmations = 0 }");
+        let confirmations = "rule = \"confirmations\"\n blocks = 0";
+        let none = GOOD.replace("rule = \"tag\"\n        tag = \"finalized\"", confirmations);
         let none: Preset = toml::from_str(&none).expect("the types are right");
         assert_eq!(contradictions(&none), ["a block is not final without a confirmation"]);
         let bare: Preset = toml::from_str(&GOOD.replace("eip2537 = true", "eip2537 = false"))

@@ -1,7 +1,8 @@
 //! What an attester has signed, for ever.
 //!
-//! A text file with one line per signature: source, destination, sequence, height, block hash, digest. A line is on
-//! disk before its signature leaves. A torn last line was never signed for, and is cut.
+//! A text file with one line per signature: source, destination, sequence, height, block hash,
+//! digest. A line is on disk before its signature leaves. A torn last line was never signed for,
+//! and is cut.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -38,8 +39,8 @@ pub enum HistoryError {
         /// What the system says.
         error: std::io::Error,
     },
-    /// A line in the middle of the file is broken. Restore the file from a copy: without it the attester could sign
-    /// twice.
+    /// A line in the middle of the file is broken. Restore the file from a copy: without it the
+    /// attester could sign twice.
     #[error("{path}, line {line} is broken: restore the file from a copy")]
     Broken {
         /// The path.
@@ -47,7 +48,8 @@ pub enum HistoryError {
         /// The line, from one.
         line: usize,
     },
-    /// A write failed before: the end of the file is unknown, so nothing more is signed until a restart.
+    /// A write failed before: the end of the file is unknown, so nothing more is signed until a
+    /// restart.
     #[error("a write failed before, so the end of the file is unknown: restart the attester")]
     Failed,
     /// Another process has the file.
@@ -64,8 +66,8 @@ pub struct History {
 }
 
 impl History {
-    /// A history that forgets when the process ends: for tests and for the development network, whose chains end with
-    /// it as well.
+    /// A history that forgets when the process ends: for tests and for the development network,
+    /// whose chains end with it as well.
     pub fn in_memory() -> Self {
         Self::default()
     }

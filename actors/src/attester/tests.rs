@@ -6,11 +6,7 @@ use crate::chain::testing::Inbox;
 use crate::chain::testing::sim::{CONTRACT, SimChain, confirmations, encoded};
 
 fn sent(destination: u8, sequence: u64, payload: &[u8]) -> (Vec<[u8; 32]>, Vec<u8>) {
-    encoded(&LightOracle::MessageSent {
-        destination,
-        sequence,
-        payload: payload.to_vec().into(),
-    })
+    encoded(&LightOracle::MessageSent { destination, sequence, payload: payload.to_vec().into() })
 }
 
 const A: ChainId = ChainId(1);

@@ -1,4 +1,5 @@
-//! A secp256k1 key of ours: of the validator, an attester, a deployer, or a user of the demonstration.
+//! A secp256k1 key of ours: of the validator, an attester, a deployer, or a user of the
+//! demonstration.
 
 use std::fmt;
 
@@ -11,7 +12,8 @@ use zklink::tx::{evm_address, keccak};
 #[error("a private key is 64 hex digits, not zero and below the order of secp256k1")]
 pub struct BadPrivateKey;
 
-/// A private key with its address. It is wiped when dropped, and is never shown: `Debug` gives the address only.
+/// A private key with its address. It is wiped when dropped, and is never shown: `Debug` gives the
+/// address only.
 #[derive(Clone)]
 pub struct EthKey {
     key: SigningKey,
@@ -41,7 +43,8 @@ impl EthKey {
         Self::from_bytes(&bytes)
     }
 
-    /// The key that a seed gives: for demonstrations and tests, where keys must be the same every time.
+    /// The key that a seed gives: for demonstrations and tests, where keys must be the same every
+    /// time.
     pub fn from_seed(seed: &str) -> Self {
         let mut bytes = keccak(&[b"zkLink key from seed", seed.as_bytes()]);
         loop {
@@ -58,7 +61,8 @@ impl EthKey {
         self.address
     }
 
-    /// Signs a digest: r, s, and v of 27 or 28, as contracts want it. The same digest gives the same signature.
+    /// Signs a digest: r, s, and v of 27 or 28, as contracts want it. The same digest gives the
+    /// same signature.
     pub fn sign_digest(&self, digest: &[u8; 32]) -> [u8; 65] {
         let (signature, recovery) = self.sign(digest);
         let mut bytes = [0; 65];
@@ -69,7 +73,8 @@ impl EthKey {
 
     /// The parts of a signature over a digest, with a low s.
     pub(crate) fn sign(&self, digest: &[u8; 32]) -> (Signature, RecoveryId) {
-        // Signing a digest of 32 bytes fails only for a nonce of zero, which RFC 6979 does not give.
+        // Signing a digest of 32 bytes fails only for a nonce of zero, which RFC 6979 does not
+        // give.
         self.key.sign_prehash_recoverable(digest).expect("a digest of 32 bytes can be signed")
     }
 }

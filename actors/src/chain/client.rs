@@ -1,4 +1,5 @@
-//! What the node asks of a chain, in plain types: one trait, so that no other file knows the library behind it.
+//! What the node asks of a chain, in plain types: one trait, so that no other file knows the
+//! library behind it.
 //!
 //! Implementations: [`Endpoint`](super::endpoint::Endpoint) for one RPC server, and
 //! [`Paired`](super::pair::Paired) for two that must agree.
@@ -71,7 +72,8 @@ pub struct Log {
     pub index: u64,
 }
 
-/// Which events are wanted: of these contracts, with one of these first topics, in a range with both ends.
+/// Which events are wanted: of these contracts, with one of these first topics, in a range with
+/// both ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogQuery {
     /// The first block.
@@ -125,7 +127,8 @@ pub struct FeeMarket {
     pub priority_fee: u128,
 }
 
-/// Why a chain did not answer. Endpoints are named by host only: paths of RPC addresses often hold secrets.
+/// Why a chain did not answer. Endpoints are named by host only: paths of RPC addresses often hold
+/// secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// No connection, no answer in time, or an HTTP error. May pass: try again.
@@ -174,7 +177,8 @@ pub enum ClientError {
         /// The chain id of the endpoint.
         found: u64,
     },
-    /// Two endpoints say different things about a fixed height. Nothing is taken from either of them.
+    /// Two endpoints say different things about a fixed height. Nothing is taken from either of
+    /// them.
     #[error("the endpoints disagree on {what}: {first} against {second}")]
     Disagreement {
         /// What was asked.
@@ -193,7 +197,8 @@ impl ClientError {
     }
 }
 
-/// A chain. Reads that name a height are the same whenever they are asked, as long as the chain is not rewound.
+/// A chain. Reads that name a height are the same whenever they are asked, as long as the chain is
+/// not rewound.
 pub trait ChainClient: Send + Sync {
     /// The EIP-155 chain id.
     fn chain_id(&self) -> Answer<'_, u64>;

@@ -1,5 +1,5 @@
-//! The contracts as this program speaks to them. A test holds every selector and topic here against the compiled
-//! artifacts in `contracts/artifacts`.
+//! The contracts as this program speaks to them. A test holds every selector and topic here against
+//! the compiled artifacts in `contracts/artifacts`.
 
 mod event;
 mod refusal;

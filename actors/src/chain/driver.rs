@@ -14,7 +14,8 @@ use super::scan::{Question, Told};
 use super::watcher::{Books, ChainStatus, NextRequest, Outcome, Request, Response};
 use crate::port::Port;
 
-/// How long a machine may take for an answer; it never waits for anybody, so this is a bound on a fault.
+/// How long a machine may take for an answer; it never waits for anybody, so this is a bound on a
+/// fault.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest pause after failures.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -28,7 +29,8 @@ pub struct Contract {
     pub tokens: BTreeMap<TokenId, Address>,
 }
 
-/// Runs until `stop` becomes true or its sender is gone. `health` always holds the last known state.
+/// Runs until `stop` becomes true or its sender is gone. `health` always holds the last known
+/// state.
 pub async fn run(
     client: Arc<dyn ChainClient>,
     contract: Contract,
@@ -72,7 +74,8 @@ pub(crate) fn pause(period: Duration, failures: u32) -> Duration {
     period.saturating_mul(1 << failures.min(10)).min(PAUSE_MAX.max(period))
 }
 
-/// Asks a machine; nothing when it is full, closed or has failed, which the next round will see again.
+/// Asks a machine; nothing when it is full, closed or has failed, which the next round will see
+/// again.
 pub(crate) async fn ask<M: crate::port::Message>(port: &Port<M>, message: M) -> Option<M::Reply> {
     port.ask(message).ok()?.wait(PATIENCE).await.ok()
 }

@@ -130,7 +130,8 @@ impl Endpoint {
         }
     }
 
-    /// Asks in our own words, for answers of which web3's types want more fields than every chain sends.
+    /// Asks in our own words, for answers of which web3's types want more fields than every chain
+    /// sends.
     async fn ask<T: serde::de::DeserializeOwned>(
         &self,
         method: &str,
@@ -313,7 +314,8 @@ fn request(call: Call) -> CallRequest {
     }
 }
 
-/// Servers put what a contract returned into the error's data as hex, some of them with words around it.
+/// Servers put what a contract returned into the error's data as hex, some of them with words
+/// around it.
 fn revert_data(data: &Value) -> Vec<u8> {
     let text = data.as_str().or_else(|| data.get("data").and_then(Value::as_str));
     let digits = text.and_then(|text| text.split("0x").nth(1)).unwrap_or_default();
@@ -365,7 +367,8 @@ impl BoundedHttp {
     async fn post(self, call: rpc::Call) -> web3::Result<Value> {
         let transport =
             |text: String| web3::Error::Transport(web3::error::TransportError::Message(text));
-        // The address may hold a key of the user's account with the provider: it never gets into an error.
+        // The address may hold a key of the user's account with the provider: it never gets into an
+        // error.
         let failed = |error: reqwest::Error| transport(error.without_url().to_string());
         let body = rpc::Request::Single(call);
         let mut response = self.client.post(self.url).json(&body).send().await.map_err(failed)?;

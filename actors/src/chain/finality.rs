@@ -1,4 +1,5 @@
-//! When a block of a chain counts as final. There is one rule per chain, and no rule reads `latest` for money.
+//! When a block of a chain counts as final. There is one rule per chain, and no rule reads `latest`
+//! for money.
 
 use std::collections::VecDeque;
 
@@ -43,7 +44,8 @@ impl Finality {
         }
     }
 
-    /// The height of the anchor, given the block of [`Finality::tag`]; nothing while the chain is shorter.
+    /// The height of the anchor, given the block of [`Finality::tag`]; nothing while the chain is
+    /// shorter.
     pub(crate) fn height(self, tagged: &Header) -> Option<u64> {
         match self.anchor {
             Anchor::Finalized | Anchor::Safe => Some(tagged.number),

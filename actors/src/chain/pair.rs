@@ -12,9 +12,10 @@ use super::client::{
 
 /// Two endpoints.
 ///
-/// Reads of a fixed height must be equal. Of a moving tag (`finalized`, `safe`, `latest`) the lower block is taken; for
-/// the first two both endpoints must have it with the same hash. Reads of the tip that money does not depend on
-/// are answered by the first endpoint that answers, and a transaction is handed to both.
+/// Reads of a fixed height must be equal. Of a moving tag (`finalized`, `safe`, `latest`) the lower
+/// block is taken; for the first two both endpoints must have it with the same hash. Reads of the
+/// tip that money does not depend on are answered by the first endpoint that answers, and a
+/// transaction is handed to both.
 pub struct Paired {
     first: Arc<dyn ChainClient>,
     second: Arc<dyn ChainClient>,
@@ -22,8 +23,9 @@ pub struct Paired {
 }
 
 impl Paired {
-    /// Joins two endpoints. With `tolerate_outage` one of them may be unreachable and the other is then believed alone;
-    /// otherwise an outage of one stops the reads of both, which is slower and safer.
+    /// Joins two endpoints. With `tolerate_outage` one of them may be unreachable and the other is
+    /// then believed alone; otherwise an outage of one stops the reads of both, which is slower and
+    /// safer.
     pub fn new(
         first: Arc<dyn ChainClient>,
         second: Arc<dyn ChainClient>,

@@ -1,8 +1,9 @@
 //! Reads the final part of a chain, range after range, without a gap and with an eye on every seam.
 //!
-//! Each range must continue the last block that was read (by parent hash), and every block with an event must
-//! still have the hash that the event names after the events were read. A seam that does not fit leads back to the
-//! newest block that still stands. The scanner does no I/O: it is asked for the next question and told the answer.
+//! Each range must continue the last block that was read (by parent hash), and every block with an
+//! event must still have the hash that the event names after the events were read. A seam that does
+//! not fit leads back to the newest block that still stands. The scanner does no I/O: it is asked
+//! for the next question and told the answer.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -136,7 +137,8 @@ impl Scanner {
         goal.min(self.from().saturating_add(self.config.max_range.max(1) - 1))
     }
 
-    /// The next question, or nothing until later. The same question comes again until it is answered.
+    /// The next question, or nothing until later. The same question comes again until it is
+    /// answered.
     pub fn next(&mut self, now: Timestamp) -> Option<Question> {
         if let Phase::Rest { until } = self.phase {
             if now < until {
@@ -291,8 +293,8 @@ impl Scanner {
     }
 }
 
-/// The blocks to look at again: all that events name, and the end. Nothing when the events contradict each other or
-/// the headers.
+/// The blocks to look at again: all that events name, and the end. Nothing when the events
+/// contradict each other or the headers.
 fn verify(goal: u64, first: &Header, end: Header, logs: Vec<Log>) -> Option<Phase> {
     let mut open = BTreeMap::from([(first.number, first.hash), (end.number, end.hash)]);
     for log in &logs {

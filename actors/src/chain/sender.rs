@@ -18,8 +18,8 @@ pub struct SendPolicy {
     pub gas_margin_percent: u64,
     /// The most that a unit of gas may cost, wei.
     pub max_fee_per_gas: u128,
-    /// The least that goes to the block's producer per unit of gas, wei: empty blocks say that nothing is needed, and
-    /// many nodes then refuse nothing.
+    /// The least that goes to the block's producer per unit of gas, wei: empty blocks say that
+    /// nothing is needed, and many nodes then refuse nothing.
     pub min_priority_fee_per_gas: u128,
     /// How often receipts are looked for, milliseconds.
     pub poll_ms: u64,
@@ -143,8 +143,8 @@ impl Sender {
         Err(SendError::Stuck { nonce, last })
     }
 
-    /// Twice the base fee keeps a transaction valid for six full blocks; each raise adds a quarter, where nodes ask for a
-    /// tenth to replace a transaction.
+    /// Twice the base fee keeps a transaction valid for six full blocks; each raise adds a quarter,
+    /// where nodes ask for a tenth to replace a transaction.
     fn fees(&self, market: FeeMarket, raise: u32) -> Result<(u128, u128), SendError> {
         let limit = self.policy.max_fee_per_gas;
         let raised = |fee: u128| (0..raise).fold(fee, |fee, _| fee.saturating_add(fee / 4 + 1));
@@ -158,8 +158,8 @@ impl Sender {
         Ok((max.min(limit), priority.min(limit)))
     }
 
-    /// An endpoint may refuse because it has this transaction, or another one with its nonce, already: then the receipt
-    /// or a higher fee decides.
+    /// An endpoint may refuse because it has this transaction, or another one with its nonce,
+    /// already: then the receipt or a higher fee decides.
     async fn hand_in(&self, transaction: &SignedTransaction) -> Result<(), SendError> {
         match self.client.send_raw(transaction.raw.clone()).await {
             Ok(hash) if hash != transaction.hash => Err(ClientError::Malformed {
@@ -176,7 +176,8 @@ impl Sender {
         }
     }
 
-    /// Looks for a receipt of any transaction with this nonce; nothing when the fee should be raised.
+    /// Looks for a receipt of any transaction with this nonce; nothing when the fee should be
+    /// raised.
     async fn wait(
         &self,
         sent: &[SignedTransaction],
@@ -222,8 +223,8 @@ impl Sender {
     }
 }
 
-/// Whether the endpoint's words mean that a transaction with this nonce is there already. Servers have no common
-/// codes for it.
+/// Whether the endpoint's words mean that a transaction with this nonce is there already. Servers
+/// have no common codes for it.
 fn may_be_known(message: &str) -> bool {
     let message = message.to_lowercase();
     ["already", "known", "nonce too low", "underpriced", "replacement"]

@@ -8,6 +8,8 @@ use std::sync::Mutex;
 
 use alloy_primitives::U256;
 use bls12_381::{G1Affine, G1Projective, G2Affine, G2Projective, Scalar};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use zklink::id::{ChainId, ShapeId, TokenId};
 use zklink::state::DeploymentId;
 use zklink::token::Address;
@@ -85,7 +87,8 @@ pub(crate) fn some_verifying_key() -> Vec<u8> {
     key
 }
 
-/// Code that answers 1 to every question with arguments and the hash of the key to every one without.
+/// Code that answers 1 to every question with arguments and the hash of the key to every one
+/// without.
 fn credulous_verifier(key: &[u8]) -> Vec<u8> {
     let hash = zklink::tx::keccak(&[key]);
     // CALLDATASIZE < 5 ? goto 17 : return 1; at 17: return the hash.
@@ -175,13 +178,7 @@ pub(crate) fn plan(shape: &ShapePlan, genesis_root: [u8; 32]) -> Plan {
 /// A shape of the given lengths, with [`some_verifying_key`].
 pub(crate) fn shape_plan(id: u16, onchain_words: u32, data_words: u32) -> ShapePlan {
     let verifying_key = some_verifying_key();
-    ShapePlan {
-        id: ShapeId(id),
-        onchain_words,
-        data_words,
-        verifying_key,
-        existing_verifier: None,
-    }
+    ShapePlan { id: ShapeId(id), onchain_words, data_words, verifying_key, existing_verifier: None }
 }
 
 impl Testnet {
@@ -189,8 +186,8 @@ impl Testnet {
         Self::start_with(finality_lag, shape, root, false).await
     }
 
-    /// With a verifier that accepts everything, if `credulous`: settlement can then be walked to its end without a
-    /// prover.
+    /// With a verifier that accepts everything, if `credulous`: settlement can then be walked to
+    /// its end without a prover.
     pub(crate) async fn start_with(
         finality_lag: u64,
         shape: &ShapePlan,
@@ -238,5 +235,48 @@ impl Testnet {
 
     pub(crate) fn mine(&self, chain: ChainId, blocks: u64) {
         self.chains[&chain].mine(blocks).unwrap();
+    }
+}
+
+/// A server between a client and a chain that replaces text in the answers.
+pub(crate) async fn lying_proxy(behind: String, lies: Vec<(String, String)>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (behind, lies) = (behind.clone(), lies.clone());
+            tokio::spawn(async move {
+                let Some(body) = read_body(&mut stream).await else { return };
+                let client = reqwest::Client::new();
+                let request = client.post(behind).header("content-type", "application/json");
+                let mut text = request.body(body).send().await.unwrap().text().await.unwrap();
+                for (truth, lie) in &lies {
+                    text = text.replace(truth, lie);
+                }
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\
+                     content-length: {}\r\n\r\n{text}",
+                    text.len()
+                );
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            });
+        }
+    });
+    url
+}
+
+async fn read_body(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let read = stream.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
+        bytes.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&bytes).to_lowercase();
+        let Some(end) = text.find("\r\n\r\n") else { continue };
+        let length = text.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
+        let length: usize = length;
+        if bytes.len() >= end + 4 + length {
+            return Some(bytes[end + 4..].to_vec());
+        }
     }
 }

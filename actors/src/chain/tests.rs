@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use zklink::hash::fr_to_be_bytes;
 use zklink::id::{Nonce, Owner, Serial, SubAccountId};
 use zklink::key::SecretKey;
@@ -17,11 +15,13 @@ use super::finality::{Anchor, Finality};
 use super::pair::Paired;
 use super::sender::{SendError, SendPolicy, Sender};
 use super::testing::{
-    COIN, HUB, Inbox, SPOKE, Testnet, USD, dev_chain, endpoint, key, quick, shape_plan,
+    COIN, Direct, HUB, Inbox, SPOKE, Testnet, USD, dev_chain, endpoint, key, lying_proxy, quick,
+    shape_plan,
 };
-use super::watcher::{Halt, Outlets, WatchConfig, Watcher};
+use super::watcher::{ChainStatus, Halt, Outlets, WatchConfig, Watcher};
 use crate::builder::KeyAuthorised;
 use crate::merge_ledger::{DepositFinal, Reading};
+use crate::port::Port;
 use crate::turn::{Timestamp, Turn};
 use crate::wallet::{Wallet, WalletError};
 
@@ -235,7 +235,8 @@ async fn a_stuck_transaction_is_replaced_with_a_higher_fee() {
     chain.mine(1).unwrap();
     let receipt = sending.await.unwrap().unwrap();
     assert!(receipt.success);
-    // The base fee of block 1 after an empty block 0, and a tip that was raised by a quarter at least once.
+    // The base fee of block 1 after an empty block 0, and a tip that was raised by a quarter at
+    // least once.
     assert!(receipt.gas_price > 875_000_000 + 12_000_000, "not raised: {}", receipt.gas_price);
     assert_eq!(client.balance([1; 20], At::Latest).await.unwrap(), 5, "and it went out once");
 
@@ -261,49 +262,6 @@ async fn an_endpoint_of_another_chain_is_refused() {
     for url in ["ftp://host", "nothing", "http://"] {
         let refused = Endpoint::new(url, EndpointLimits::default()).err();
         assert_eq!(refused, Some(EndpointError::Url), "{url}");
-    }
-}
-
-/// A server between a client and a chain that replaces text in the answers.
-async fn lying_proxy(behind: String, lies: Vec<(String, String)>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let (behind, lies) = (behind.clone(), lies.clone());
-            tokio::spawn(async move {
-                let Some(body) = read_body(&mut stream).await else { return };
-                let client = reqwest::Client::new();
-                let request = client.post(behind).header("content-type", "application/json");
-                let mut text = request.body(body).send().await.unwrap().text().await.unwrap();
-                for (truth, lie) in &lies {
-                    text = text.replace(truth, lie);
-                }
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\
-                     content-length: {}\r\n\r\n{text}",
-                    text.len()
-                );
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            });
-        }
-    });
-    url
-}
-
-async fn read_body(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let read = stream.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
-        bytes.extend_from_slice(&buffer[..read]);
-        let text = String::from_utf8_lossy(&bytes).to_lowercase();
-        let Some(end) = text.find("\r\n\r\n") else { continue };
-        let length = text.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
-        let length: usize = length;
-        if bytes.len() >= end + 4 + length {
-            return Some(bytes[end + 4..].to_vec());
-        }
     }
 }
 
@@ -440,4 +398,41 @@ async fn a_wallet_is_silent_about_its_key() {
     let error = wallet.claim(USD).await.unwrap_err();
     assert!(matches!(error, WalletError::Send(SendError::Client(_))), "{error}");
     assert!(!error.to_string().contains("http://"), "endpoints are named by host: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_driver_reads_until_it_is_stopped_and_shows_outages() {
+    let net = testnet(1).await;
+    let alice = net.wallet(HUB, "alice");
+    alice.deposit_native(7, alice.owner(), SubAccountId(0)).await.unwrap();
+    net.mine(HUB, 2);
+    let Watch { watcher, client, contract, deposits, .. } = Watch::new(&net, Anchor::Finalized, 0);
+    let watcher = Arc::new(std::sync::Mutex::new(watcher));
+    let (health, mut seen) = tokio::sync::watch::channel(None);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let driver = tokio::spawn(super::driver::run(
+        client,
+        contract,
+        Port::new(Direct(Arc::clone(&watcher))),
+        Port::new(Direct(watcher)),
+        health,
+        std::time::Duration::from_millis(2),
+        stopped,
+    ));
+    let found = seen.wait_for(|status| {
+        status.as_ref().is_some_and(|status: &ChainStatus| status.next == Serial(1))
+    });
+    drop(found.await.unwrap());
+    assert_eq!(deposits.take().len(), 1);
+    stop.send(true).unwrap();
+    driver.await.unwrap();
+}
+
+#[test]
+fn the_pause_grows_with_failures_and_has_an_end() {
+    use std::time::Duration;
+    let pause = |failures| super::driver::pause(Duration::from_secs(1), failures);
+    assert_eq!(pause(0), Duration::from_secs(1));
+    assert_eq!(pause(3), Duration::from_secs(8));
+    assert_eq!(pause(u32::MAX), Duration::from_secs(30));
 }

@@ -1,4 +1,5 @@
-//! EIP-1559 transactions, signed here: the key never leaves the process and the hash is known before sending.
+//! EIP-1559 transactions, signed here: the key never leaves the process and the hash is known
+//! before sending.
 
 use alloy_rlp::{BufMut, Encodable, Header};
 use zklink::tx::keccak;

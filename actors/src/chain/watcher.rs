@@ -1,8 +1,10 @@
-//! The watcher of one chain: a machine that turns final events into deposits and key authorisations.
+//! The watcher of one chain: a machine that turns final events into deposits and key
+//! authorisations.
 //!
-//! A deposit is handed on once, in the order of the chain's queue, and only when the chain's finality rule
-//! says so. A hole in the queue, an unknown token, or a credited deposit that the chain no longer has stops the
-//! watcher for good ([`Halt`]): nothing is ever skipped. A restart begins at the deposit that the builder expects.
+//! A deposit is handed on once, in the order of the chain's queue, and only when the chain's
+//! finality rule says so. A hole in the queue, an unknown token, or a credited deposit that the
+//! chain no longer has stops the watcher for good ([`Halt`]): nothing is ever skipped. A restart
+//! begins at the deposit that the builder expects.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,7 +31,7 @@ pub struct WatchConfig {
     pub chain: ChainId,
     /// Our contract there.
     pub rollup: Address,
-    /// The block that the contract was deployed in. Reading begins here after every start.
+    /// The block that the contract was deployed in.
     pub first_block: u64,
     /// When a block is final.
     pub finality: Finality,
@@ -190,10 +192,12 @@ pub struct Watcher {
     config: WatchConfig,
     outlets: Outlets,
     scanner: Scanner,
-    /// The serial of the next deposit event.
-    next_event: Serial,
+    /// The serial of the first deposit event, where it is known.
+    first_serial: Option<Serial>,
+    /// The serial of the next deposit event; unknown until the first after a late start.
+    next_event: Option<Serial>,
     /// The same after each range that was read, to go back to.
-    marks: VecDeque<(u64, Serial)>,
+    marks: VecDeque<(u64, Option<Serial>)>,
     /// The next deposit to hand on.
     next_credit: Serial,
     seen: BTreeMap<Serial, (Seen, u64)>,
@@ -209,8 +213,21 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// A watcher that reads from the deployment on and hands on what the builder has not.
+    /// A watcher that hands on what the builder has not.
     pub fn new(config: WatchConfig, outlets: Outlets) -> Self {
+        // The first deposit of a contract is number 0.
+        Self::starting(config, outlets, Some(Serial(0)))
+    }
+
+    /// A watcher that begins at a later block than the deployment, so that a restart need not read
+    /// years of blocks. Everything before that block must be in the journal: deposits and key
+    /// authorisations.
+    pub fn late(mut config: WatchConfig, outlets: Outlets, block: u64) -> Self {
+        config.first_block = config.first_block.max(block);
+        Self::starting(config, outlets, None)
+    }
+
+    fn starting(config: WatchConfig, outlets: Outlets, first_serial: Option<Serial>) -> Self {
         let scanner = Scanner::new(ScanConfig {
             first_block: config.first_block,
             finality: config.finality,
@@ -223,7 +240,8 @@ impl Watcher {
         Self {
             scanner,
             outlets,
-            next_event: Serial(0),
+            first_serial,
+            next_event: first_serial,
             marks: VecDeque::new(),
             next_credit: config.resume,
             seen: BTreeMap::new(),
@@ -345,13 +363,15 @@ impl Watcher {
 
     fn deposit(&mut self, deposit: FinalDeposit) -> Result<(), Halt> {
         let (serial, token) = (deposit.serial, deposit.token);
-        if serial != self.next_event {
-            return Err(Halt::Gap { expected: self.next_event, found: serial });
+        // After a late start any deposit may come first, as long as the builder has all before it.
+        let expected = self.next_event.unwrap_or(serial.min(self.next_credit));
+        if serial != expected {
+            return Err(Halt::Gap { expected, found: serial });
         }
         if !self.outlets.deposits.contains_key(&token) || !self.config.tokens.contains(&token) {
             return Err(Halt::UnknownToken { serial, token });
         }
-        self.next_event = serial.next();
+        self.next_event = Some(serial.next());
         let seen = Seen {
             token,
             owner: deposit.owner,
@@ -376,18 +396,23 @@ impl Watcher {
         while self.marks.back().is_some_and(|(number, _)| *number > to) {
             self.marks.pop_back();
         }
-        // Without a mark the scanner begins anew at the deployment.
-        self.next_event = self.marks.back().map_or(Serial(0), |(_, next)| *next);
-        let (next_event, next_credit) = (self.next_event, self.next_credit);
-        self.deposits.retain(|deposit| deposit.serial < next_event);
-        self.seen.retain(|serial, _| *serial < next_event.max(next_credit));
-        // A key that was handed on stays authorised. That is safe: the contract checks it again at the commit.
+        // Without a mark the scanner begins anew.
+        self.next_event = self.marks.back().map_or(self.first_serial, |(_, next)| *next);
+        let next_credit = self.next_credit;
+        self.deposits.retain(|deposit| deposit.l1_block <= to);
+        // What was not handed on leaves no trace; the rest must come again as it was.
+        let kept = self.deposits.back().map_or(next_credit, |deposit| deposit.serial.next());
+        self.seen.retain(|serial, _| *serial < kept);
+        // A key that was handed on stays authorised. That is safe: the contract checks it again at
+        // the commit.
         self.keys.retain(|(_, block)| *block <= to);
     }
 
-    /// A deposit that was handed on must still be there once the chain has reached the height at which it was.
+    /// A deposit that was handed on must still be there once the chain has reached the height at
+    /// which it was.
     fn check_credited(&self, scanned: u64) -> Result<(), Halt> {
-        let mut missing = self.seen.range(self.next_event..self.next_credit.max(self.next_event));
+        let Some(next) = self.next_event else { return Ok(()) };
+        let mut missing = self.seen.range(next..self.next_credit.max(next));
         match missing.find(|(_, (_, block))| *block <= scanned) {
             Some((serial, _)) => Err(Halt::Vanished(*serial)),
             None => Ok(()),
@@ -400,8 +425,10 @@ impl Watcher {
         if self.scanner.scanned().map(|header| header.number) != Some(books.at) {
             return Ok(());
         }
-        if books.queue_tail != self.next_event {
-            return Err(Halt::Gap { expected: self.next_event, found: books.queue_tail });
+        // After a late start without a deposit since, the builder must have everything.
+        let expected = self.next_event.unwrap_or(self.next_credit);
+        if books.queue_tail != expected {
+            return Err(Halt::Gap { expected, found: books.queue_tail });
         }
         self.books_due = now.after(self.config.reading_ms);
         for (token, [balance, locked, pending, unconsumed]) in &books.tokens {

@@ -39,7 +39,8 @@ fn encode(point: &G1Affine) -> Vec<u8> {
     raw.chunks(48).flat_map(|coordinate| [&[0; 16], coordinate].concat()).collect()
 }
 
-/// Asks the chain to add the generator to itself. A chain without the precompile answers nothing, with success.
+/// Asks the chain to add the generator to itself. A chain without the precompile answers nothing,
+/// with success.
 pub(super) async fn precompiles(
     chain: ChainId,
     client: &dyn ChainClient,

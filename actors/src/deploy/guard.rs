@@ -1,4 +1,5 @@
-//! What must never meet real money: private keys that everybody knows, and proving keys that somebody can cheat with.
+//! What must never meet real money: private keys that everybody knows, and proving keys that
+//! somebody can cheat with.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,8 @@ use zklink::token::Address;
 use super::Plan;
 use crate::chain::sender::Sender;
 
-/// EIP-155 ids of chains with real money. A chain that is missing here is protected by nothing: add it before using it.
+/// EIP-155 ids of chains with real money. A chain that is missing here is protected by nothing: add
+/// it before using it.
 pub const PUBLIC_CHAINS: &[u64] = &[
     1,      // Ethereum
     10,     // OP Mainnet
@@ -73,7 +75,8 @@ pub enum Unsafe {
     DevToken(u64),
 }
 
-/// Refuses a plan that touches a chain with real money while something in it is for development only.
+/// Refuses a plan that touches a chain with real money while something in it is for development
+/// only.
 pub(super) fn check(
     plan: &Plan,
     senders: &BTreeMap<ChainId, Sender>,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::chain::client::ChainClient;
 use crate::chain::testing::{
-    HUB, SPOKE, Testnet, USD, dev_chain, endpoint, key, plan, quick, shape_plan,
+    HUB, SPOKE, Testnet, USD, dev_chain, endpoint, key, lying_proxy, plan, quick, shape_plan,
 };
 use std::sync::Arc;
 
@@ -123,4 +123,21 @@ fn a_deployment_file_that_contradicts_itself_is_refused() {
     deployment.version = 2;
     assert!(matches!(Deployment::parse(&deployment.to_toml()), Err(FileError::Version(2))));
     assert!(matches!(Deployment::parse("nonsense = 1"), Err(FileError::Parse(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_without_the_precompiles_is_refused_before_anything_is_sent() {
+    let chain = dev_chain(9001, 1).await;
+    // Twice the generator, as a chain with EIP-2537 answers; others answer nothing, with success.
+    let two = bls12_381::G1Affine::from(bls12_381::G1Projective::generator().double());
+    let raw = two.to_uncompressed();
+    let padding = "0".repeat(32);
+    let (x, y) = (hex::encode(&raw[..48]), hex::encode(&raw[48..]));
+    let lie = (format!("{padding}{x}{padding}{y}"), String::new());
+    let client = endpoint(&lying_proxy(chain.http_url(), vec![lie]).await);
+    let senders = senders([(HUB, client.clone(), 9001), (SPOKE, client, 9002)]);
+    let plan = plan(&shape_plan(0, 20, 30), root());
+    let error = deploy(&plan, &senders, &mut |_| {}).await.unwrap_err();
+    assert!(matches!(error, DeployError::NoPrecompiles(HUB)), "{error}");
+    assert_eq!(chain.latest().unwrap(), 0);
 }

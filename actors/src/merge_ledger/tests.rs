@@ -1,1 +1,281 @@
+//! A merge ledger in front of a builder, in the World.
 
+use std::sync::{Arc, Mutex};
+
+use zklink::id::Owner;
+
+use super::*;
+use crate::archive::Apply;
+use crate::builder::fixture::{HUB, SPOKE, UNIT, USD, deposit, ledger, network};
+use crate::builder::{Builder, ViewReader};
+use crate::journal::Journal;
+use crate::journal::segment::{SEGMENT_BYTES, SegmentLog};
+use crate::journal::sim::SimDisk;
+use crate::machine::Origin;
+use crate::probe::Sink;
+use crate::supervisor;
+use crate::world::{Place, Verdict, World};
+
+/// Pools of the builder's view, and those of blocks as the test says.
+#[derive(Clone, Default)]
+struct TestPools {
+    view: Option<ViewReader>,
+    after: Arc<Mutex<BTreeMap<BlockNumber, Amount>>>,
+}
+
+impl Pools for TestPools {
+    fn executed(&self, chain: ChainId, token: TokenId) -> (Amount, Serial) {
+        let Some(view) = &self.view else { return Default::default() };
+        let view = view.read();
+        (view.state.pool(chain, token), view.state.cursor(chain))
+    }
+
+    fn after(&self, _: ChainId, _: TokenId, block: BlockNumber) -> Option<Amount> {
+        self.after.lock().unwrap().get(&block).copied()
+    }
+}
+
+fn config() -> Config {
+    let network = network();
+    let chain = |(chain, token): (&ChainId, &L1Token)| {
+        (*chain, ChainConfig { token: *token, cap: Amount(1_000 * UNIT) })
+    };
+    Config {
+        token: USD,
+        chains: network.tokens[&USD].chains.iter().map(chain).collect(),
+        merge_cap: Amount(1_500 * UNIT),
+        kept_max: 8,
+    }
+}
+
+struct Scene {
+    world: World,
+    ledger: Place<MergeLedger>,
+    view: ViewReader,
+    pools: TestPools,
+    reports: Place<Sink<Discrepancy>>,
+}
+
+fn scene(config: Config) -> Scene {
+    let limits = supervisor::Config {
+        backoff_first_ms: 10,
+        backoff_max_ms: 100,
+        failures_max: 3,
+        window_ms: 1_000,
+    };
+    let world = World::new(5, limits);
+    let opened = SegmentLog::open(SimDisk::new(), b"test", SEGMENT_BYTES);
+    let (log, _) = opened.expect("an empty disk");
+    let archive = world.seat("archive", 1_024, Origin::Once(Sink::<Apply>(Vec::new())));
+    let journal = Journal::new(log, archive.port());
+    let journal = world.seat("journal", 1_024, Origin::Once(journal));
+    let builder = Builder::new(Default::default(), ledger(), journal.port());
+    let view = builder.reader();
+    let builder = world.seat("builder", 1_024, Origin::Once(builder));
+    world.tick_every(50, builder.port());
+    let reports = world.seat("reports", 64, Origin::Once(Sink::<Discrepancy>(Vec::new())));
+    let pools = TestPools { view: Some(view.clone()), ..TestPools::default() };
+    let out = reports.port();
+    let ledger = MergeLedger::new(config, pools.clone(), builder.port(), out);
+    let ledger = world.seat("merge ledger", 64, Origin::Once(ledger));
+    world.tick_every(50, ledger.port());
+    Scene { world, ledger, view, pools, reports }
+}
+
+impl Scene {
+    fn deposit(&self, deposit: FinalDeposit) {
+        self.ledger.port().tell(DepositFinal(deposit)).expect("room");
+        self.world.run_for(500);
+    }
+
+    fn read(&self, reading: Reading) {
+        self.ledger.port().tell(reading).expect("room");
+        self.world.run_for(500);
+    }
+
+    fn pool(&self, chain: ChainId) -> Amount {
+        self.view.read().state.pool(chain, USD)
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let faults = |sink: &Sink<Discrepancy>| {
+            sink.0.iter().map(|discrepancy| discrepancy.fault.clone()).collect()
+        };
+        self.reports.inspect(faults).expect("a sink does not fall")
+    }
+}
+
+fn owner() -> Owner {
+    Owner::from_evm([9; 20])
+}
+
+fn reading() -> Reading {
+    // The hub's token has six decimals: 100 dollars are there, 10 promised, 20 in the queue.
+    Reading {
+        chain: HUB,
+        token: USD,
+        at_block: 77,
+        balance: 100_000_000,
+        locked: 100_000_000,
+        pending: 10_000_000,
+        unconsumed: 20_000_000,
+        committed: BlockNumber(4),
+    }
+}
+
+#[test]
+fn deposits_of_two_chains_become_one_token() {
+    let scene = scene(config());
+    // The second of the hub's queue comes first.
+    scene.deposit(deposit(HUB, 1, owner(), 2 * UNIT));
+    assert_eq!(scene.pool(HUB), Amount::ZERO);
+    scene.deposit(deposit(SPOKE, 0, owner(), 3 * UNIT));
+    scene.deposit(deposit(HUB, 0, owner(), UNIT));
+    scene.deposit(deposit(HUB, 0, owner(), UNIT));
+    assert_eq!((scene.pool(HUB), scene.pool(SPOKE)), (Amount(3 * UNIT), Amount(3 * UNIT)));
+    let state = scene.view.read().state.clone();
+    let account = state.account_of(owner()).expect("it was made");
+    assert_eq!(state.balance(account, zklink::id::SubAccountId(0), USD), Amount(6 * UNIT));
+    let left = scene.ledger.inspect(|ledger| ledger.kept.len());
+    assert_eq!(left, Some(0), "what was executed is not kept");
+    assert_eq!(scene.faults(), []);
+}
+
+#[test]
+fn caps_hold_back_the_deposit_that_breaks_them() {
+    let scene = scene(config());
+    scene.deposit(deposit(HUB, 0, owner(), 900 * UNIT));
+    scene.deposit(deposit(HUB, 1, owner(), 101 * UNIT));
+    assert_eq!(scene.pool(HUB), Amount(900 * UNIT));
+    let cap = Amount(1_000 * UNIT);
+    let fault = Fault::ChainCap { serial: Serial(1), pool: Amount(1_001 * UNIT), cap };
+    assert_eq!(scene.faults(), [fault.clone()]);
+    scene.deposit(deposit(HUB, 2, owner(), UNIT));
+    assert_eq!(scene.pool(HUB), Amount(900 * UNIT), "the chain stands still");
+    scene.deposit(deposit(SPOKE, 0, owner(), 600 * UNIT));
+    scene.deposit(deposit(SPOKE, 1, owner(), 400 * UNIT));
+    assert_eq!(scene.pool(SPOKE), Amount(600 * UNIT), "exactly the cap of all chains");
+    let cap = Amount(1_500 * UNIT);
+    let merge = Fault::MergeCap { serial: Serial(1), supply: Amount(1_900 * UNIT), cap };
+    assert_eq!(scene.faults(), [fault, merge]);
+}
+
+#[test]
+fn deposits_that_cannot_be_are_reported() {
+    let cases: [(FinalDeposit, Fault); 3] = [
+        (
+            FinalDeposit { chain: ChainId(3), ..deposit(HUB, 0, owner(), UNIT) },
+            Fault::Unregistered,
+        ),
+        (
+            FinalDeposit { token: TokenId(2), ..deposit(HUB, 0, owner(), UNIT) },
+            Fault::Unregistered,
+        ),
+        (
+            deposit(HUB, 0, owner(), UNIT + 1),
+            Fault::Dust { serial: Serial(0), amount: Amount(UNIT + 1), decimals: 6 },
+        ),
+    ];
+    for (deposit, fault) in cases {
+        let scene = scene(config());
+        scene.deposit(deposit);
+        assert_eq!(scene.faults(), [fault]);
+        assert_eq!(scene.view.read().state.accounts().count(), 2, "nobody was credited");
+    }
+}
+
+#[test]
+fn two_deposits_in_one_place_are_reported() {
+    let scene = scene(config());
+    scene.deposit(deposit(HUB, 5, owner(), UNIT));
+    scene.deposit(deposit(HUB, 5, owner(), 2 * UNIT));
+    assert_eq!(scene.faults(), [Fault::Conflict { serial: Serial(5) }]);
+}
+
+#[test]
+fn what_the_builder_refuses_is_reported() {
+    let scene = scene(config());
+    scene.deposit(deposit(HUB, 0, Owner::NONE, UNIT));
+    let faults = scene.faults();
+    assert!(matches!(&faults[..], [Fault::Refused { serial: Serial(0), .. }]), "{faults:?}");
+}
+
+#[test]
+fn a_contract_that_agrees_is_believed() {
+    let scene = scene(config());
+    scene.pools.after.lock().unwrap().insert(BlockNumber(4), Amount(70 * UNIT));
+    scene.read(reading());
+    scene.deposit(deposit(HUB, 0, owner(), UNIT));
+    assert_eq!(scene.pool(HUB), Amount(UNIT));
+    assert_eq!(scene.faults(), []);
+    assert_eq!(scene.ledger.inspect(|ledger| ledger.reading(HUB).copied()), Some(Some(reading())));
+}
+
+#[test]
+fn a_contract_that_disagrees_stops_its_chain() {
+    let cases = [
+        (
+            Reading { balance: 99_999_999, ..reading() },
+            Fault::Balance { at_block: 77, balance: 99_999_999, locked: 100_000_000 },
+        ),
+        (
+            Reading { pending: 80_000_001, ..reading() },
+            Fault::Books {
+                at_block: 77,
+                locked: 100_000_000,
+                pending: 80_000_001,
+                unconsumed: 20_000_000,
+            },
+        ),
+        (
+            Reading { unconsumed: 20_000_001, ..reading() },
+            Fault::Pool {
+                committed: BlockNumber(4),
+                pool: Amount(70 * UNIT),
+                free: Amount(69_999_999 * 10u128.pow(12)),
+            },
+        ),
+        (Reading { token: TokenId(9), ..reading() }, Fault::Unregistered),
+    ];
+    for (reading, fault) in cases {
+        let scene = scene(config());
+        scene.pools.after.lock().unwrap().insert(BlockNumber(4), Amount(70 * UNIT));
+        scene.read(reading);
+        scene.read(reading);
+        assert_eq!(scene.faults(), [fault], "reported once");
+        scene.deposit(deposit(HUB, 0, owner(), UNIT));
+        scene.deposit(deposit(SPOKE, 0, owner(), UNIT));
+        assert_eq!(scene.pool(HUB), Amount::ZERO, "held back");
+        assert_eq!(scene.pool(SPOKE), Amount(UNIT), "the other chain goes on");
+    }
+}
+
+#[test]
+fn deposits_that_wait_for_ever_hold_back_their_chain_only() {
+    let scene = scene(Config { kept_max: 2, ..config() });
+    // All wait for serial 0, which may belong to a token that is held back.
+    for serial in 1..=3 {
+        scene.deposit(deposit(HUB, serial, owner(), UNIT));
+    }
+    let fault = Fault::Backlog { missing: Serial(0), waiting: 2 };
+    assert_eq!(scene.faults(), [fault]);
+    scene.deposit(deposit(SPOKE, 0, owner(), UNIT));
+    assert_eq!(scene.pool(SPOKE), Amount(UNIT));
+}
+
+#[test]
+fn a_busy_builder_fills_the_ledger_and_then_empties_it() {
+    let scene = scene(Config { kept_max: 2, ..config() });
+    scene.world.filter(|delivery| {
+        if delivery.to == "builder" { Verdict::Drop } else { Verdict::Pass }
+    });
+    scene.deposit(deposit(HUB, 0, owner(), UNIT));
+    scene.deposit(deposit(HUB, 1, owner(), UNIT));
+    let more = || DepositFinal(deposit(HUB, 2, owner(), UNIT));
+    assert!(matches!(scene.ledger.port().tell(more()), Err(Refused::Full(_))));
+    scene.world.filter(|_| Verdict::Pass);
+    scene.world.run_for(500);
+    assert_eq!(scene.pool(HUB), Amount(2 * UNIT), "said again after it was lost");
+    scene.deposit(more().0);
+    assert_eq!(scene.pool(HUB), Amount(3 * UNIT));
+}

@@ -1,8 +1,8 @@
 //! The book of attestations: what attesters signed, until a chain has taken it.
 //!
-//! A machine with bounded storage. It keeps a window of messages per channel (source and destination), counts only
-//! signatures that recover to an attester of the deployment, and keeps two contradicting payloads of one
-//! message apart: only signatures over the same bytes add up.
+//! A machine with bounded storage. It keeps a window of messages per channel (source and
+//! destination), counts only signatures that recover to an attester of the deployment, and keeps
+//! two contradicting payloads of one message apart: only signatures over the same bytes add up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,8 +91,8 @@ pub struct Deliverable {
     pub signatures: Vec<[u8; 65]>,
 }
 
-/// Asks what a chain's oracle would take next, given how many messages it has taken from each source. What it has
-/// taken is forgotten.
+/// Asks what a chain's oracle would take next, given how many messages it has taken from each
+/// source. What it has taken is forgotten.
 #[derive(Clone, Debug)]
 pub struct WhatNext {
     /// The chain.
@@ -165,14 +165,16 @@ impl AttestationBook {
         let mut found = Vec::new();
         for (source, delivered) in &asked.delivered {
             let Some(channel) = self.channels.get_mut(&(*source, asked.destination)) else {
-                // The window must move although nothing was signed yet: the book may have been made anew.
+                // The window must move although nothing was signed yet: the book may have been made
+                // anew.
                 if self.chains.contains(source) && self.chains.contains(&asked.destination) {
                     let channel = Channel { next: *delivered, messages: BTreeMap::new() };
                     self.channels.insert((*source, asked.destination), channel);
                 }
                 continue;
             };
-            // A reorganisation of the destination may make the count smaller again; attesters offer anew then.
+            // A reorganisation of the destination may make the count smaller again; attesters offer
+            // anew then.
             channel.next = *delivered;
             channel.messages = channel.messages.split_off(delivered);
             let payloads = channel.messages.get(delivered).into_iter().flatten();

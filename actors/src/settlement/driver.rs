@@ -1,4 +1,5 @@
-//! The driver of settlement for one chain: reads the views, asks for the next step, sends it, and looks again.
+//! The driver of settlement for one chain: reads the views, asks for the next step, sends it, and
+//! looks again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -138,7 +139,8 @@ impl Settler {
         let client = &**self.sender.client();
         let hub_rollup = self.contracts[&self.hub_id].rollup;
         let chains = self.contracts.keys().copied();
-        // The hub first: of every block that this view has, the later question finds the content, too.
+        // The hub first: of every block that this view has, the later question finds the content,
+        // too.
         let hub = read_hub_view(&*self.hub, hub_rollup, chains).await?;
         let view =
             read_chain_view(self.chain, client, contracts.rollup, &*self.hub, hub_rollup).await?;
@@ -192,8 +194,8 @@ impl Settler {
         done
     }
 
-    /// Takes step after step until `stop` becomes true or its sender is gone. Between steps without work, and after
-    /// failures, it pauses; the archive's nudge is not needed.
+    /// Takes step after step until `stop` becomes true or its sender is gone. Between steps without
+    /// work, and after failures, it pauses; the archive's nudge is not needed.
     pub async fn run(
         self,
         status: watch::Sender<SettlementStatus>,
@@ -203,7 +205,8 @@ impl Settler {
         loop {
             let round = tokio::select! {
                 round = self.round(&status) => round,
-                // A transaction that is under way is found by the next start: the views say what it did.
+                // A transaction that is under way is found by the next start: the views say what it
+                // did.
                 stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
             };
             match round {

@@ -13,7 +13,7 @@ use zklink::state::{DeploymentId, State};
 use zklink::tx::{ChangePubKeyTx, KeyAuth};
 
 use super::book::AttestationBook;
-use super::driver::{Report, RoundError, Settler, SettlementStatus};
+use super::driver::{Report, RoundError, SettlementStatus, Settler};
 use super::*;
 use crate::attester::driver::{Line, answer};
 use crate::attester::history::History;
@@ -205,7 +205,8 @@ fn seal(state: &mut State, tree: &mut StateTree, ops: &[Op], timestamp: u64) -> 
     Block { head, ops }
 }
 
-/// A deployment with two blocks: deposits on both chains and a key change; a withdrawal on the spoke.
+/// A deployment with two blocks: deposits on both chains and a key change; a withdrawal on the
+/// spoke.
 async fn walk_net() -> (Testnet, Shelf) {
     let mut state = genesis();
     let mut tree = StateTree::of(&state);
@@ -271,10 +272,8 @@ async fn walk_net() -> (Testnet, Shelf) {
     let first = seal(&mut state, &mut tree, &first, now);
     let second = seal(&mut state, &mut tree, &second, now);
     let witnesses = [(SPOKE, vec![change.eth_auth_data.witness()])].into();
-    let blocks = vec![
-        SealedBlock::of(&first, witnesses),
-        SealedBlock::of(&second, Default::default()),
-    ];
+    let blocks =
+        vec![SealedBlock::of(&first, witnesses), SealedBlock::of(&second, Default::default())];
     (net, Shelf { blocks, proofs: 2 })
 }
 
@@ -370,6 +369,7 @@ async fn two_blocks_walk_from_commit_to_payout_over_the_light_oracle() {
         of(SPOKE),
         [
             "commit the chain's part of block 1",
+            "ack block 1",
             "commit the chain's part of block 2",
             "ack block 2",
             "deliver message 0 of chain 1",
@@ -388,6 +388,7 @@ async fn two_blocks_walk_from_commit_to_payout_over_the_light_oracle() {
             "commit block 2 on the hub",
             "prove block 2",
             "deliver message 0 of chain 2",
+            "deliver message 1 of chain 2",
             "release block 1",
             "pay block 1",
             "release block 2",

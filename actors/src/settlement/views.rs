@@ -21,7 +21,8 @@ pub struct ChainView {
     pub paid: BlockNumber,
     /// The rolling content of the last record.
     pub rolling: [u8; 32],
-    /// What the hub says that the rolling content at that block is; zero while it does not have the block.
+    /// What the hub says that the rolling content at that block is; zero while it does not have the
+    /// block.
     pub hub_rolling: [u8; 32],
 }
 
@@ -66,7 +67,8 @@ pub async fn read_chain_view(
     let rolling = read(client, rollup, &Rollup::rollingCall {}, at).await?;
     let of_hub = Hub::rollingOfCall { number, chain: chain.0 };
     let hub_rolling = read(hub, hub_rollup, &of_hub, at).await?;
-    // The views are read one after the other; a commit in between gives another block's rolling content.
+    // The views are read one after the other; a commit in between gives another block's rolling
+    // content.
     let again = read(client, rollup, &Rollup::lastCommittedCall {}, at).await?;
     Ok(ChainView {
         committed: BlockNumber(number),
@@ -94,7 +96,8 @@ pub async fn read_hub_view(
         let info = read(client, rollup, &Hub::chainInfoCall { chain: chain.0 }, at).await?;
         acked.insert(chain, BlockNumber(info.ackedThrough));
     }
-    // From the last stage to the first: a block that moves on meanwhile is seen too early rather than too late.
+    // From the last stage to the first: a block that moves on meanwhile is seen too early rather
+    // than too late.
     let released = read(client, rollup, &Hub::blocksReleasedCall {}, at).await?;
     let proven = read(client, rollup, &Hub::blocksProvenCall {}, at).await?;
     let committed = read(client, rollup, &Hub::blocksCommittedCall {}, at).await?;

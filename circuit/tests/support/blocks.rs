@@ -16,10 +16,10 @@ use zklink_circuit::check::CheckSystem;
 use zklink_circuit::witness::Witness;
 
 /// The fee of the signed operations below: it has a mantissa and an exponent.
-pub const FEE: u128 = 1_230_000;
+pub(crate) const FEE: u128 = 1_230_000;
 
 /// The witness of a sealed block.
-pub fn witness(sealed: &Sealed) -> Witness {
+pub(crate) fn witness(sealed: &Sealed) -> Witness {
     let (mut state, mut tree) = (sealed.before.clone(), sealed.tree.clone());
     let witness = Witness::build(&sealed.block, &sealed.signatures, &mut state, &mut tree)
         .expect("what execution accepts has a witness");
@@ -28,7 +28,7 @@ pub fn witness(sealed: &Sealed) -> Witness {
 }
 
 /// The constraint system of a shape with a witness.
-pub fn synthesize(shape: &Shape, witness: &Witness) -> CheckSystem {
+pub(crate) fn synthesize(shape: &Shape, witness: &Witness) -> CheckSystem {
     let mut cs = CheckSystem::new();
     BlockCircuit { shape, witness: Some(witness) }
         .synthesize(&mut cs)
@@ -37,7 +37,7 @@ pub fn synthesize(shape: &Shape, witness: &Witness) -> CheckSystem {
 }
 
 /// The constraint system of a sealed block; its public inputs are those that the contract computes.
-pub fn check(sealed: &Sealed) -> CheckSystem {
+pub(crate) fn check(sealed: &Sealed) -> CheckSystem {
     let shape = sealed.block.shape().expect("a known shape");
     let cs = synthesize(shape, &witness(sealed));
     assert_eq!(cs.public_inputs(), sealed.block.public_data().public_inputs());
@@ -46,7 +46,7 @@ pub fn check(sealed: &Sealed) -> CheckSystem {
 
 /// A rollup in which users 1 to 3 have the accounts 2 to 4 and five USDC each on chain 1, user 1 also four coins there,
 /// and users 1 and 2 a key. Account 5 and all above belong to nobody.
-pub fn world() -> Scenario {
+pub(crate) fn world() -> Scenario {
     let mut world = Scenario::new();
     for user in 1..=3 {
         world.deposit(1, USDC, user, 5_000_000).expect("a deposit");
@@ -60,18 +60,18 @@ pub fn world() -> Scenario {
 }
 
 /// A transaction with the signature of user `n`, not checked and not applied.
-pub fn sign(world: &Scenario, n: u8, tx: Tx) -> SignedTx {
+pub(crate) fn sign(world: &Scenario, n: u8, tx: Tx) -> SignedTx {
     let deployment = world.state.system.deployment;
     tx.sign(&Scenario::key(n), deployment, &world.network).expect("its fields are in range")
 }
 
 /// The L2 signature of user `n`.
-pub fn signature(world: &Scenario, n: u8, tx: Tx) -> Option<Signature> {
+pub(crate) fn signature(world: &Scenario, n: u8, tx: Tx) -> Option<Signature> {
     Some(sign(world, n, tx).signature.signature)
 }
 
 /// A change of user `n`'s key to the key of user `key`, with the next nonce and a fee.
-pub fn change_key(world: &Scenario, n: u8, key: u8) -> ChangePubKeyTx {
+pub(crate) fn change_key(world: &Scenario, n: u8, key: u8) -> ChangePubKeyTx {
     let account_id = world.account(n);
     let account = world.state.account(account_id).expect("it exists");
     ChangePubKeyTx {
@@ -87,7 +87,7 @@ pub fn change_key(world: &Scenario, n: u8, key: u8) -> ChangePubKeyTx {
 }
 
 /// Authorises a key change as the contract of its chain would, signs it with the key of user `key` and applies it.
-pub fn apply_key(world: &mut Scenario, n: u8, key: u8) -> Op {
+pub(crate) fn apply_key(world: &mut Scenario, n: u8, key: u8) -> Op {
     let tx = change_key(world, n, key);
     world.authorised.insert(tx.chain_id, Scenario::owner(n), tx.nonce, &tx.new_pub_key);
     let signed = sign(world, key, Tx::ChangePubKey(tx));
@@ -95,7 +95,7 @@ pub fn apply_key(world: &mut Scenario, n: u8, key: u8) -> Op {
 }
 
 /// A nano block in which every slot holds an operation.
-pub fn full() -> Sealed {
+pub(crate) fn full() -> Sealed {
     let mut world = world();
     world.deposit(1, USDC, 1, 250_000).expect("a deposit");
     apply_key(&mut world, 1, 1);
@@ -110,6 +110,6 @@ pub fn full() -> Sealed {
 }
 
 /// A block without operations.
-pub fn idle(shape: ShapeId) -> Sealed {
+pub(crate) fn idle(shape: ShapeId) -> Sealed {
     world().seal(shape)
 }

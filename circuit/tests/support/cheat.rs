@@ -22,14 +22,14 @@ use zklink_circuit::witness::{
 use crate::blocks::synthesize;
 
 /// Sub-accounts with their tokens.
-pub type Subs<'a> = &'a [(u8, &'a [TokenId])];
+pub(crate) type Subs<'a> = &'a [(u8, &'a [TokenId])];
 
 /// The variable that holds the output of a hash.
 const OUTPUT: &str = "box84/next";
 
 /// A block of a shape of its own, under construction.
 #[derive(Clone, Debug)]
-pub struct Cheat {
+pub(crate) struct Cheat {
     /// The shape.
     pub shape: Shape,
     /// What the circuit is given.
@@ -42,7 +42,11 @@ pub struct Cheat {
 
 impl Cheat {
     /// Opens leaves of a state between two blocks.
-    pub fn open(world: &Scenario, accounts: &[(u32, Subs<'_>)], chains: &[(u8, &[TokenId])]) -> Cheat {
+    pub(crate) fn open(
+        world: &Scenario,
+        accounts: &[(u32, Subs<'_>)],
+        chains: &[(u8, &[TokenId])],
+    ) -> Cheat {
         let (state, mut tree) = (&world.state, world.tree.clone());
         let sizes = |subs: Subs<'_>| subs.iter().map(|(_, tokens)| tokens.len()).collect();
         let shape = Shape {
@@ -72,7 +76,7 @@ impl Cheat {
     }
 
     /// Adds a slot whose cells are looked up among the leaves.
-    pub fn slot(mut self, kind: SlotKind, op: Op, signature: Option<Signature>) -> Cheat {
+    pub(crate) fn slot(mut self, kind: SlotKind, op: Op, signature: Option<Signature>) -> Cheat {
         let fee_account = self.witness.system.fee_account;
         let fee = |token| self.balance(fee_account, SubAccountId(0), token);
         let (mut balance, mut to_balance, mut fee_balance, mut pool) = (None, None, None, None);
@@ -104,7 +108,7 @@ impl Cheat {
     }
 
     /// Adds a slot that is switched off.
-    pub fn idle(self, kind: SlotKind) -> Cheat {
+    pub(crate) fn idle(self, kind: SlotKind) -> Cheat {
         self.slot(kind, Op::Noop(Noop { slot: kind }), None)
     }
 
@@ -127,7 +131,7 @@ impl Cheat {
 
     /// Makes paths, roots and public data fit what the circuit computes. Only for sub-accounts and chains with one cell:
     /// the path of a second one would have to follow the first.
-    pub fn settle(mut self) -> Cheat {
+    pub(crate) fn settle(mut self) -> Cheat {
         let cs = self.synthesize();
         let mut tree = self.accounts.clone();
         for (at, account) in self.witness.accounts.iter_mut().enumerate() {
@@ -161,17 +165,17 @@ impl Cheat {
     }
 
     /// The constraint system as it is.
-    pub fn synthesize(&self) -> CheckSystem {
+    pub(crate) fn synthesize(&self) -> CheckSystem {
         synthesize(&self.shape, &self.witness)
     }
 
     /// What catches the cheat, after everything else was made right.
-    pub fn caught(self) -> Vec<String> {
+    pub(crate) fn caught(self) -> Vec<String> {
         self.settle().failures()
     }
 
     /// What catches the cheat as it is.
-    pub fn failures(&self) -> Vec<String> {
+    pub(crate) fn failures(&self) -> Vec<String> {
         self.synthesize().failures().into_iter().map(str::to_owned).collect()
     }
 }

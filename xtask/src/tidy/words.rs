@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(check("actors/src/port.rs", "// as actix does"), Vec::<String>::new());
         assert_eq!(
             check("actors/src/port.rs", "use actix::Actor;"),
-            ["actors/src/port.rs: actix is named only in actors/src/shell.rs"]
+            ["actors/src/port.rs: actix is named only in actors/src/shell.rs, actors/src/shell/"]
         );
         assert_eq!(check("migrations/src/lib.rs", "use parity_db::Db;"), Vec::<String>::new());
         assert_eq!(check("actors/src/rpc.rs", "use parity_db::Db;").len(), 1);

@@ -1,4 +1,5 @@
-//! The story of the blocks once more, in the form that the tests of the contracts play against a hub: one shape for all.
+//! The story of the blocks once more, in the form that the tests of the contracts play against a hub: all blocks
+//! of one shape.
 
 use anyhow::{Context, Result};
 use serde::Serialize;

@@ -1,4 +1,5 @@
-//! Events of the contracts, decoded with suspicion: everything that does not fit exactly is an error.
+//! Events of the contracts, decoded with suspicion: everything that does not fit exactly is an
+//! error.
 
 use alloy_sol_types::SolEvent;
 use zklink::amount::Amount;
@@ -34,7 +35,8 @@ pub enum RollupEvent {
         owner: Owner,
         /// The account nonce that it is for.
         nonce: Nonce,
-        /// The key, or nothing: anybody can send coordinates that are no key, and those have no meaning.
+        /// The key, or nothing: anybody can send coordinates that are no key, and those have no
+        /// meaning.
         key: Option<PublicKey>,
     },
 }

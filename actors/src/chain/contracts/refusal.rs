@@ -5,7 +5,8 @@ use alloy_sol_types::{Panic, Revert, SolError, SolInterface, sol};
 sol! {
     #![sol(all_derives)]
 
-    /// Every error that one of the contracts can revert with. A test compares the list with the artifacts.
+    /// Every error that one of the contracts can revert with. A test compares the list with the
+    /// artifacts.
     interface Refusal {
         error Forbidden(address caller);
         error BadConfiguration();
@@ -77,7 +78,8 @@ sol! {
     }
 }
 
-/// Names the error and its fields: `DepositMismatch(index 0, serial 4)`. Unknown data are shown as hex, shortened.
+/// Names the error and its fields: `DepositMismatch(index 0, serial 4)`. Unknown data are shown as
+/// hex, shortened.
 pub fn revert_text(data: &[u8]) -> String {
     if let Ok(error) = Refusal::RefusalErrors::abi_decode_validate(data) {
         return readable(&format!("{error:?}"));

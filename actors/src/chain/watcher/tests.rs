@@ -18,10 +18,10 @@ struct Rig {
 
 impl Rig {
     fn new(finality: Finality, resume: u64) -> Rig {
-        Rig::with(SimChain::new(4), finality, resume)
+        Rig::with(SimChain::new(4), finality, resume, None)
     }
 
-    fn with(chain: SimChain, finality: Finality, resume: u64) -> Rig {
+    fn with(chain: SimChain, finality: Finality, resume: u64, late: Option<u64>) -> Rig {
         let (deposits, deposit_port) = Inbox::new(1000);
         let (readings, reading_port) = Inbox::new(1000);
         let (keys, key_port) = Inbox::new(1000);
@@ -43,7 +43,10 @@ impl Rig {
             readings: [(TokenId(1), reading_port)].into(),
             keys: key_port,
         };
-        let watcher = Watcher::new(config, outlets);
+        let watcher = match late {
+            None => Watcher::new(config, outlets),
+            Some(block) => Watcher::late(config, outlets, block),
+        };
         Rig { chain, watcher, deposits, keys, readings, now: 2_000_000 }
     }
 
@@ -116,6 +119,31 @@ fn a_restart_goes_on_where_the_builder_is() {
     rig.chain.grow(4);
     rig.poll();
     assert_eq!(rig.serials(), vec![2, 3]);
+}
+
+#[test]
+fn a_late_start_trusts_the_journal_and_nothing_else() {
+    let mut chain = SimChain::new(4);
+    (0..6).for_each(|serial| chain.mine(vec![deposit(serial, 1, 1)]));
+    chain.grow(4);
+    let late = |block, resume| {
+        let start = Some(block);
+        let mut rig = Rig::with(chain.clone(), Finality::FINALIZED, resume, start);
+        rig.poll();
+        (rig.serials(), rig.halted())
+    };
+    // Block n has deposit n - 1.
+    assert_eq!(late(3, 4), (vec![4, 5], None));
+    assert_eq!(late(5, 4), (vec![4, 5], None));
+    let gap =
+        |expected, found| Some(Halt::Gap { expected: Serial(expected), found: Serial(found) });
+    assert_eq!(late(5, 2), (vec![], gap(2, 4)), "deposits 2 and 3 are not in the journal");
+    assert_eq!(late(7, 6), (vec![], None));
+    chain.grow(4);
+    let start = Some(8);
+    let mut rig = Rig::with(chain.clone(), Finality::FINALIZED, 5, start);
+    rig.poll();
+    assert_eq!(rig.halted(), gap(5, 6), "deposit 5 lies before the start");
 }
 
 #[test]
@@ -323,8 +351,8 @@ fn mine(rig: &mut Rig, deposits: u8, salt: &mut u128) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// Reorganisations less deep than the rule never credit a deposit that the chain loses, never miss one and never
-    /// credit one twice, whatever fails in between.
+    /// Reorganisations less deep than the rule never credit a deposit that the chain loses, never
+    /// miss one and never credit one twice, whatever fails in between.
     #[test]
     fn what_is_credited_is_what_the_final_chain_has(events in events()) {
         let mut rig = Rig::new(confirmations(5), 0);

@@ -1,0 +1,65 @@
+//! The faucet of a development network: the funder deposits for whoever asks.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+
+use anyhow::{Context, Result, ensure};
+use tokio::sync::Mutex;
+use zklink::id::{ChainId, SubAccountId};
+use zklink::token::{Network, scale_down};
+use zklink_actors::deploy::Deployment;
+use zklink_actors::gateway::{Faucet, FaucetRequest};
+use zklink_actors::wallet::Wallet;
+
+use crate::chains::{CHAINS, Chains};
+
+/// The most that one request may ask for: a million tokens.
+const MOST: u128 = 1_000_000 * 10u128.pow(18);
+/// The most coins in one request: a hundred. The funder's coins pay for everything else, too.
+const MOST_COINS: u128 = 100 * 10u128.pow(18);
+
+/// See the module. One request at a time on each chain: two transactions of one key need an order.
+pub(super) struct FunderFaucet {
+    network: Network,
+    wallets: BTreeMap<ChainId, Mutex<Wallet>>,
+}
+
+impl FunderFaucet {
+    pub(super) fn new(chains: &Chains, deployment: &Deployment) -> FunderFaucet {
+        let wallets = CHAINS.into_iter().filter_map(|id| {
+            let rollup = deployment.chain(id)?.rollup;
+            Some((id, Mutex::new(Wallet::new(chains.sender(id, &chains.funder), rollup))))
+        });
+        FunderFaucet { network: deployment.network(), wallets: wallets.collect() }
+    }
+
+    async fn give(&self, request: FaucetRequest) -> Result<[u8; 32]> {
+        let FaucetRequest { owner, chain, token, amount } = request;
+        let l1 = self.network.l1_token(chain, token)?;
+        let native = l1.address == [0; 20];
+        let most = if native { MOST_COINS } else { MOST };
+        ensure!(amount.0 <= most, "the faucet gives at most {most} at once (in units of 10^-18)");
+        let units = scale_down(amount, l1.scale()).with_context(|| {
+            format!("the token has {} decimals on chain {chain}: round the amount", l1.decimals)
+        })?;
+        ensure!(units > 0, "the faucet does not give nothing");
+        let wallet = self.wallets.get(&chain).context("the chain has no faucet")?.lock().await;
+        let sub_account = SubAccountId(0);
+        if native {
+            return Ok(wallet.deposit_native(units, owner, sub_account).await?.tx_hash);
+        }
+        wallet.mint(l1.address, wallet.address(), units).await?;
+        wallet.approve(l1.address, units).await?;
+        Ok(wallet.deposit_erc20(token, units, owner, sub_account).await?.tx_hash)
+    }
+}
+
+impl Faucet for FunderFaucet {
+    fn drip(
+        &self,
+        request: FaucetRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<[u8; 32], String>> + Send + '_>> {
+        Box::pin(async move { self.give(request).await.map_err(|error| format!("{error:#}")) })
+    }
+}
