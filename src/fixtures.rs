@@ -168,7 +168,7 @@ impl Scenario {
     pub fn submit(&mut self, signed: &SignedTx) -> Result<Op, Reject> {
         let op = signed.verify(&self.state, &self.network, &self.authorised)?;
         op.apply(&mut self.state)?;
-        self.open.push((op.clone(), Some(signed.signature.signature.clone())));
+        self.open.push((op.clone(), Some(signed.signature.signature)));
         Ok(op)
     }
 

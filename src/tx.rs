@@ -164,11 +164,11 @@ pub struct KeyAuthorisations(pub BTreeSet<(ChainId, Owner, Nonce, String)>);
 impl KeyAuthorisations {
     /// Records that the owner authorised the key for this nonce.
     pub fn insert(&mut self, chain: ChainId, owner: Owner, nonce: Nonce, key: &PublicKey) {
-        self.0.insert((chain, owner, nonce, String::from(key.clone())));
+        self.0.insert((chain, owner, nonce, String::from(*key)));
     }
 
     fn contains(&self, tx: &ChangePubKeyTx, owner: Owner) -> bool {
-        let key = String::from(tx.new_pub_key.clone());
+        let key = String::from(tx.new_pub_key);
         self.0.contains(&(tx.chain_id, owner, tx.nonce, key))
     }
 }
@@ -392,7 +392,7 @@ impl ChangePubKeyTx {
             fee: self.fee,
             nonce: self.nonce,
             owner: account.owner,
-            key: self.new_pub_key.clone(),
+            key: self.new_pub_key,
         }))
     }
 }

@@ -87,7 +87,8 @@ pub enum Response {
 pub enum Refusal {
     /// It signed another payload with this number before.
     #[error(
-        "message {sequence} to chain {destination} is not the one that was signed before: the finality rule is too weak"
+        "message {sequence} to chain {destination} is another one than was signed before: the \
+         finality rule is too weak"
     )]
     Equivocation {
         /// Where it goes.
@@ -97,7 +98,8 @@ pub enum Refusal {
     },
     /// Messages are missing.
     #[error(
-        "message {expected} to chain {destination} is missing, the chain goes on with {found}: check the endpoints"
+        "message {expected} to chain {destination} is missing, the chain goes on with {found}: \
+         check the endpoints"
     )]
     Gap {
         /// Where it goes.

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use zklink::id::{BlockNumber, ChainId, Serial};
-use zklink::reject::Reject;
-use zklink::tx::{SignedTx, TxHash};
+use zklink::tx::TxHash;
 
 use crate::clock::Tick;
 use crate::journal::{Append, Waiter};
 use crate::machine::{Handle, Load, Machine};
-use crate::port::{Message, Port, Refused, ReplyTo};
+use crate::port::{Port, Refused, ReplyTo};
 use crate::turn::Turn;
 
 pub mod fold;
 pub mod ledger;
+pub mod message;
 pub mod record;
 pub mod view;
 
@@ -28,6 +28,7 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use ledger::{Broken, Denied, Entered, Entry, Ledger, Place, ReplayError};
+pub use message::{Credit, Credited, Receipt, Refusal, SealNow, Submit};
 pub use record::{
     AcceptedDeposit, AcceptedTx, BadRecord, FinalDeposit, KeyAuthorised, Record, SealedBlock,
     Source,
@@ -57,88 +58,6 @@ impl Default for Config {
             receipts_max: 100_000,
         }
     }
-}
-
-/// A transaction was executed, and that is on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// Its hash.
-    pub hash: TxHash,
-    /// Where it stands.
-    pub place: Place,
-}
-
-/// A transaction was not executed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// A rule of the protocol forbids it.
-    #[error(transparent)]
-    Rejected(#[from] Reject),
-    /// No shape of this deployment has room for it.
-    #[error("no block of this deployment has room for it: use other sub-accounts")]
-    NoShape,
-    /// The node has as much work as it may hold.
-    #[error("the node is overloaded: send the same transaction again in a moment")]
-    Overloaded,
-    /// The node cannot go on.
-    #[error("the node is stopping: send the same transaction again when it is back")]
-    Stopping,
-}
-
-impl From<Denied> for Refusal {
-    fn from(denied: Denied) -> Refusal {
-        match denied {
-            Denied::Rejected(reject) => Refusal::Rejected(reject),
-            Denied::NoShape => Refusal::NoShape,
-            Denied::Broken(_) => Refusal::Stopping,
-        }
-    }
-}
-
-/// Execute this transaction. The reply comes when the record is on disk.
-#[derive(Debug)]
-pub struct Submit {
-    /// The transaction.
-    pub tx: Box<SignedTx>,
-    /// Who waits.
-    pub reply: ReplyTo<Result<Receipt, Refusal>>,
-}
-
-impl Message for Submit {
-    type Reply = ();
-}
-
-/// Execute this deposit, which is final on its chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credit(pub FinalDeposit);
-
-impl Message for Credit {
-    type Reply = Credited;
-}
-
-/// What became of a deposit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credited {
-    /// It was executed, now or before.
-    Executed,
-    /// A deposit before it is missing: say it again later.
-    Waiting,
-    /// There is no room for it now: say it again later.
-    Overloaded,
-    /// It cannot be executed; until a person has looked at it the chain stands still.
-    Refused(String),
-}
-
-impl Message for KeyAuthorised {
-    type Reply = ();
-}
-
-/// Seal the open block now. For development networks and for tests.
-#[derive(Clone, Copy, Debug)]
-pub struct SealNow;
-
-impl Message for SealNow {
-    type Reply = Option<BlockNumber>;
 }
 
 /// Receipts of the last transactions.

@@ -329,7 +329,7 @@ impl Places {
                 fee_balance = fee(op.fee_token);
             }
         }
-        let (op, signature) = (op.clone(), signature.clone());
+        let (op, signature) = (op.clone(), *signature);
         SlotWitness { op, signature, balance, to_balance, fee_balance, pool }
     }
 }

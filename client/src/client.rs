@@ -70,9 +70,9 @@ impl From<Error> for ClientError {
     fn from(error: Error) -> ClientError {
         match error {
             Error::Call(object) => {
-                let data = object.data().and_then(|data| {
-                    serde_json::from_str::<ErrorData>(data.get()).ok()
-                });
+                let data = object
+                    .data()
+                    .and_then(|data| serde_json::from_str::<ErrorData>(data.get()).ok());
                 let raw = || object.data().map(|data| data.get().to_owned()).unwrap_or_default();
                 ClientError::Rpc {
                     code: object.code(),

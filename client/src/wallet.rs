@@ -122,11 +122,7 @@ impl Wallet {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn withdraw(
-        &self,
-        client: &Client,
-        payout: Payout,
-    ) -> Result<SignedTx, ClientError> {
+    pub async fn withdraw(&self, client: &Client, payout: Payout) -> Result<SignedTx, ClientError> {
         let (account_id, nonce) = self.next(client, payout.from).await?;
         self.sign(Tx::Withdraw(WithdrawTx {
             to_chain_id: payout.chain,

@@ -1,1 +1,3 @@
 //! Stories that drive the whole system.
+
+pub mod simulated;

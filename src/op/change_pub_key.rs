@@ -69,7 +69,7 @@ impl ChangePubKey {
         state.set_balance(self.account, self.sub_account, self.fee_token, left);
         credit_fee(state, self.fee_token, self.fee.amount());
         let account = state.account_mut(self.account).expect("checked above");
-        account.key = Some(self.key.clone());
+        account.key = Some(self.key);
         account.nonce = nonce;
         Ok(())
     }

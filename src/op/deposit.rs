@@ -56,7 +56,7 @@ impl Deposit {
         let pool = state.pool(self.chain, self.token).checked_add(self.amount);
         let pool = pool.ok_or(Reject::AmountOverflow)?;
         let supply = state.supply(self.token).and_then(|all| all.checked_add(self.amount));
-        if !supply.is_some_and(|supply| supply <= Amount::SUPPLY_MAX) {
+        if supply.is_none_or(|supply| supply > Amount::SUPPLY_MAX) {
             return Err(Reject::AmountOverflow);
         }
         match state.account(self.account) {

@@ -44,15 +44,22 @@ sol! {
             uint128 amount,
             address from
         );
-        event AuthPubKeySet(address indexed owner, uint32 indexed nonce, uint256 keyX, uint256 keyY);
+        event AuthPubKeySet(
+            address indexed owner,
+            uint32 indexed nonce,
+            uint256 keyX,
+            uint256 keyY
+        );
 
         function addToken(uint16 id, address token, uint8 decimals) external;
         function addChain(uint8 chain, address route) external;
         function finishSetup() external;
         function depositNative(bytes32 owner, uint8 subAccount) external payable;
-        function depositERC20(uint16 token, uint256 amount, bytes32 owner, uint8 subAccount) external;
+        function depositERC20(uint16 token, uint256 amount, bytes32 owner, uint8 subAccount)
+            external;
         function setAuthPubKey(uint256 keyX, uint256 keyY, uint32 nonce) external;
-        function commit(uint32 number, bytes32[] calldata words, bytes[] calldata keyWitnesses) external;
+        function commit(uint32 number, bytes32[] calldata words, bytes[] calldata keyWitnesses)
+            external;
         function ack(uint32 number) external;
         function revertCommits(uint32 downTo) external;
         function pay(uint32 number, bytes32[] calldata words) external;
@@ -85,10 +92,15 @@ sol! {
 
     /// What the contract on the hub can do besides.
     interface Hub {
-        function registerShape(uint16 shape, uint32 onchainWords, uint32 dataWords, address verifier)
-            external;
+        function registerShape(
+            uint16 shape,
+            uint32 onchainWords,
+            uint32 dataWords,
+            address verifier
+        ) external;
         function commitBlock(BlockCommit calldata info) external;
-        function proveBlock(uint32 number, uint256[4] calldata inputs, bytes calldata proof) external;
+        function proveBlock(uint32 number, uint256[4] calldata inputs, bytes calldata proof)
+            external;
         function releaseBlock(uint32 number) external;
         function revertBlocks(uint32 downTo) external;
 
@@ -113,8 +125,12 @@ sol! {
         event MessageSent(uint8 indexed destination, uint64 indexed sequence, bytes payload);
 
         function bind(address rollup) external;
-        function deliver(uint8 source, uint64 sequence, bytes calldata payload, bytes[] calldata signatures)
-            external;
+        function deliver(
+            uint8 source,
+            uint64 sequence,
+            bytes calldata payload,
+            bytes[] calldata signatures
+        ) external;
         function digest(uint8 source, uint64 sequence, bytes calldata payload)
             external
             view
@@ -130,7 +146,10 @@ sol! {
     /// The proof check of one shape.
     interface Groth16Verifier {
         function keyHash() external view returns (bytes32);
-        function verify(uint256[4] calldata inputs, bytes calldata proof) external view returns (bool);
+        function verify(uint256[4] calldata inputs, bytes calldata proof)
+            external
+            view
+            returns (bool);
     }
 
     /// A token: what every ERC-20 has, and the mint of the development token.

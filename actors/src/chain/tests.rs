@@ -191,7 +191,7 @@ async fn a_signed_key_change_is_what_the_contract_recovers() {
         chain_id: SPOKE,
         account_id: zklink::id::AccountId(5),
         sub_account_id: SubAccountId(0),
-        new_pub_key: l2.clone(),
+        new_pub_key: l2,
         fee_token: COIN,
         fee: zklink::amount::Fee(0),
         nonce: Nonce(2),

@@ -56,7 +56,8 @@ const WELL_KNOWN: [&str; 10] = [
 pub enum Unsafe {
     /// A private key that everybody knows has a role.
     #[error(
-        "the key of 0x{} is public knowledge; it must not be {role} where chain {evm_chain_id} takes part",
+        "the key of 0x{} is public knowledge; it must not be {role} where chain {evm_chain_id} \
+         takes part",
         hex::encode(address)
     )]
     KnownKey {

@@ -163,14 +163,8 @@ fn caps_hold_back_the_deposit_that_breaks_them() {
 #[test]
 fn deposits_that_cannot_be_are_reported() {
     let cases: [(FinalDeposit, Fault); 3] = [
-        (
-            FinalDeposit { chain: ChainId(3), ..deposit(HUB, 0, owner(), UNIT) },
-            Fault::Unregistered,
-        ),
-        (
-            FinalDeposit { token: TokenId(2), ..deposit(HUB, 0, owner(), UNIT) },
-            Fault::Unregistered,
-        ),
+        (FinalDeposit { chain: ChainId(3), ..deposit(HUB, 0, owner(), UNIT) }, Fault::Unregistered),
+        (FinalDeposit { token: TokenId(2), ..deposit(HUB, 0, owner(), UNIT) }, Fault::Unregistered),
         (
             deposit(HUB, 0, owner(), UNIT + 1),
             Fault::Dust { serial: Serial(0), amount: Amount(UNIT + 1), decimals: 6 },
@@ -266,9 +260,11 @@ fn deposits_that_wait_for_ever_hold_back_their_chain_only() {
 #[test]
 fn a_busy_builder_fills_the_ledger_and_then_empties_it() {
     let scene = scene(Config { kept_max: 2, ..config() });
-    scene.world.filter(|delivery| {
-        if delivery.to == "builder" { Verdict::Drop } else { Verdict::Pass }
-    });
+    scene.world.filter(
+        |delivery| {
+            if delivery.to == "builder" { Verdict::Drop } else { Verdict::Pass }
+        },
+    );
     scene.deposit(deposit(HUB, 0, owner(), UNIT));
     scene.deposit(deposit(HUB, 1, owner(), UNIT));
     let more = || DepositFinal(deposit(HUB, 2, owner(), UNIT));

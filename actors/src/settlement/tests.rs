@@ -238,7 +238,7 @@ async fn walk_net() -> (Testnet, Shelf) {
         chain_id: SPOKE,
         account_id: account,
         sub_account_id: SubAccountId(0),
-        new_pub_key: l2.clone(),
+        new_pub_key: l2,
         fee_token: USD,
         fee: Fee(0),
         nonce: Nonce(0),

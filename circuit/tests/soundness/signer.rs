@@ -160,6 +160,19 @@ fn every_signed_field_counts() {
 }
 
 #[test]
+fn another_form_of_the_same_fee_is_refused() {
+    // 10 * 10^1 and 1 * 10^2 are one amount, and two floats: what is published must be what was signed.
+    let world = world();
+    let fee = |mantissa: u16, exponent: u16| zklink::amount::Fee(mantissa << 5 | exponent);
+    assert_eq!(fee(10, 1).amount(), fee(1, 2).amount());
+    let op = Transfer { fee: fee(10, 1), ..transfer(2, 3, ONE) };
+    let signature =
+        signed(&world, 1, &Op::Transfer(op), owner_of(&world, 3), world.nonce(AccountId(2)));
+    let op = Op::Transfer(Transfer { fee: fee(1, 2), ..op });
+    assert_eq!(block(&world).slot(SlotKind::Transfer, op, signature).caught(), BAD_SIGNATURE);
+}
+
+#[test]
 fn a_signature_for_another_deployment_is_refused() {
     let world = world();
     let op = Op::Transfer(transfer(2, 3, ONE));

@@ -5,7 +5,7 @@
 #![allow(dead_code)]
 
 use zklink::block::{HEAD_WORD, PublicData};
-use zklink::commitment::{StateTree, account_leaf, chain_leaf};
+use zklink::commitment::{StateTree, account_leaf, chain_leaf, sub_account_leaf};
 use zklink::fixtures::Scenario;
 use zklink::hash::Fr;
 use zklink::id::{AccountId, ChainId, Nonce, Owner, Serial, ShapeId, SubAccountId, TokenId};
@@ -36,6 +36,8 @@ pub(crate) struct Cheat {
     pub witness: Witness,
     /// Leaves of the accounts before the block.
     accounts: Tree,
+    /// Leaves of the sub-accounts of each account that is opened.
+    sub_accounts: Vec<Tree>,
     /// Leaves of the chains before the block.
     chains: Tree,
 }
@@ -59,6 +61,9 @@ impl Cheat {
         let [old_accounts, old_chains, markets, _] = tree.parts();
         let mut all = (accounts_tree(state, &mut tree), chains_tree(state, &mut tree));
         assert_eq!((all.0.root(), all.1.root()), (old_accounts, old_chains));
+        let sub_accounts =
+            accounts.iter().map(|(id, _)| sub_accounts_tree(state, &mut tree, AccountId(*id)));
+        let sub_accounts = sub_accounts.collect();
         let accounts = accounts.iter().map(|(id, subs)| account(state, &mut tree, *id, subs));
         let accounts = accounts.collect();
         let chains = chains.iter().map(|(id, tokens)| chain(state, &mut tree, *id, tokens));
@@ -72,7 +77,7 @@ impl Cheat {
             chains,
             slots: Vec::new(),
         };
-        Cheat { shape, witness, accounts: all.0, chains: all.1 }
+        Cheat { shape, witness, accounts: all.0, sub_accounts, chains: all.1 }
     }
 
     /// Adds a slot whose cells are looked up among the leaves.
@@ -129,9 +134,12 @@ impl Cheat {
         cells.position(|cell| cell == (chain, token))
     }
 
-    /// Makes paths, roots and public data fit what the circuit computes. Only for sub-accounts and chains with one cell:
-    /// the path of a second one would have to follow the first.
+    /// Makes paths, roots and public data fit what the circuit computes. Only for sub-accounts and chains of which one
+    /// cell changes: the path of a second one would have to follow the first.
     pub(crate) fn settle(mut self) -> Cheat {
+        if self.shape.accounts.iter().any(|subs| subs.len() > 1) {
+            self.settle_sub_accounts();
+        }
         let cs = self.synthesize();
         let mut tree = self.accounts.clone();
         for (at, account) in self.witness.accounts.iter_mut().enumerate() {
@@ -146,6 +154,20 @@ impl Cheat {
         }
         self.witness.public = self.published(&self.synthesize());
         self
+    }
+
+    fn settle_sub_accounts(&mut self) {
+        let cs = self.synthesize();
+        let mut number = 0;
+        for (at, account) in self.witness.accounts.iter_mut().enumerate() {
+            let mut tree = self.sub_accounts[at].clone();
+            for sub in &mut account.sub_accounts {
+                sub.path = tree.path(sub.id.0.into());
+                let place = format!("close/account {at}/sub-account {number}/new leaf/{OUTPUT}");
+                tree.set(sub.id.0.into(), cs.value(&place));
+                number += 1;
+            }
+        }
     }
 
     /// What the operations say, below the roots that the circuit computes.
@@ -190,6 +212,19 @@ fn accounts_tree(state: &State, tree: &mut StateTree) -> Tree {
         accounts.set(id.0.into(), leaf);
     }
     accounts
+}
+
+fn sub_accounts_tree(state: &State, tree: &mut StateTree, id: AccountId) -> Tree {
+    let unused = AccountId(AccountId::COUNT - 1);
+    let none = tree.balances_root(unused, SubAccountId(0));
+    let empty = sub_account_leaf(none, Nonce(0), 0);
+    let mut leaves = Tree::new(SubAccountId::DEPTH, empty);
+    for (sub_id, sub) in state.account(id).iter().flat_map(|account| &account.sub_accounts) {
+        let leaf = sub_account_leaf(tree.balances_root(id, *sub_id), sub.nonce, sub.epoch);
+        leaves.set(sub_id.0.into(), leaf);
+    }
+    assert_eq!(leaves.root(), tree.sub_accounts_root(id));
+    leaves
 }
 
 fn chains_tree(state: &State, tree: &mut StateTree) -> Tree {

@@ -28,7 +28,15 @@ const UNFINISHED: [&str; 5] = ["FIXME", "todo!(", "unimplemented!(", "#[ignore",
 const WALLS: [(&str, &[&str]); 3] = [
     ("actix", &["actors/src/shell.rs", "actors/src/shell/"]),
     ("parity_db", &["actors/src/archive.rs", "actors/src/archive/", "migrations/"]),
-    ("web3::", &["actors/src/chain/endpoint.rs", "devnet/tests/", "integration-tests/"]),
+    (
+        "web3::",
+        &[
+            "actors/src/chain/endpoint.rs",
+            "actors/src/chain/endpoint/",
+            "devnet/tests/",
+            "integration-tests/",
+        ],
+    ),
 ];
 
 /// Paths of a machine, and hosts of package registries.

@@ -19,6 +19,7 @@ use zklink::id::{ChainId, Owner, TokenId};
 use zklink::shape::Shape;
 use zklink::state::{DeploymentId, State};
 use zklink::token::Address;
+use zklink::tx::keccak;
 use zklink_actors::chain::account::EthKey;
 use zklink_actors::chain::client::{At, Call};
 use zklink_actors::chain::finality::Finality;
@@ -83,12 +84,17 @@ pub(crate) struct LocalNetwork {
     temporary: Option<TempDir>,
 }
 
-/// The key of a person or of a role of a local network.
-pub(crate) fn key_of(name: &str) -> EthKey {
-    EthKey::from_seed(&format!("zkLink development {name}"))
+/// The private key of a person or of a role of a local network. It is public knowledge.
+pub(crate) fn secret_of(name: &str) -> [u8; 32] {
+    keccak(&[b"zkLink development key", name.as_bytes()])
 }
 
-/// The private key that [`key_of`] uses is public knowledge; only its address is shown here.
+/// [`secret_of`] as a key.
+pub(crate) fn key_of(name: &str) -> EthKey {
+    EthKey::from_bytes(&secret_of(name)).expect("all but one in 2^128 hashes are a key")
+}
+
+/// The person as an owner of an L2 account.
 pub(crate) fn owner_of(name: &str) -> Owner {
     Owner::from_evm(key_of(name).address())
 }

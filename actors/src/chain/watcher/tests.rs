@@ -3,9 +3,11 @@ use zklink::hash::fr_to_be_bytes;
 use zklink::key::SecretKey;
 
 use super::*;
-use crate::chain::finality::Anchor;
+use crate::chain::finality::{Anchor, Finality};
+use crate::chain::scan::Question;
 use crate::chain::testing::Inbox;
 use crate::chain::testing::sim::{CONTRACT, SimChain, confirmations, deposit, key_event};
+use zklink::id::ChainId;
 
 struct Rig {
     chain: SimChain,
