@@ -7,19 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::commitment::StateTree;
 use crate::hash::{Domain, Fr, compress8, fr_to_be_bytes};
 use crate::id::{BlockNumber, ChainId, ShapeId};
-use crate::layout::{BadWord, Packed, field};
+use crate::layout::{BadWord, HEAD_WORD, HEAD_WORDS, narrow};
 use crate::op::{Op, SlotKind};
 use crate::reject::Reject;
 use crate::shape::{Shape, WorkingSet, shape};
 use crate::state::{Cell, State};
 use crate::tx::{keccak, word};
-
-/// Words at the start of the on-chain vector: old root, new root, packed numbers.
-pub const HEAD_WORDS: usize = 3;
-
-/// The third word of the head.
-pub const HEAD_WORD: Packed<3> =
-    Packed::new([field("number", 4), field("timestamp", 8), field("shape", 2)]);
 
 /// Number of evaluations that a blob holds.
 pub const BLOB_ELEMENTS: usize = 4096;
@@ -192,9 +185,9 @@ impl Head {
             .ok_or(BadWord::Length { expected: HEAD_WORDS, found: onchain.len() })?;
         let [number, timestamp, shape] = HEAD_WORD.unpack(packed)?;
         Ok(Head {
-            number: BlockNumber(crate::layout::narrow("number", number)?),
-            timestamp: crate::layout::narrow("timestamp", timestamp)?,
-            shape: ShapeId(crate::layout::narrow("shape", shape)?),
+            number: BlockNumber(narrow("number", number)?),
+            timestamp: narrow("timestamp", timestamp)?,
+            shape: ShapeId(narrow("shape", shape)?),
             old_root: *old_root,
             new_root: *new_root,
         })

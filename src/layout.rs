@@ -30,6 +30,13 @@ pub struct Packed<const N: usize> {
     pub fields: [Field; N],
 }
 
+/// Words at the start of the on-chain vector: old root, new root, packed numbers.
+pub const HEAD_WORDS: usize = 3;
+
+/// The third word of the head.
+pub const HEAD_WORD: Packed<3> =
+    Packed::new([field("number", 4), field("timestamp", 8), field("shape", 2)]);
+
 /// A word is not what its layout allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadWord {

@@ -20,12 +20,6 @@ pub enum Reject {
     /// No such token is registered, or not on the chain that was named.
     #[error("token {0} is not registered here")]
     UnknownToken(TokenId),
-    /// The receiver is nobody, or cannot exist on the target chain.
-    #[error("the receiver's address is not valid here")]
-    BadReceiver,
-    /// An amount does not fit 128 bits in 18 decimals.
-    #[error("the amount does not fit 128 bits in 18 decimals")]
-    AmountOverflow,
     /// A payout is not a multiple of the smallest unit that the target chain knows.
     #[error("the amount has more than the {decimals} decimals of the token on chain {chain}")]
     Dust {
@@ -34,15 +28,18 @@ pub enum Reject {
         /// Decimals of the token there.
         decimals: u8,
     },
+    /// The receiver is nobody, or cannot exist on the target chain.
+    #[error("the receiver's address is not valid here")]
+    BadReceiver,
+    /// The tree of accounts is full.
+    #[error("no account id is free")]
+    AccountsFull,
     /// There is no such account.
     #[error("account {0} does not exist")]
     AccountNotFound(AccountId),
     /// The account id belongs to another owner.
     #[error("account {0} belongs to another owner")]
     OwnerMismatch(AccountId),
-    /// The tree of accounts is full.
-    #[error("no account id is free")]
-    AccountsFull,
     /// The account has no key yet: a ChangePubKey comes first.
     #[error("account {0} has no key: set one with ChangePubKey first")]
     KeyNotSet(AccountId),
@@ -54,15 +51,18 @@ pub enum Reject {
         /// The nonce that was signed.
         found: Nonce,
     },
-    /// The last nonce is used up.
-    #[error("no nonce is left")]
-    NonceExhausted,
     /// The owner's authorisation of a new key is missing or not by the owner.
     #[error("the owner did not authorise this key: {0}")]
     KeyNotAuthorised(&'static str),
     /// The L2 signature is not by the key of the account over this transaction.
     #[error("the L2 signature is not valid for this transaction and key")]
     Signature,
+    /// The last nonce is used up.
+    #[error("no nonce is left")]
+    NonceExhausted,
+    /// An amount does not fit 128 bits in 18 decimals.
+    #[error("the amount does not fit 128 bits in 18 decimals")]
+    AmountOverflow,
     /// The balance does not cover amount and fee.
     #[error("the balance {available} does not cover {needed}")]
     Balance {

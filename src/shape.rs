@@ -100,7 +100,7 @@ pub fn shape(id: ShapeId) -> Option<&'static Shape> {
 impl Shape {
     /// Words of the on-chain vector, its head included.
     pub fn onchain_words(&self) -> usize {
-        crate::block::HEAD_WORDS + self.words(true)
+        crate::layout::HEAD_WORDS + self.words(true)
     }
 
     /// Words of the data vector.

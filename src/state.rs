@@ -171,7 +171,9 @@ impl State {
     /// Makes an account or changes the owner of an empty place.
     pub(crate) fn put_account(&mut self, id: AccountId, account: Account) {
         assert!(id.is_valid() && !account.owner.is_none(), "checked by the operation");
-        self.owners.entry(account.owner).or_insert(id);
+        // An owner with several accounts, which only an operator can make, is known by the first place.
+        let first = self.owners.entry(account.owner).or_insert(id);
+        *first = id.min(*first);
         self.accounts.insert(id, account);
     }
 

@@ -223,16 +223,25 @@ pub fn next_step(
 }
 
 /// Release, then prove: what the hub alone does with blocks that it has.
+///
+/// A block is proven only when every chain with operations in it has agreed to them. A chain may refuse what a
+/// proof allows, such as a key that its owner did not authorise, and a proven block cannot be taken back.
 fn hub_step(hub: &HubView, source: &dyn SettlementSource) -> Option<Step> {
-    let releasing = hub.released.next().filter(|number| *number <= hub.proven);
-    if let Some(number) = releasing {
+    let agreed = |number: BlockNumber| {
         let block = source.block(number)?;
-        let agreed = |chain: &ChainId| hub.acked.get(chain).is_some_and(|acked| *acked >= number);
-        if block.chains.keys().all(agreed) {
-            return Some(Step::ReleaseBlock(number));
-        }
+        let agrees = |chain: &ChainId| hub.acked.get(chain).is_some_and(|acked| *acked >= number);
+        Some(block.chains.keys().all(agrees))
+    };
+    let releasing = hub.released.next().filter(|number| *number <= hub.proven);
+    if let Some(number) = releasing
+        && agreed(number)?
+    {
+        return Some(Step::ReleaseBlock(number));
     }
     let proving = hub.proven.next().filter(|number| *number <= hub.committed)?;
+    if !agreed(proving)? {
+        return None;
+    }
     source.proof(proving).map(|_| Step::ProveBlock(proving))
 }
 

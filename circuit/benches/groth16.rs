@@ -5,9 +5,13 @@
 //! Figures are user and system CPU seconds of the whole process, all threads, from the kernel's
 //! accounting: on a machine with other work they say more than the clock. Read the ratios.
 
+#[path = "support/cpu.rs"]
+mod cpu;
+
 use bellman::groth16::{create_random_proof, generate_random_parameters};
 use bellman::{Circuit, ConstraintSystem, LinearCombination, SynthesisError, Variable};
 use bls12_381::{Bls12, Scalar};
+use cpu::{cpu_seconds, timed};
 use ff::Field;
 use rand_core::OsRng;
 use zklink_circuit::groth16::{
@@ -91,25 +95,6 @@ impl Circuit<Scalar> for PowerChain {
         cs.enforce(|| "result", |lc| lc + &state[0].0, |lc| lc + CS::one(), |lc| lc + out);
         Ok(())
     }
-}
-
-/// CPU seconds of this process so far, from the fields `utime` and `stime` in ticks of 10 ms.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux accounts for processes");
-    let after_name = &stat[stat.rfind(')').expect("the name is in parentheses") + 2..];
-    let ticks: f64 = after_name
-        .split(' ')
-        .skip(11)
-        .take(2)
-        .map(|field| field.parse::<f64>().expect("tick counts are numbers"))
-        .sum();
-    ticks / 100.0
-}
-
-fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
-    let start = cpu_seconds();
-    let value = work();
-    (value, cpu_seconds() - start)
 }
 
 fn row(what: &str, seconds: f64, reference: f64) {

@@ -1,8 +1,8 @@
 //! The block circuit: a table of contents.
 
 use bellman::{Circuit, ConstraintSystem, SynthesisError};
-use zklink::block::HEAD_WORD;
 use zklink::hash::{Domain, Fr};
+use zklink::layout::HEAD_WORD;
 use zklink::layout::{low_word, power_of_two};
 use zklink::shape::Shape;
 

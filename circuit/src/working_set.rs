@@ -7,83 +7,21 @@
 //! Every member opens a real leaf, padding included, and members of one parent are pairwise distinct: so there is no
 //! member whose value is not vouched for by the old root, and no leaf that two members could hold.
 
-use bellman::{ConstraintSystem, SynthesisError};
-use zklink::commitment::empty_tokens_root;
-use zklink::hash::{Domain, Fr};
-use zklink::id::{AccountId, ChainId, SubAccountId, TokenId};
-use zklink::layout::power_of_two;
-use zklink::shape::Shape;
-use zklink::tree::Path;
+mod leaf;
 
-use crate::gadget::bits::to_bits;
-use crate::gadget::poseidon2::{compress4, hash_many};
-use crate::gadget::select::Digit;
-use crate::gadget::zero::{enforce_nonzero, enforce_pairwise_distinct};
-use crate::gadget::{Bit, Expression, bits, merkle};
-use crate::witness::{AccountWitness, AmountWitness, ChainWitness, SubAccountWitness, Witness};
+use std::ops::Range;
+
+use bellman::{ConstraintSystem, SynthesisError};
+use zklink::hash::Fr;
+use zklink::shape::Shape;
+
+use crate::gadget::zero::enforce_pairwise_distinct;
+use crate::gadget::{Bit, Expression};
+use crate::witness::{AccountWitness, AmountWitness, ChainWitness, Witness};
+use leaf::{AccountVar, AmountVar, ChainVar, SubAccountVar};
 
 /// Bits of an amount.
 pub const AMOUNT_BITS: usize = 128;
-/// Bits of a nonce.
-const NONCE_BITS: usize = 32;
-
-/// An amount of a token: a balance or a pool.
-#[derive(Clone, Debug)]
-struct AmountVar {
-    index: Vec<Digit>,
-    token: Expression,
-    old: Expression,
-    /// The value after the operations so far.
-    now: Expression,
-    path: merkle::Path,
-}
-
-#[derive(Clone, Debug)]
-struct SubAccountVar {
-    index: Vec<Digit>,
-    id: Expression,
-    /// `account * 2^8 + sub-account`: as the two stand next to each other in the packed words.
-    place: Expression,
-    old_nonce: Expression,
-    nonce: Expression,
-    epoch: Expression,
-    balances_root: Expression,
-    balances: std::ops::Range<usize>,
-    path: merkle::Path,
-}
-
-#[derive(Clone, Debug)]
-struct AccountVar {
-    index: Vec<Digit>,
-    id: Expression,
-    old: AccountFields,
-    now: AccountFields,
-    sub_accounts_root: Expression,
-    sub_accounts: std::ops::Range<usize>,
-    path: merkle::Path,
-}
-
-/// The fields of an account leaf but its sub-accounts.
-#[derive(Clone, Debug)]
-struct AccountFields {
-    owner_top: Expression,
-    owner_low: Expression,
-    key_x: Expression,
-    key_y: Expression,
-    nonce: Expression,
-}
-
-#[derive(Clone, Debug)]
-struct ChainVar {
-    index: Vec<Digit>,
-    id: Expression,
-    old_cursor: Expression,
-    cursor: Expression,
-    pools_root: Expression,
-    pools: std::ops::Range<usize>,
-    path: merkle::Path,
-}
-
 /// The leaves of a block.
 #[derive(Clone, Debug)]
 pub struct WorkingSet {
@@ -107,240 +45,6 @@ pub struct BalanceRef {
 pub struct PoolRef {
     pool: Vec<Bit>,
     chain: Vec<Expression>,
-}
-
-/// A path with values, or without while keys are made.
-fn path_of(path: Option<&Path>, depth: usize) -> merkle::Path {
-    path.map_or_else(|| merkle::Path::absent(depth), |path| merkle::Path::known(path))
-}
-
-/// Allocates an index below `2^count` by its bits.
-fn witness_index<CS: ConstraintSystem<Fr>>(
-    cs: &mut CS,
-    value: Option<u64>,
-    count: usize,
-) -> Result<(Vec<Bit>, Expression), SynthesisError> {
-    let bits = bits::witness_bits(cs, value.map(Fr::from), count)?;
-    let number = Expression::from_bits(&bits);
-    Ok((bits, number))
-}
-
-impl AmountVar {
-    fn open<CS: ConstraintSystem<Fr>>(
-        cs: &mut CS,
-        witness: Option<&AmountWitness>,
-    ) -> Result<AmountVar, SynthesisError> {
-        let token = witness.map(|witness| u64::from(witness.token.0));
-        let (index, token) =
-            witness_index(&mut cs.namespace(|| "token"), token, 2 * TokenId::DEPTH)?;
-        let index = Digit::of_bits(&index);
-        // No range check: the leaf is in the old root, and its range was checked when it was written there.
-        let amount = witness.map(|witness| amount_value(witness.amount));
-        let old = Expression::witness(cs, "amount", amount)?;
-        let path = path_of(witness.map(|witness| &witness.path), TokenId::DEPTH);
-        Ok(AmountVar { index, token, now: old.clone(), old, path })
-    }
-
-    /// Checks the range of the new value, and gives the root with it in place of the old one.
-    fn close<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        root: &Expression,
-    ) -> Result<Expression, SynthesisError> {
-        to_bits(&mut cs.namespace(|| "range"), &self.now, AMOUNT_BITS)?;
-        merkle::update(cs, root, &self.index, &self.path, &self.old, &self.now)
-    }
-}
-
-fn amount_value(amount: u128) -> Fr {
-    Fr::from_raw([amount as u64, (amount >> 64) as u64, 0, 0])
-}
-
-impl SubAccountVar {
-    fn open<CS: ConstraintSystem<Fr>>(
-        cs: &mut CS,
-        witness: Option<&SubAccountWitness>,
-        account_id: &Expression,
-        balances: std::ops::Range<usize>,
-    ) -> Result<SubAccountVar, SynthesisError> {
-        let id = witness.map(|witness| u64::from(witness.id.0));
-        // The tree has 64 places, the protocol uses 32: the sixth bit of the index is the constant zero.
-        let (mut index, id) =
-            witness_index(&mut cs.namespace(|| "id"), id, 2 * SubAccountId::DEPTH - 1)?;
-        index.push(Bit::constant(false));
-        let index = Digit::of_bits(&index);
-        let place = &(account_id * power_of_two(8)) + &id;
-        let nonce = witness.map(|witness| Fr::from(u64::from(witness.counters.nonce.0)));
-        let nonce = Expression::witness(cs, "nonce", nonce)?;
-        to_bits(&mut cs.namespace(|| "nonce range"), &nonce, NONCE_BITS)?;
-        let epoch = witness.map(|witness| Fr::from(u64::from(witness.counters.epoch)));
-        let epoch = Expression::witness(cs, "epoch", epoch)?;
-        to_bits(&mut cs.namespace(|| "epoch range"), &epoch, NONCE_BITS)?;
-        let balances_root = witness.map(|witness| witness.balances_root);
-        let balances_root = Expression::witness(cs, "balances root", balances_root)?;
-        let path = path_of(witness.map(|witness| &witness.path), SubAccountId::DEPTH);
-        let old_nonce = nonce.clone();
-        Ok(SubAccountVar {
-            index,
-            id,
-            place,
-            old_nonce,
-            nonce,
-            epoch,
-            balances_root,
-            balances,
-            path,
-        })
-    }
-
-    fn leaf<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        balances: &Expression,
-        nonce: &Expression,
-    ) -> Result<Expression, SynthesisError> {
-        // Order slots and positions do not exist yet: their roots are constants.
-        let none = Expression::constant(empty_tokens_root());
-        let counters = nonce + &(&self.epoch * power_of_two(32));
-        compress4(cs, Domain::SubAccountLeaf, &[balances.clone(), none.clone(), none, counters])
-    }
-
-    fn close<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        root: &Expression,
-        balances: &[AmountVar],
-    ) -> Result<Expression, SynthesisError> {
-        let mut new_balances = self.balances_root.clone();
-        for (at, balance) in balances[self.balances.clone()].iter().enumerate() {
-            let cs = &mut cs.namespace(|| format!("balance {at}"));
-            new_balances = balance.close(cs, &new_balances)?;
-        }
-        to_bits(&mut cs.namespace(|| "new nonce range"), &self.nonce, NONCE_BITS)?;
-        let old =
-            self.leaf(&mut cs.namespace(|| "old leaf"), &self.balances_root, &self.old_nonce)?;
-        let new = self.leaf(&mut cs.namespace(|| "new leaf"), &new_balances, &self.nonce)?;
-        merkle::update(cs, root, &self.index, &self.path, &old, &new)
-    }
-}
-
-impl AccountFields {
-    fn witness<CS: ConstraintSystem<Fr>>(
-        cs: &mut CS,
-        witness: Option<&AccountWitness>,
-    ) -> Result<AccountFields, SynthesisError> {
-        let account = witness.map(|witness| &witness.account);
-        let low = account.map(|account| zklink::layout::low_word(account.owner.low()));
-        let key = account.map(|account| {
-            let key = account.key.as_ref();
-            key.map_or((Fr::zero(), Fr::zero()), |key| (key.x(), key.y()))
-        });
-        let top = account.map(|account| Fr::from(u64::from(account.owner.top())));
-        let nonce = account.map(|account| Fr::from(u64::from(account.nonce.0)));
-        // The ranges were checked when the leaf was written.
-        Ok(AccountFields {
-            owner_top: Expression::witness(cs, "owner top", top)?,
-            owner_low: Expression::witness(cs, "owner low", low)?,
-            key_x: Expression::witness(cs, "key x", key.map(|key| key.0))?,
-            key_y: Expression::witness(cs, "key y", key.map(|key| key.1))?,
-            nonce: Expression::witness(cs, "nonce", nonce)?,
-        })
-    }
-
-    fn leaf<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        sub_accounts: &Expression,
-    ) -> Result<Expression, SynthesisError> {
-        let fields = [
-            self.owner_top.clone(),
-            self.owner_low.clone(),
-            self.key_x.clone(),
-            self.key_y.clone(),
-            self.nonce.clone(),
-            sub_accounts.clone(),
-        ];
-        hash_many(cs, Domain::AccountLeaf, &fields)
-    }
-}
-
-impl AccountVar {
-    fn open<CS: ConstraintSystem<Fr>>(
-        cs: &mut CS,
-        witness: Option<&AccountWitness>,
-        sub_accounts: std::ops::Range<usize>,
-    ) -> Result<AccountVar, SynthesisError> {
-        let id = witness.map(|witness| u64::from(witness.id.0));
-        let (index, id) = witness_index(&mut cs.namespace(|| "id"), id, 2 * AccountId::DEPTH)?;
-        let index = Digit::of_bits(&index);
-        let old = AccountFields::witness(cs, witness)?;
-        let sub_accounts_root = witness.map(|witness| witness.sub_accounts_root);
-        let sub_accounts_root = Expression::witness(cs, "sub-accounts root", sub_accounts_root)?;
-        let path = path_of(witness.map(|witness| &witness.path), AccountId::DEPTH);
-        let now = old.clone();
-        Ok(AccountVar { index, id, old, now, sub_accounts_root, sub_accounts, path })
-    }
-
-    fn close<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        root: &Expression,
-        set: &WorkingSet,
-    ) -> Result<Expression, SynthesisError> {
-        let mut new_subs = self.sub_accounts_root.clone();
-        for at in self.sub_accounts.clone() {
-            let cs = &mut cs.namespace(|| format!("sub-account {at}"));
-            new_subs = set.sub_accounts[at].close(cs, &new_subs, &set.balances)?;
-        }
-        to_bits(&mut cs.namespace(|| "new nonce range"), &self.now.nonce, NONCE_BITS)?;
-        let old = self.old.leaf(&mut cs.namespace(|| "old leaf"), &self.sub_accounts_root)?;
-        let new = self.now.leaf(&mut cs.namespace(|| "new leaf"), &new_subs)?;
-        merkle::update(cs, root, &self.index, &self.path, &old, &new)
-    }
-}
-
-impl ChainVar {
-    fn open<CS: ConstraintSystem<Fr>>(
-        cs: &mut CS,
-        witness: Option<&ChainWitness>,
-        pools: std::ops::Range<usize>,
-    ) -> Result<ChainVar, SynthesisError> {
-        let id = witness.map(|witness| u64::from(witness.id.0));
-        let (index, id) = witness_index(&mut cs.namespace(|| "id"), id, 2 * ChainId::DEPTH)?;
-        // No chain has the number zero: execution refuses its operations, so they must not be provable either.
-        enforce_nonzero(&mut cs.namespace(|| "a chain"), &id)?;
-        let index = Digit::of_bits(&index);
-        let cursor = witness.map(|witness| Fr::from(witness.cursor));
-        let old_cursor = Expression::witness(cs, "cursor", cursor)?;
-        let pools_root = witness.map(|witness| witness.pools_root);
-        let pools_root = Expression::witness(cs, "pools root", pools_root)?;
-        let path = path_of(witness.map(|witness| &witness.path), ChainId::DEPTH);
-        let cursor = old_cursor.clone();
-        Ok(ChainVar { index, id, old_cursor, cursor, pools_root, pools, path })
-    }
-
-    fn close<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        root: &Expression,
-        pools: &[AmountVar],
-    ) -> Result<Expression, SynthesisError> {
-        let mut new_pools = self.pools_root.clone();
-        for (at, pool) in pools[self.pools.clone()].iter().enumerate() {
-            let cs = &mut cs.namespace(|| format!("pool {at}"));
-            new_pools = pool.close(cs, &new_pools)?;
-        }
-        let leaf = |cs: &mut bellman::Namespace<'_, Fr, CS::Root>,
-                    cursor: &Expression,
-                    pools: &Expression| {
-            let none = Expression::zero();
-            compress4(cs, Domain::ChainLeaf, &[cursor.clone(), pools.clone(), none.clone(), none])
-        };
-        // No range check of the cursor: it grows by at most the number of slots a block and never reaches 2^64.
-        let old = leaf(&mut cs.namespace(|| "old leaf"), &self.old_cursor, &self.pools_root)?;
-        let new = leaf(&mut cs.namespace(|| "new leaf"), &self.cursor, &new_pools)?;
-        merkle::update(cs, root, &self.index, &self.path, &old, &new)
-    }
 }
 
 impl WorkingSet {
@@ -438,7 +142,7 @@ impl WorkingSet {
         at: Option<Option<usize>>,
     ) -> Result<BalanceRef, SynthesisError> {
         let balance = one_hot(cs, at, self.balances.len(), enabled)?;
-        let sum = |range: &std::ops::Range<usize>| {
+        let sum = |range: &Range<usize>| {
             Expression::sum(balance[range.clone()].iter().map(Bit::expression))
         };
         let sub_account: Vec<Expression> =

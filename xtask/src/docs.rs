@@ -9,8 +9,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use zklink::amount::Amount;
-use zklink::block::HEAD_WORD;
 use zklink::id::{AccountId, ChainId, Nonce, SubAccountId, TokenId};
+use zklink::layout::HEAD_WORD;
 use zklink::layout::Packed;
 use zklink::op::{ChangePubKey, Deposit, SlotKind, Transfer, Withdraw};
 use zklink::reject::Reject;

@@ -90,3 +90,21 @@ fn a_secret_that_others_may_read_is_refused_and_never_shown() {
     std::fs::write(&path, "x".repeat(5_000)).unwrap();
     assert!(matches!(read_key(&path), Err(ConfigError::TooLong(_))));
 }
+
+#[test]
+fn the_examples_of_the_repository_parse() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
+    let figment = |name: &str| Figment::from(Toml::file_exact(folder.join(name)));
+    let node: Loaded<NodeConfig> =
+        Loaded::parse(&folder.join("node.toml"), figment("node.toml")).unwrap();
+    let chains = node.chains(&node.config.chains).unwrap();
+    for (id, chain) in chains {
+        node.reading(id, chain).unwrap();
+    }
+    let deploy: Loaded<DeployConfig> =
+        Loaded::parse(&folder.join("deploy.toml"), figment("deploy.toml")).unwrap();
+    assert_eq!(deploy.shapes(&deploy.config.shapes).unwrap().len(), 2);
+    for chain in deploy.chains(&deploy.config.chains).unwrap().values() {
+        assert!(!deploy.tokens(chain).unwrap().is_empty());
+    }
+}

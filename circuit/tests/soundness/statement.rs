@@ -119,7 +119,7 @@ fn a_number_cannot_be_skipped_or_used_again() {
     for other in [number, number + 2] {
         let mut cheat = honest.clone();
         let packed = [other, cheat.witness.timestamp.into(), cheat.shape.id.0.into()];
-        cheat.witness.public.onchain[2] = zklink::block::HEAD_WORD.pack(packed);
+        cheat.witness.public.onchain[2] = zklink::layout::HEAD_WORD.pack(packed);
         assert_eq!(cheat.failures(), OTHER_ONCHAIN);
     }
 }
@@ -130,7 +130,7 @@ fn another_shape_cannot_be_claimed() {
     let mut cheat = block(&world).settle();
     let number = u128::from(world.state.system.number.0) + 1;
     let packed = [number, cheat.witness.timestamp.into(), 2];
-    cheat.witness.public.onchain[2] = zklink::block::HEAD_WORD.pack(packed);
+    cheat.witness.public.onchain[2] = zklink::layout::HEAD_WORD.pack(packed);
     assert_eq!(cheat.failures(), OTHER_ONCHAIN);
 }
 

@@ -4,12 +4,13 @@
 // Every test file takes from here what it needs.
 #![allow(dead_code)]
 
-use zklink::block::{HEAD_WORD, PublicData};
+use zklink::block::PublicData;
 use zklink::commitment::{StateTree, account_leaf, chain_leaf, sub_account_leaf};
 use zklink::fixtures::Scenario;
 use zklink::hash::Fr;
 use zklink::id::{AccountId, ChainId, Nonce, Owner, Serial, ShapeId, SubAccountId, TokenId};
 use zklink::key::Signature;
+use zklink::layout::HEAD_WORD;
 use zklink::op::{Noop, Op, SlotKind};
 use zklink::shape::Shape;
 use zklink::state::State;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
-use zklink::block::{Block, HEAD_WORDS, blob_root, rolling_content};
+use zklink::block::{Block, blob_root, rolling_content};
 use zklink::commitment::StateTree;
 use zklink::fixtures::{COIN, ONE, Scenario, Sealed, USDC};
 use zklink::id::{ChainId, ShapeId};
+use zklink::layout::HEAD_WORDS;
 use zklink::shape::{NANO, SMALL, shapes};
 use zklink::tx::keccak;
 

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use serde::Serialize;
 use zklink::amount::{Amount, Fee};
-use zklink::block::HEAD_WORD;
 use zklink::fixtures::{Scenario, USDC};
 use zklink::hash::Fr;
 use zklink::id::{AccountId, ChainId, Nonce, Owner, SubAccountId, TokenId};
+use zklink::layout::HEAD_WORD;
 use zklink::layout::{Field, Packed};
 use zklink::op::{ChangePubKey, Deposit, Op, Transfer, Withdraw};
 

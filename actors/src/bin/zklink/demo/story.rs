@@ -267,6 +267,8 @@ impl Story<'_> {
             tokio::time::sleep(PAUSE).await;
         }
         let seconds = started.elapsed().as_secs_f64();
+        // The last events are on their way to the record.
+        tokio::time::sleep(PAUSE).await;
         self.show.line(format!("  Everything is paid, {seconds:.1} s after the last transaction"));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Tables at the end.
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Cell, CellAlignment, Table};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 use zklink::shape::shape;
 use zklink_circuit::proving::ShapeKeys;
 
@@ -11,9 +11,16 @@ use crate::local::watch::{Record, Settled};
 use crate::local::{COIN, USDC};
 use crate::show::{decimal, group};
 
+/// Columns of a table where the terminal does not say how wide it is.
+const WIDTH: u16 = 118;
+
 fn table(title: &str, header: &[&str]) -> (String, Table) {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_header(header.iter().copied());
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    if !table.is_tty() {
+        table.set_width(WIDTH);
+    }
     (format!("\n{title}"), table)
 }
 

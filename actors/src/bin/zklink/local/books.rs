@@ -151,6 +151,11 @@ pub(crate) async fn is_settled(network: &LocalNetwork) -> Result<bool> {
         }
         view.head.as_ref().map_or(0, |head| head.number.0)
     };
+    // What was just mined is written down only when the node has its receipt.
+    let mut settlement = network.node.health().settlement.values();
+    if settlement.any(|status| status.borrow().sending.is_some()) {
+        return Ok(false);
+    }
     let at = At::Latest;
     for of_chain in &network.deployment.chains {
         let client = &*network.chains.chain(of_chain.id).client;

@@ -1,0 +1,114 @@
+//! What a block costs a prover: witness, synthesis, proof, and the key that is made once.
+//!
+//! `cargo bench -p zklink-circuit --bench block -- [nano or small, default nano]`
+//!
+//! Figures are CPU seconds of all threads: on a machine with other work they say more than the clock.
+
+#[path = "../tests/support/blocks.rs"]
+mod blocks;
+#[path = "support/cpu.rs"]
+mod cpu;
+
+use bellman::Circuit;
+use cpu::{cpu_seconds, peak_mebibytes, timed};
+use rand_core::OsRng;
+use zklink::fixtures::Sealed;
+use zklink::shape::{Shape, shapes};
+use zklink_circuit::block::BlockCircuit;
+use zklink_circuit::check::CheckSystem;
+use zklink_circuit::groth16::{self, ProvingKey, R1cs};
+use zklink_circuit::witness::Witness;
+
+/// Short work is done so many times.
+const TIMES: u32 = 20;
+
+fn row(what: &str, seconds: f64) {
+    println!("{what:<46} {seconds:>9.3}");
+}
+
+/// CPU seconds of work that is too short for the ticks of the kernel.
+fn short<T>(mut work: impl FnMut() -> T) -> (T, f64) {
+    let (mut value, first) = timed(&mut work);
+    if first > 1.0 {
+        return (value, first);
+    }
+    let (last, seconds) = timed(|| {
+        for _ in 1..TIMES {
+            value = work();
+        }
+        work()
+    });
+    drop(value);
+    (last, seconds / f64::from(TIMES))
+}
+
+fn witness_rows(shape: &Shape, sealed: &Sealed) -> Witness {
+    let before = || (sealed.before.clone(), sealed.tree.clone());
+    let (_, copying) = short(before);
+    let (witness, seconds) = short(|| {
+        let (mut state, mut tree) = before();
+        Witness::build(&sealed.block, &sealed.signatures, &mut state, &mut tree)
+            .expect("what execution accepts has a witness")
+    });
+    row("witness from the state", (seconds - copying).max(0.0));
+    let (bytes, seconds) = short(|| witness.encode());
+    row(&format!("witness to {} bytes", bytes.len()), seconds);
+    let (_, seconds) = short(|| Witness::decode(&bytes, shape).expect("it was just encoded"));
+    row("witness from bytes", seconds);
+    let circuit = || BlockCircuit { shape, witness: Some(&witness) };
+    let synthesize = || groth16::Witness::of(circuit()).expect("all values are there");
+    let (assignment, seconds) = short(synthesize);
+    row(&format!("assignment of {} variables", assignment.aux().len()), seconds);
+    let (satisfied, seconds) = timed(|| {
+        let mut cs = CheckSystem::new();
+        circuit().synthesize(&mut cs).expect("all values are there");
+        cs.is_satisfied()
+    });
+    assert!(satisfied);
+    row("check of all constraints, as the tests do it", seconds);
+    witness
+}
+
+fn prove_rows(shape: &Shape, sealed: &Sealed, witness: &Witness) {
+    let record = || R1cs::of(BlockCircuit { shape, witness: None }).expect("the circuit records");
+    let (system, seconds) = timed(record);
+    row("recording the circuit (once)", seconds);
+    let (parameters, seconds) = timed(|| groth16::generate(&system, &mut OsRng));
+    let parameters = parameters.expect("a key can be made");
+    row("making the key (once)", seconds);
+    let (key, seconds) = timed(|| ProvingKey::from_parameters(&parameters, &system));
+    let key = key.expect("the key fits");
+    row("preparing the key (once)", seconds);
+    let mut stages = Vec::new();
+    let (proof, seconds) = timed(|| {
+        let circuit = BlockCircuit { shape, witness: Some(witness) };
+        groth16::prove(&key, &system, circuit, |stage, part| {
+            if part == 0.0 {
+                stages.push((stage, cpu_seconds()));
+            }
+        })
+    });
+    let proof = proof.expect("the block is provable");
+    row("proof", seconds);
+    if let Some((last, _)) = stages.last().copied() {
+        stages.push((last, cpu_seconds()));
+    }
+    for pair in stages.windows(2) {
+        row(&format!("    {:?}", pair[0].0), pair[1].1 - pair[0].1);
+    }
+    let inputs = sealed.block.public_data().public_inputs();
+    let verify = || groth16::verify(&parameters.vk, &inputs, &proof).expect("the proof is right");
+    let ((), seconds) = short(verify);
+    row("check of the proof by bellman", seconds);
+}
+
+fn main() {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = wanted.unwrap_or_else(|| "nano".to_owned());
+    let shape = shapes().iter().find(|shape| shape.name == wanted).expect("a shape has this name");
+    let sealed = if wanted == "nano" { blocks::full() } else { blocks::idle(shape.id) };
+    println!("Shape {}, CPU seconds", shape.name);
+    let witness = witness_rows(shape, &sealed);
+    prove_rows(shape, &sealed, &witness);
+    println!("most memory held: {} MiB", peak_mebibytes());
+}

@@ -1,0 +1,191 @@
+//! The driver of settlement for one chain: reads the views, asks for the next step, sends it, looks again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use zklink::id::ChainId;
+use zklink::token::Address;
+use zklink_actors::chain::client::{At, Call, ChainClient, Hash};
+use zklink_actors::chain::contracts::{LightOracle, ReadError, read};
+use zklink_actors::port::{Pending, Port};
+use zklink_actors::settlement::book::{Deliverable, WhatNext};
+use zklink_actors::settlement::{
+    Contracts, Diverged, SettlementSource, Situation, Step, call_of, next_step, read_chain_view,
+    read_hub_view,
+};
+use zklink_actors::turn::Timestamp;
+
+use super::{Driver, at_once, pause_ms};
+use crate::simulated::SimulatedChainHandle;
+
+/// How long a transaction may wait to be mined before the next step is chosen anew, virtual milliseconds.
+const PATIENCE_MS: u64 = 10_000;
+
+/// What settlement did, for tests: all chains, over restarts.
+#[derive(Clone, Debug, Default)]
+pub struct SettlementLog(Arc<Mutex<Vec<SettlementEntry>>>);
+
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SettlementEntry {
+    /// A transaction did its step.
+    Done(ChainId, Step),
+    /// A transaction was refused; the text is the contract's.
+    Refused(ChainId, Step, String),
+    /// Contracts and archive differ.
+    Diverged(ChainId, Diverged),
+}
+
+impl SettlementLog {
+    fn add(&self, entry: SettlementEntry) {
+        self.0.lock().expect("no holder of this lock panics").push(entry);
+    }
+
+    /// All entries.
+    pub fn entries(&self) -> Vec<SettlementEntry> {
+        self.0.lock().expect("no holder of this lock panics").clone()
+    }
+}
+
+/// Everything that settlement of one chain needs.
+pub struct SettleLoop {
+    /// The chain.
+    pub chain: ChainId,
+    /// The hub's number.
+    pub hub_id: ChainId,
+    /// All chains of the deployment with their contracts.
+    pub contracts: BTreeMap<ChainId, Contracts>,
+    /// Reads the chain.
+    pub client: Arc<dyn ChainClient>,
+    /// Reads the hub.
+    pub hub: Arc<dyn ChainClient>,
+    /// Takes transactions.
+    pub pool: SimulatedChainHandle,
+    /// Who sends them.
+    pub validator: Address,
+    /// The archive.
+    pub source: Arc<dyn SettlementSource + Send + Sync>,
+    /// The book of attestations.
+    pub book: Port<WhatNext>,
+    /// Where steps are written down.
+    pub log: SettlementLog,
+    /// The pause when there is nothing to do.
+    pub period_ms: u64,
+    /// What it waits for.
+    pub stage: Stage,
+    /// When it looks again.
+    pub due: Timestamp,
+    /// Failures in a row.
+    pub failures: u32,
+}
+
+/// What a settlement driver waits for.
+#[derive(Debug, Default)]
+pub enum Stage {
+    /// For the next look.
+    #[default]
+    Idle,
+    /// For the book.
+    Asked(Pending<Vec<Deliverable>>),
+    /// For the chain.
+    Sent(Step, Hash, Timestamp),
+}
+
+impl SettleLoop {
+    fn delivered(&self) -> Result<BTreeMap<ChainId, u64>, ReadError> {
+        let oracle = self.contracts[&self.chain].oracle;
+        let others = self.contracts.keys().filter(|other| **other != self.chain);
+        let partners = others.filter(|other| [**other, self.chain].contains(&self.hub_id));
+        let mut delivered = BTreeMap::new();
+        for source in partners {
+            let call = LightOracle::deliveredCountCall { source: source.0 };
+            let count = at_once(read(&*self.client, oracle, &call, At::Latest))?;
+            delivered.insert(*source, count);
+        }
+        Ok(delivered)
+    }
+
+    fn choose(&self, deliverable: &[Deliverable]) -> Result<Option<(Step, Call)>, ReadError> {
+        let contracts = self.contracts[&self.chain];
+        let hub_rollup = self.contracts[&self.hub_id].rollup;
+        let chains = self.contracts.keys().copied();
+        let hub = at_once(read_hub_view(&*self.hub, hub_rollup, chains))?;
+        let (client, hub_client) = (&*self.client, &*self.hub);
+        let view =
+            read_chain_view(self.chain, client, contracts.rollup, hub_client, hub_rollup);
+        let view = at_once(view)?;
+        let situation = Situation {
+            chain: self.chain,
+            hub_id: self.hub_id,
+            view: &view,
+            hub: &hub,
+            deliverable,
+        };
+        match next_step(&situation, &*self.source) {
+            Ok(None) => Ok(None),
+            Ok(Some(step)) => {
+                let call = call_of(&step, &situation, &*self.source, contracts);
+                Ok(call.map(|call| (step, call)))
+            }
+            Err(diverged) => {
+                self.log.add(SettlementEntry::Diverged(self.chain, diverged));
+                Ok(None)
+            }
+        }
+    }
+
+    fn rest(&mut self, now: Timestamp, failed: bool) {
+        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+        self.due = now.after(pause_ms(self.period_ms, self.failures));
+        self.stage = Stage::Idle;
+    }
+
+    fn look(&mut self, now: Timestamp) {
+        let Ok(delivered) = self.delivered() else { return self.rest(now, true) };
+        match self.book.ask(WhatNext { destination: self.chain, delivered }) {
+            Ok(pending) => self.stage = Stage::Asked(pending),
+            Err(_) => self.rest(now, true),
+        }
+    }
+
+    fn answered(&mut self, deliverable: &[Deliverable], now: Timestamp) {
+        match self.choose(deliverable) {
+            Ok(Some((step, call))) => {
+                let hash = self.pool.lock().submit(self.validator, call);
+                self.stage = Stage::Sent(step, hash, now.after(PATIENCE_MS));
+            }
+            Ok(None) => self.rest(now, false),
+            Err(_) => self.rest(now, true),
+        }
+    }
+}
+
+impl Driver for SettleLoop {
+    fn beat(&mut self, now: Timestamp) {
+        match std::mem::take(&mut self.stage) {
+            Stage::Idle if now >= self.due => self.look(now),
+            Stage::Idle => {}
+            Stage::Asked(mut pending) => match pending.poll_now() {
+                None => self.stage = Stage::Asked(pending),
+                Some(reply) => self.answered(&reply.unwrap_or_default(), now),
+            },
+            Stage::Sent(step, hash, deadline) => {
+                let outcome = self.pool.lock().outcome(hash);
+                match outcome {
+                    Some((_, Ok(()))) => {
+                        self.log.add(SettlementEntry::Done(self.chain, step));
+                        self.failures = 0;
+                        self.due = now;
+                    }
+                    Some((_, Err(refused))) => {
+                        let text = refused.to_string();
+                        self.log.add(SettlementEntry::Refused(self.chain, step, text));
+                        self.rest(now, true);
+                    }
+                    None if now >= deadline => self.rest(now, true),
+                    None => self.stage = Stage::Sent(step, hash, deadline),
+                }
+            }
+        }
+    }
+}

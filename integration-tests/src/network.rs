@@ -1,0 +1,222 @@
+//! The network of the tests: a hub and a spoke, a token of different decimals on them, a native coin, and users.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use alloy_primitives::{FixedBytes, U256};
+use zklink::amount::{Amount, Fee};
+use zklink::commitment::StateTree;
+use zklink::hash::fr_to_be_bytes;
+use zklink::id::{AccountId, ChainId, Nonce, Owner, ShapeId, SubAccountId, TokenId};
+use zklink::key::SecretKey;
+use zklink::shape::shapes;
+use zklink::state::{DeploymentId, State};
+use zklink::token::{Address, Chain, L1Token, Network, Token};
+use zklink::tx::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, WithdrawTx};
+use zklink_actors::chain::account::EthKey;
+use zklink_actors::chain::client::Call;
+use zklink_actors::chain::contracts::{Rollup, transaction};
+use zklink_actors::wallet::authorise;
+
+use crate::simulated::{Registration, SimulatedContracts, SimulatedHub, Verifier};
+
+/// The hub.
+pub const HUB: ChainId = ChainId(1);
+/// The spoke.
+pub const SPOKE: ChainId = ChainId(2);
+/// Six decimals on the hub, eighteen on the spoke.
+pub const USD: TokenId = TokenId(17);
+/// The native coin of both chains.
+pub const COIN: TokenId = TokenId(32);
+/// One whole token.
+pub const ONE: u128 = 10u128.pow(18);
+/// Binds everything to this deployment.
+pub const DEPLOYMENT: DeploymentId = DeploymentId([0xd1; 31]);
+/// Attesters, of whom two must sign.
+const ATTESTERS: usize = 3;
+
+/// Chains and tokens.
+pub fn network() -> Arc<Network> {
+    let chain = |id: u8| Chain { evm_chain_id: 9_000 + u64::from(id), contract: [id; 20] };
+    let usd = |id: u8, decimals| (ChainId(id), L1Token { address: [0x70 + id; 20], decimals });
+    let coin = |id: u8| (ChainId(id), L1Token { address: [0; 20], decimals: 18 });
+    let token = |symbol: &str, chains: [(ChainId, L1Token); 2]| Token {
+        symbol: symbol.to_owned(),
+        chains: BTreeMap::from(chains),
+    };
+    Arc::new(Network {
+        chains: BTreeMap::from([(HUB, chain(1)), (SPOKE, chain(2))]),
+        tokens: BTreeMap::from([
+            (USD, token("USD", [usd(1, 6), usd(2, 18)])),
+            (COIN, token("COIN", [coin(1), coin(2)])),
+        ]),
+    })
+}
+
+/// The state before the first block.
+pub fn genesis() -> State {
+    State::genesis(DEPLOYMENT, Owner::from_evm([0xfe; 20]), Owner::from_evm([0xfd; 20]))
+}
+
+/// All shapes, as their deployment has them.
+pub fn shape_ids() -> Vec<ShapeId> {
+    shapes().iter().map(|shape| shape.id).collect()
+}
+
+/// The light oracle of a chain.
+pub fn oracle(chain: ChainId) -> Address {
+    [0x40 + chain.0; 20]
+}
+
+/// Who sends settlement transactions.
+pub fn validator() -> Address {
+    [0xaa; 20]
+}
+
+/// The keys of the attesters.
+pub fn attesters() -> Vec<EthKey> {
+    (0..ATTESTERS).map(|number| EthKey::from_seed(&format!("attester {number}"))).collect()
+}
+
+/// So many attesters must sign.
+pub const THRESHOLD: usize = 2;
+
+/// The contracts of a chain after their setup, with wallets for the users.
+pub fn contracts(chain: ChainId, verifier: &Verifier, users: &[User]) -> SimulatedContracts {
+    let network = network();
+    let tokens = network.tokens.iter();
+    let tokens = tokens.filter_map(|(id, token)| Some((*id, *token.chains.get(&chain)?)));
+    let registration = Registration {
+        chain,
+        hub: HUB,
+        deployment: DEPLOYMENT,
+        domain: network.chains[&chain].clone(),
+        oracle: oracle(chain),
+        validator: validator(),
+        tokens: tokens.collect(),
+        chains: BTreeSet::from([HUB, SPOKE]),
+        attesters: attesters().iter().map(EthKey::address).collect(),
+        threshold: THRESHOLD,
+    };
+    let root = fr_to_be_bytes(StateTree::of(&genesis()).root());
+    let hub = (chain == HUB).then(|| SimulatedHub::new(root, verifier.clone()));
+    let mut contracts = SimulatedContracts::new(registration, hub);
+    for user in users {
+        for (token, l1) in &contracts.registration.tokens.clone() {
+            contracts.mint(user.address(), *token, 1_000_000 * 10u128.pow(l1.decimals.into()));
+        }
+    }
+    contracts
+}
+
+/// Somebody with a wallet and an L2 key.
+#[derive(Clone, Debug)]
+pub struct User {
+    wallet: EthKey,
+    key: SecretKey,
+}
+
+impl User {
+    /// The user of this name.
+    pub fn new(name: &str) -> User {
+        let seed = zklink::tx::keccak(&[name.as_bytes()]);
+        User { wallet: EthKey::from_seed(name), key: SecretKey::from_seed(&seed) }
+    }
+
+    /// The wallet's address.
+    pub fn address(&self) -> Address {
+        self.wallet.address()
+    }
+
+    /// The owner of the user's account.
+    pub fn owner(&self) -> Owner {
+        Owner::from_evm(self.address())
+    }
+
+    /// The transaction that deposits so many units.
+    pub fn deposit(&self, chain: ChainId, token: TokenId, units: u128) -> Call {
+        let contract = network().chains[&chain].contract;
+        let owner = FixedBytes(self.owner().0);
+        if token == COIN {
+            let mut call =
+                transaction(contract, &Rollup::depositNativeCall { owner, subAccount: 0 });
+            call.value = units;
+            return call;
+        }
+        let amount = U256::from(units);
+        let call = Rollup::depositERC20Call { token: token.0, amount, owner, subAccount: 0 };
+        transaction(contract, &call)
+    }
+
+    /// The transaction that authorises the user's key on a chain.
+    pub fn authorise_on_chain(&self, chain: ChainId, nonce: u32) -> Call {
+        let contract = network().chains[&chain].contract;
+        let key = self.key.public();
+        let [x, y] = [key.x(), key.y()].map(fr_to_be_bytes).map(U256::from_be_bytes);
+        transaction(contract, &Rollup::setAuthPubKeyCall { keyX: x, keyY: y, nonce })
+    }
+
+    fn sign(&self, tx: Tx) -> SignedTx {
+        tx.sign(&self.key, DEPLOYMENT, &network()).expect("the fields are in range")
+    }
+
+    /// Sets the user's key, authorised by the wallet's signature, or on chain before.
+    pub fn set_key(&self, account: AccountId, nonce: u32, token: TokenId, sign: bool) -> SignedTx {
+        let mut tx = ChangePubKeyTx {
+            chain_id: HUB,
+            account_id: account,
+            sub_account_id: SubAccountId(0),
+            new_pub_key: self.key.public(),
+            fee_token: token,
+            fee: Fee::ZERO,
+            nonce: Nonce(nonce),
+            eth_auth_data: KeyAuth::Onchain,
+        };
+        if sign {
+            tx.eth_auth_data = authorise(&self.wallet, &tx, &network().chains[&HUB]);
+        }
+        self.sign(Tx::ChangePubKey(tx))
+    }
+
+    /// A payment with a fee of a hundredth.
+    pub fn transfer(
+        &self,
+        account: AccountId,
+        nonce: u32,
+        to: Owner,
+        token: TokenId,
+        amount: u128,
+    ) -> SignedTx {
+        self.sign(Tx::Transfer(TransferTx {
+            account_id: account,
+            from_sub_account_id: SubAccountId(0),
+            to,
+            to_sub_account_id: SubAccountId(0),
+            token,
+            amount: Amount(amount),
+            fee: Fee::exact(Amount(ONE / 100)).expect("a round fee"),
+            nonce: Nonce(nonce),
+        }))
+    }
+
+    /// A payout to the user's own wallet.
+    pub fn withdraw(
+        &self,
+        account: AccountId,
+        nonce: u32,
+        chain: ChainId,
+        token: TokenId,
+        amount: u128,
+    ) -> SignedTx {
+        self.sign(Tx::Withdraw(WithdrawTx {
+            to_chain_id: chain,
+            account_id: account,
+            sub_account_id: SubAccountId(0),
+            to: self.owner(),
+            token,
+            amount: Amount(amount),
+            fee: Fee::ZERO,
+            nonce: Nonce(nonce),
+        }))
+    }
+}

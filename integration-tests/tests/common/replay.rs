@@ -1,0 +1,70 @@
+//! The state of a data folder, made twice without the node: from the records of the journal by a fresh ledger, and
+//! from the public data of the sealed blocks alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use zklink::audit::audit;
+use zklink::block::Block;
+use zklink::commitment::StateTree;
+use zklink::hash::Fr;
+use zklink::id::{BlockNumber, ShapeId};
+use zklink::state::State;
+use zklink::tx::TxHash;
+use zklink_actors::builder::{FinalDeposit, Ledger, Record, Source};
+use zklink_actors::deploy::Deployment;
+use zklink_actors::journal::disk::FileDisk;
+use zklink_actors::journal::log::{LogError, replay};
+use zklink_actors::journal::segment::SegmentLog;
+
+/// What a journal leads to.
+pub struct Replayed {
+    pub state: State,
+    pub root: Fr,
+    /// Where each transaction stands; each is there once.
+    pub transactions: BTreeMap<TxHash, (BlockNumber, u32)>,
+    /// In the order of execution.
+    pub deposits: Vec<FinalDeposit>,
+    /// The root after each sealed block.
+    pub roots: BTreeMap<BlockNumber, Fr>,
+    pub records: u64,
+}
+
+/// Replays a journal that ends with a sealed block.
+pub fn replay_journal(data: &Path, deployment: &Deployment, genesis: &State) -> Replayed {
+    let disk = FileDisk::open(&data.join("journal")).unwrap();
+    let identity = deployment.deployment_id.0;
+    let (mut log, opened) = SegmentLog::open(disk, &identity, 64 << 20).unwrap();
+    let shapes: Vec<ShapeId> = deployment.shapes.iter().map(|shape| shape.id).collect();
+    let mut ledger = Ledger::new(Arc::new(deployment.network()), &shapes, genesis.clone());
+    let mut public = genesis.clone();
+    let mut tree = StateTree::of(&public);
+    let (mut transactions, mut deposits) = (BTreeMap::new(), Vec::new());
+    let mut roots = BTreeMap::from([(public.system.number, tree.root())]);
+    replay::<LogError>(&mut log, 0, |entry| {
+        let record = Record::decode(&entry.payload).unwrap();
+        if let Some(entered) = ledger.replay(&record).unwrap() {
+            match &entered.source {
+                Source::Tx(tx) => {
+                    let place = (entered.place.block, entered.place.index);
+                    assert_eq!(transactions.insert(tx.hash, place), None, "executed twice");
+                }
+                Source::Deposit(deposit) => deposits.push(deposit.deposit.clone()),
+            }
+        }
+        if let Record::Sealed(sealed) = &record {
+            let block = Block::decode(&sealed.block.public_data()).unwrap();
+            block.replay(&mut public, &mut tree).unwrap();
+            roots.insert(block.head.number, tree.root());
+        }
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(ledger.open_since(), None, "the journal ends with a sealed block");
+    assert_eq!(&public, ledger.state(), "public data alone lead to the same state");
+    assert_eq!((tree.root(), StateTree::of(&public).root()), (ledger.root(), ledger.root()));
+    audit(&public).unwrap();
+    let (root, records) = (ledger.root(), opened.records);
+    Replayed { state: public, root, transactions, deposits, roots, records }
+}
