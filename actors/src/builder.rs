@@ -297,8 +297,9 @@ type Reply = ReplyTo<Result<Receipt, Refusal>>;
 
 impl Machine for Builder {
     fn idle(&mut self, turn: &mut Turn) {
-        self.hand_over(turn);
+        // First shown, then acknowledged: whoever has an answer can read what it says.
         self.publisher.publish();
+        self.hand_over(turn);
         self.answer_late();
     }
 

@@ -30,8 +30,8 @@ pub mod deploy;
 pub mod wallet;
 
 pub mod attester;
-pub mod events;
 pub mod config;
+pub mod events;
 pub mod node;
 pub mod prover;
 pub mod settlement;

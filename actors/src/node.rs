@@ -36,6 +36,7 @@ use crate::events::Events;
 use crate::gateway::{Faucet, Gateway, Limits};
 use crate::journal::LogError;
 use crate::port::{Port, Unanswered};
+use crate::prover;
 use crate::settlement::driver::{Report, SettlementStatus};
 use crate::shell::Crew;
 use crate::supervisor::{NextOrders, RequestStop};
@@ -162,6 +163,7 @@ pub struct Node {
     drivers: Vec<JoinHandle<()>>,
     supervision: JoinHandle<String>,
     request_stop: Port<RequestStop>,
+    provers: prover::Ports,
     events: Events,
     health: Health,
     view: ViewReader,
@@ -193,6 +195,11 @@ impl Node {
     /// How the drivers are doing.
     pub fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Where provers outside of this node's own get work and hand in proofs; they need not be trusted.
+    pub fn provers(&self) -> &prover::Ports {
+        &self.provers
     }
 
     /// The executed state.

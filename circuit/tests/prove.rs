@@ -11,7 +11,9 @@ use bls12_381::Bls12;
 use zklink::hash::Fr;
 use zklink::shape::{NANO, SMALL, Shape, shape};
 use zklink_circuit::block::BlockCircuit;
-use zklink_circuit::groth16::{KeyFileError, KeyStore, Making, Provenance, R1cs, R1csError};
+use zklink_circuit::groth16::{
+    KeyFileError, KeyStore, Making, ProveError, Provenance, R1cs, R1csError, constraint_name,
+};
 use zklink_circuit::proving::{
     BadProof, KeysError, PROOF_BYTES, ShapeKeys, read_proof, write_proof,
 };
@@ -89,17 +91,19 @@ fn only_these_bytes(keys: &ShapeKeys, inputs: &[Fr; 4], bytes: &[u8], proof: &Pr
     check(&malleated).expect("it is a proof of the same statement");
 }
 
-/// A prover that is given a cheating witness makes no proof that anybody accepts.
+/// A prover that is given a cheating witness says which constraint fails, and makes no proof.
 fn unprovable(keys: &ShapeKeys, honest: &Witness) {
     let key = keys.get(NANO).expect("it was asked for");
     let mut cheat = honest.clone();
     cheat.accounts[0].sub_accounts[0].balances[0].amount += 1;
-    let proof = key.prove(&cheat, |_, _| {});
-    let inputs = cheat.public.public_inputs();
-    if let Ok(proof) = proof {
-        let refused = keys.check(NANO, &inputs, &write_proof(&proof));
-        assert!(matches!(refused, Err(BadProof::Wrong)));
-    }
+    let refused = key.prove(&cheat, |_, _| {});
+    let Err(ProveError::Unsatisfied { row }) = refused else {
+        panic!("an invented balance was proven");
+    };
+    let circuit = BlockCircuit { shape: key.shape, witness: None };
+    let name = constraint_name(circuit, row).expect("it needs no values");
+    let rule = "close/account 0/sub-account 0/balance 0/level0/old child/child on the path";
+    assert_eq!(name.as_deref(), Some(rule));
 }
 
 /// A key is made once; the key of another circuit under its name is refused, not replaced.

@@ -148,6 +148,7 @@ impl Client {
     }
 }
 
+#[expect(clippy::manual_async_fn, reason = "the trait promises that the futures are Send")]
 impl ClientT for Client {
     fn notification<Params>(
         &self,

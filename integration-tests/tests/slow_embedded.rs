@@ -20,7 +20,9 @@ use zklink_actors::chain::client::ChainClient;
 use zklink_actors::chain::endpoint::{Endpoint, EndpointLimits};
 use zklink_actors::chain::finality::Finality;
 use zklink_actors::chain::sender::{SendPolicy, Sender};
-use zklink_actors::deploy::{ChainPlan, Deployment, Plan, ShapePlan, TokenPlan, TokenSource, deploy};
+use zklink_actors::deploy::{
+    ChainPlan, Deployment, Plan, ShapePlan, TokenPlan, TokenSource, deploy,
+};
 use zklink_actors::node::{ChainSetup, Node, Setup};
 use zklink_actors::wallet::Wallet;
 use zklink_circuit::groth16::evm::verifying_key_to_evm;
@@ -264,7 +266,9 @@ async fn story() {
     // The same data folder gives the same state again.
     let node = Node::start(world.setup(data.path())).await.unwrap();
     let root = StateTree::of(&node.view().read().state).root();
-    assert!(node.view().read().state.balance(zklink::id::AccountId(0), SubAccountId(0), USDC).0 > 0);
+    assert!(
+        node.view().read().state.balance(zklink::id::AccountId(0), SubAccountId(0), USDC).0 > 0
+    );
     println!("root after restart {root:?}");
     node.stop("done").await;
 }

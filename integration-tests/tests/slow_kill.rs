@@ -30,7 +30,7 @@ use world::{ONE, USDC, World, account, until};
 use zklink::hash::fr_to_be_bytes;
 use zklink::id::{AccountId, ChainId, Owner, SubAccountId};
 use zklink_actors::chain::account::EthKey;
-use zklink_actors::settlement::read_hub_view;
+use zklink_actors::settlement::{HubView, read_hub_view};
 use zklink_client::{Client, Hash, ZkLinkClient};
 
 const USERS: u8 = 4;
@@ -241,6 +241,11 @@ async fn story(kills: u64) {
     let node = run.kill(kills - early, &mut dice).await;
     let (sent, made) = load.end().await;
     let root = quiet(&run, &made).await;
+    let before = committed(&run.world).await.committed;
+    until("settlement goes on", async || {
+        (committed(&run.world).await.committed.0 > before.0 + 5).then_some(())
+    })
+    .await;
     check_receipts(&run.rpc().await, &sent).await;
     node.kill().await;
 
@@ -248,12 +253,15 @@ async fn story(kills: u64) {
     assert_eq!(Hash::from(replayed.root), root, "the journal leads to the root of the node");
     check_replay(&replayed, &sent);
     check_deposits(&replayed, &made);
-    let hub = run.world.deployment.hub;
-    let chains = run.world.clients.keys().copied();
-    let (client, rollup) = (run.world.client(hub), run.world.rollup(hub));
-    let view = read_hub_view(client, rollup, chains).await.unwrap();
+    let view = committed(&run.world).await;
     assert_eq!(view.root, fr_to_be_bytes(replayed.roots[&view.committed]), "the hub agrees");
     report(kills + 2, &mut run.recoveries, &sent, &replayed, view.committed.0);
+}
+
+/// What the hub's contract has.
+async fn committed(world: &World) -> HubView {
+    let (hub, chains) = (world.deployment.hub, world.clients.keys().copied());
+    read_hub_view(world.client(hub), world.rollup(hub), chains).await.unwrap()
 }
 
 fn report(

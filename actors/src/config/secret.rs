@@ -45,12 +45,7 @@ pub(super) fn read_bounded(path: &Path, max: u64) -> Result<String, ConfigError>
 }
 
 #[cfg(unix)]
-fn forbid(
-    path: &Path,
-    bits: u32,
-    what: &'static str,
-    mode: u32,
-) -> Result<(), ConfigError> {
+fn forbid(path: &Path, bits: u32, what: &'static str, mode: u32) -> Result<(), ConfigError> {
     use std::os::unix::fs::PermissionsExt;
     let failed = |source| ConfigError::Read { path: path.to_owned(), source };
     let found = std::fs::metadata(path).map_err(failed)?.permissions().mode();

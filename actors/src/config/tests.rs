@@ -1,5 +1,5 @@
-use crate::chain::account::EthKey;
 use super::*;
+use crate::chain::account::EthKey;
 use crate::chain::finality::Anchor;
 
 const NODE: &str = r#"
@@ -35,8 +35,14 @@ fn a_configuration_is_read_and_its_paths_are_beside_it() {
 #[test]
 fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
     let cases = [
-        (NODE.replace("listen", "lisen"), "etc/node.toml: unknown key \"rpc.lisen\": did you mean \"listen\"?"),
-        (NODE.replace("data =", "dta ="), "etc/node.toml: unknown key \"dta\": did you mean \"data\"?"),
+        (
+            NODE.replace("listen", "lisen"),
+            "etc/node.toml: unknown key \"rpc.lisen\": did you mean \"listen\"?",
+        ),
+        (
+            NODE.replace("data =", "dta ="),
+            "etc/node.toml: unknown key \"dta\": did you mean \"data\"?",
+        ),
         (
             NODE.replace("finality =", "finalty ="),
             "etc/node.toml: unknown key \"chains.1.finalty\": did you mean \"finality\"?",

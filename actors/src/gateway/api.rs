@@ -25,7 +25,7 @@ use zklink_client::{
 use super::history::{self, Found};
 use super::present;
 use crate::archive::ArchiveReader;
-use crate::builder::{Refusal, Submit, ViewReader};
+use crate::builder::{Receipt, Refusal, Submit, ViewReader};
 use crate::feed::ReadProgress;
 use crate::port::{Port, Refused, ReplyTo, Unanswered};
 
@@ -35,6 +35,8 @@ const LIST_MAX: u32 = 100;
 const MOVING_LOOKS: u32 = 20;
 /// Pause between two of them.
 const MOVING_PAUSE: Duration = Duration::from_millis(25);
+/// Pause between two looks at a view that does not show a transaction yet.
+const SHOWN_PAUSE: Duration = Duration::from_millis(2);
 /// When to come back to a node that is full.
 const BUSY_MS: u64 = 500;
 
@@ -147,13 +149,31 @@ impl Api {
             Err(Refused::Closed(_)) => return Err(refused(&Refusal::Stopping)),
         }
         match pending.wait(self.timeout).await {
-            Ok(Ok(receipt)) => Ok(receipt.hash.into()),
+            Ok(Ok(receipt)) => {
+                self.shown(&receipt).await;
+                Ok(receipt.hash.into())
+            }
             Ok(Err(refusal)) => self.old_or(hash, &refusal),
             Err(Unanswered::Dropped | Unanswered::TimedOut) => Err(error(
                 code::UNAVAILABLE,
                 "the node did not answer in time: the transaction may or may not be executed",
                 format!("ask getTransactionByHash for {hash}; if it is unknown, send it again"),
             )),
+        }
+    }
+
+    /// Waits until the view shows an executed transaction, so that its sender reads the nonce and
+    /// balances after it. Where readers keep the news out for long, the answer goes first.
+    async fn shown(&self, receipt: &Receipt) {
+        for _ in 0..MOVING_LOOKS {
+            {
+                let view = self.sources.view.read();
+                let sealed = view.state.system.number >= receipt.place.block;
+                if sealed || view.open_tx(receipt.hash).is_some() {
+                    return;
+                }
+            }
+            tokio::time::sleep(SHOWN_PAUSE).await;
         }
     }
 

@@ -20,7 +20,7 @@ use super::*;
 use crate::archive::Archive;
 use crate::archive::store::SimStore;
 use crate::builder::fixture::{HUB, SPOKE, UNIT, USD, User, deposit, ledger, network, shape_ids};
-use crate::builder::{Builder, Credit, Credited, FinalDeposit, SealNow, fold};
+use crate::builder::{Builder, Credit, Credited, FinalDeposit, SealNow, ViewReader, fold};
 use crate::clock::SystemClock;
 use crate::journal::Journal;
 use crate::journal::segment::{SEGMENT_BYTES, SegmentLog};
@@ -69,6 +69,7 @@ impl Faucet for OneUnit {
 /// A node behind a real socket.
 struct Served {
     gateway: Gateway,
+    view: ViewReader,
     credit: Port<Credit>,
     seal: Port<SealNow>,
 }
@@ -113,7 +114,7 @@ async fn start(setup: Setup) -> (Crew, Served) {
     let builder = builder.expect("a thread");
     let faucet: Option<Arc<dyn Faucet>> = if setup.faucet { Some(Arc::new(OneUnit)) } else { None };
     let sources = Sources {
-        view,
+        view: view.clone(),
         archive: reader,
         submit: builder.port(),
         proving: None,
@@ -129,7 +130,7 @@ async fn start(setup: Setup) -> (Crew, Served) {
     let api = Api::new(sources, about, setup.limits.request_timeout);
     let here = "127.0.0.1:0".parse().expect("an address");
     let gateway = Gateway::start(here, setup.limits, clock, api).await.expect("a free port");
-    (crew, Served { gateway, credit: builder.port(), seal: builder.port() })
+    (crew, Served { gateway, view, credit: builder.port(), seal: builder.port() })
 }
 
 /// Runs a test against a node.
@@ -150,8 +151,12 @@ impl Served {
     }
 
     async fn credit(&self, deposit: FinalDeposit) {
+        let (chain, serial) = (deposit.chain, deposit.serial);
         let pending = self.credit.ask(Credit(deposit)).expect("room");
         assert_eq!(pending.wait(WAIT).await, Ok(Credited::Executed));
+        while self.view.read().state.cursor(chain) <= serial {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Seals the open block and waits until readers see that.

@@ -107,7 +107,8 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
     let history = PoolHistory::default();
     history.note(&setup.genesis);
 
-    let proving = start_proving(&setup, &mut core, &mut drivers, &events, &history).await?;
+    let (proving, provers) =
+        start_proving(&setup, &mut core, &mut drivers, &events, &history).await?;
     let chains = start_chains(&setup, &network, &mut core, &mut drivers, &history).await?;
     let (settlement, report, hub) =
         start_settlement(&setup, &mut core, &mut drivers, &events).await?;
@@ -125,6 +126,7 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
         drivers: drivers.tasks,
         supervision,
         request_stop: core.supervisor.port(),
+        provers,
         events,
         health: Health { chains, settlement, report },
         view: core.view,
@@ -195,7 +197,7 @@ async fn start_proving(
     drivers: &mut Drivers,
     events: &Events,
     history: &PoolHistory,
-) -> Result<Port<feed::ReadProgress>, StartError> {
+) -> Result<(Port<feed::ReadProgress>, prover::Ports), StartError> {
     let keys = Arc::clone(&setup.keys);
     let check = Box::new(move |job: &Job, proof: &[u8]| check_proof(&keys, job, proof));
     let machine = Feed::new(FEED, check, core.keep.clone());
@@ -215,13 +217,13 @@ async fn start_proving(
             drop(supervisor.tell(crate::supervisor::Fault { machine, reason, fatal: true }));
         }
     });
+    let ports = prover::Ports { lease: feed.port(), submit: feed.port() };
     for number in 0..setup.provers {
         let name = ProverId::new(&format!("local-{number}")).expect("a plain name");
-        let ports = prover::Ports { lease: feed.port(), submit: feed.port() };
-        let keys = Arc::clone(&setup.keys);
+        let (keys, ports) = (Arc::clone(&setup.keys), ports.clone());
         drivers.start(prover::drive(name, keys, ports, events.clone(), drivers.stop.clone()));
     }
-    Ok(feed.port())
+    Ok((feed.port(), ports))
 }
 
 /// Whether a proof proves the statement of its job: the public inputs come from the job's own witness.

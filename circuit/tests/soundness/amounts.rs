@@ -125,8 +125,11 @@ fn scales_above_18_are_refused() {
     // With an amount of zero nothing else can fail.
     assert_eq!(scale(19, 0), ["slot 0/scaled/below 19"]);
     for too_large in [20, 22, 24, 28, 31] {
-        let caught = scale(too_large, 0);
-        assert_eq!(caught[0], "slot 0/scaled/below 20", "{too_large}");
+        let mut expected = vec!["slot 0/scaled/below 20"];
+        if too_large & 3 == 3 {
+            expected.push("slot 0/scaled/below 19");
+        }
+        assert_eq!(scale(too_large, 0), expected, "{too_large}");
     }
 }
 

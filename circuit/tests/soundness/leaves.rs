@@ -160,6 +160,17 @@ fn a_sibling_cannot_change() {
 }
 
 #[test]
+fn children_cannot_be_swapped() {
+    // Account 2 is called account 3, and the two children change places with it.
+    let world = world();
+    let mut cheat = Cheat::open(&world, &[(2, USDC_ONLY)], &[]).settle();
+    cheat.witness.accounts[0].id = AccountId(3);
+    cheat.witness.accounts[0].path[0].swap(2, 3);
+    let caught = cheat.failures();
+    assert_eq!(caught[0], "close/account 0/level1/old child/child on the path");
+}
+
+#[test]
 fn padding_is_a_real_leaf() {
     // The account of nobody holds nothing, whatever the operator would like.
     let world = world();

@@ -126,6 +126,17 @@ fn a_skipped_nonce_of_a_key_change_is_refused() {
 }
 
 #[test]
+fn the_last_nonce_cannot_be_passed() {
+    // The nonce after the last one would be zero again, or spill into the number beside it.
+    let mut world = world();
+    crate::blocks::edit_counters(&mut world, u32::MAX, 0);
+    let caught = transfer_of(&world, transfer(2, 3, ONE)).caught();
+    assert_eq!(caught, ["close/account 1/sub-account 1/new nonce range/recomposed"]);
+    let caught = change_signed_by(&world, change_key(&world, 2, 7), 7).caught();
+    assert_eq!(caught, ["close/account 1/new nonce range/recomposed"]);
+}
+
+#[test]
 fn every_signed_field_counts() {
     let world = world();
     let nonce = world.nonce(AccountId(2));

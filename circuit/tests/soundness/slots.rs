@@ -6,7 +6,7 @@ use zklink::id::{AccountId, ChainId, Nonce, Owner};
 use zklink::op::{Noop, Op, SlotKind, Transfer};
 
 use super::{HONEST, OTHER_DATA, OTHER_ONCHAIN, USDC_ONLY, block, transfer_of, withdraw_of};
-use crate::blocks::world;
+use crate::blocks::{edit, world};
 use crate::cheat::Cheat;
 use crate::ops::{deposit, signed, transfer, withdraw};
 
@@ -34,6 +34,27 @@ fn a_deposit_to_another_owners_account_is_refused() {
     let mut cs = cheat.synthesize();
     cs.tamper("slot 0/created", Fr::one());
     assert_eq!(cs.failures(), ["slot 0/created: no low"]);
+}
+
+#[test]
+fn both_parts_of_an_owner_count() {
+    // Two owners that differ in the first byte alone, and one of whom only that byte is not zero.
+    let mut world = world();
+    let (mut first_byte, mut other) = ([0; 32], [0xee; 32]);
+    (first_byte[0], other[0]) = (1, 2);
+    edit(&mut world, |json| {
+        let owner = |bytes: &[u8; 32]| serde_json::to_value(Owner(*bytes)).expect("it is text");
+        json["accounts"]["3"]["owner"] = owner(&[0xee; 32]);
+        json["accounts"]["4"]["owner"] = owner(&first_byte);
+    });
+    assert_eq!(deposit_of(&world, deposit(3, ONE, Owner([0xee; 32]))).caught(), HONEST);
+    let cheat = deposit_of(&world, deposit(3, ONE, Owner(other)));
+    assert_eq!(cheat.caught(), ["slot 0/kept: same top"]);
+    let mut cs = deposit_of(&world, deposit(4, ONE, Owner(first_byte))).settle().synthesize();
+    cs.tamper("slot 0/created", Fr::one());
+    assert_eq!(cs.failures(), ["slot 0/created: no top"]);
+    let op = Transfer { new_owner: Some(Scenario::owner(9)), ..transfer(2, 4, ONE) };
+    assert_eq!(transfer_of(&world, op).caught(), ["slot 0/new receiver/nobody's top"]);
 }
 
 #[test]
@@ -254,5 +275,38 @@ fn an_idle_slot_touches_nothing() {
         slot.balance = Some(1);
         let caught = cheat.caught();
         assert!(caught[0].ends_with("/one if on"), "{kind:?}: {caught:?}");
+    }
+}
+
+#[test]
+fn every_number_of_an_idle_slot_is_zero() {
+    // A number that were not zero would be published, or signed, or paid.
+    let world = world();
+    for kind in SlotKind::ALL {
+        let mut cs = block(&world).idle(kind).settle().synthesize();
+        let mut names: Vec<String> = cs.aux_paths().to_vec();
+        names.retain(|path| path.starts_with("slot 0/") && path.ends_with("/bit0/bit"));
+        names.retain(|path| !path.contains("/signature/") && !path.contains("/left"));
+        names.retain(|path| !path.ends_with("scaled/range/bit0/bit"));
+        let numbers = match kind {
+            // The amount and both parts of the owner.
+            SlotKind::Deposit => 3,
+            // Amount and fee.
+            SlotKind::Transfer => 2,
+            // Amount, fee, and both parts of the owner.
+            SlotKind::TransferToNew => 4,
+            // Amount, scale, fee, and both parts of the receiver.
+            SlotKind::Withdraw => 5,
+            // Chain and fee.
+            SlotKind::ChangePubKey => 2,
+        };
+        assert_eq!(names.len(), numbers, "{kind:?}: {names:?}");
+        for bit in names {
+            cs.tamper(&bit, Fr::one());
+            let number = bit.strip_suffix("/bit0/bit").expect("it was filtered");
+            let rule = format!("{number}/zero if off");
+            assert!(cs.failures().contains(&rule.as_str()), "{rule}");
+            cs.tamper(&bit, Fr::zero());
+        }
     }
 }

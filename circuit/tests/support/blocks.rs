@@ -5,11 +5,13 @@
 
 use bellman::Circuit;
 use zklink::amount::{Amount, Fee};
+use zklink::commitment::StateTree;
 use zklink::fixtures::{COIN, ONE, Scenario, Sealed, USDC};
 use zklink::id::{ChainId, Owner, ShapeId, SubAccountId};
 use zklink::key::Signature;
 use zklink::op::Op;
 use zklink::shape::{NANO, SMALL, Shape};
+use zklink::state::State;
 use zklink::tx::{ChangePubKeyTx, KeyAuth, SignedTx, Tx};
 use zklink_circuit::block::BlockCircuit;
 use zklink_circuit::check::CheckSystem;
@@ -109,7 +111,50 @@ pub(crate) fn full() -> Sealed {
     world.seal(NANO)
 }
 
+/// A small block in which every slot holds an operation.
+pub(crate) fn full_small() -> Sealed {
+    let mut world = world();
+    world.deposit(1, USDC, 1, 1).expect("a deposit");
+    world.deposit(1, USDC, 2, 0).expect("a deposit of nothing");
+    apply_key(&mut world, 1, 1);
+    apply_key(&mut world, 2, 2);
+    let tx = world.transfer(1, Scenario::owner(2), ONE, FEE);
+    world.send(1, tx).expect("between users");
+    let tx = world.transfer(2, Owner([0xee; 32]), ONE, FEE);
+    world.send(2, tx).expect("to a new owner that is no EVM address");
+    let tx = world.withdraw(1, 1, USDC, ONE, FEE);
+    world.send(1, tx).expect("a withdrawal");
+    let tx = world.transfer(2, Scenario::owner(1), 1, 0);
+    world.send(2, tx).expect("the least amount without a fee");
+    world.deposit(2, USDC, 1, 7).expect("on another chain");
+    let tx = world.withdraw(1, 2, USDC, 7, 0);
+    world.send(1, tx).expect("what just arrived there");
+    world.seal(SMALL)
+}
+
 /// A block without operations.
 pub(crate) fn idle(shape: ShapeId) -> Sealed {
     world().seal(shape)
+}
+
+/// Changes the stored form of the state, of which the trees are made anew.
+pub(crate) fn edit(world: &mut Scenario, edit: impl FnOnce(&mut serde_json::Value)) {
+    let mut json = serde_json::to_value(&world.state).expect("a state is data");
+    edit(&mut json);
+    let mut state: State = serde_json::from_value(json).expect("the form is kept");
+    state.rebuild_index();
+    world.tree = StateTree::of(&state);
+    world.state = state;
+    // Sealing an empty block makes the edited state the one before the next block.
+    world.seal(SMALL);
+}
+
+/// Changes the counters of user 1.
+pub(crate) fn edit_counters(world: &mut Scenario, nonce: u32, epoch: u32) {
+    edit(world, |json| {
+        let account = &mut json["accounts"]["2"];
+        account["nonce"] = nonce.into();
+        account["sub_accounts"]["0"]["nonce"] = nonce.into();
+        account["sub_accounts"]["0"]["epoch"] = epoch.into();
+    });
 }

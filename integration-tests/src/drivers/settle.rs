@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use zklink::id::ChainId;
+use zklink::id::{BlockNumber, ChainId};
 use zklink::token::Address;
 use zklink_actors::chain::client::{At, Call, ChainClient, Hash};
-use zklink_actors::chain::contracts::{LightOracle, ReadError, read};
+use zklink_actors::chain::contracts::{LightOracle, ReadError, Rollup, read, transaction};
 use zklink_actors::port::{Pending, Port};
 use zklink_actors::settlement::book::{Deliverable, WhatNext};
 use zklink_actors::settlement::{
@@ -34,6 +34,8 @@ pub enum SettlementEntry {
     Refused(ChainId, Step, String),
     /// Contracts and archive differ.
     Diverged(ChainId, Diverged),
+    /// The operator takes back what the chain has not acked, down to this block.
+    Operator(ChainId, BlockNumber),
 }
 
 impl SettlementLog {
@@ -69,6 +71,8 @@ pub struct SettleLoop {
     pub book: Port<WhatNext>,
     /// Where steps are written down.
     pub log: SettlementLog,
+    /// Whether a person stands by who reverts commits that were mined without the one before them.
+    pub operator: bool,
     /// The pause when there is nothing to do.
     pub period_ms: u64,
     /// What it waits for.
@@ -111,8 +115,7 @@ impl SettleLoop {
         let chains = self.contracts.keys().copied();
         let hub = at_once(read_hub_view(&*self.hub, hub_rollup, chains))?;
         let (client, hub_client) = (&*self.client, &*self.hub);
-        let view =
-            read_chain_view(self.chain, client, contracts.rollup, hub_client, hub_rollup);
+        let view = read_chain_view(self.chain, client, contracts.rollup, hub_client, hub_rollup);
         let view = at_once(view)?;
         let situation = Situation {
             chain: self.chain,
@@ -127,11 +130,22 @@ impl SettleLoop {
                 let call = call_of(&step, &situation, &*self.source, contracts);
                 Ok(call.map(|call| (step, call)))
             }
+            Err(Diverged::Content { .. }) if self.operator => {
+                self.revert(contracts.rollup, view.acked);
+                Ok(None)
+            }
             Err(diverged) => {
                 self.log.add(SettlementEntry::Diverged(self.chain, diverged));
                 Ok(None)
             }
         }
+    }
+
+    /// What the runbook says for records that differ from the hub's: revert them while they are not acked.
+    fn revert(&self, rollup: Address, acked: BlockNumber) {
+        let call = transaction(rollup, &Rollup::revertCommitsCall { downTo: acked.0 });
+        self.pool.lock().submit_next(self.validator, call);
+        self.log.add(SettlementEntry::Operator(self.chain, acked));
     }
 
     fn rest(&mut self, now: Timestamp, failed: bool) {
@@ -151,8 +165,19 @@ impl SettleLoop {
     fn answered(&mut self, deliverable: &[Deliverable], now: Timestamp) {
         match self.choose(deliverable) {
             Ok(Some((step, call))) => {
-                let hash = self.pool.lock().submit(self.validator, call);
-                self.stage = Stage::Sent(step, hash, now.after(PATIENCE_MS));
+                let mut pool = self.pool.lock();
+                // As the node's sender does: a refusal is found by the estimate, and costs nothing then.
+                let estimate = pool.estimate(self.validator, &call);
+                let sent = estimate.map(|()| pool.submit_next(self.validator, call));
+                drop(pool);
+                match sent {
+                    Ok(hash) => self.stage = Stage::Sent(step, hash, now.after(PATIENCE_MS)),
+                    Err(refused) => {
+                        let text = refused.to_string();
+                        self.log.add(SettlementEntry::Refused(self.chain, step, text));
+                        self.rest(now, true);
+                    }
+                }
             }
             Ok(None) => self.rest(now, false),
             Err(_) => self.rest(now, true),

@@ -76,10 +76,11 @@ pub fn execute(
             let number = BlockNumber(commit.number);
             contracts.commit(from, number, &words(&commit.words), &witnesses)
         }
-        Rollup::RollupCalls::ack(ack) => contracts.ack(BlockNumber(ack.number)),
-        Rollup::RollupCalls::pay(pay) => {
-            contracts.pay(BlockNumber(pay.number), &words(&pay.words))
+        Rollup::RollupCalls::revertCommits(revert) => {
+            contracts.revert_commits(from, BlockNumber(revert.downTo))
         }
+        Rollup::RollupCalls::ack(ack) => contracts.ack(BlockNumber(ack.number)),
+        Rollup::RollupCalls::pay(pay) => contracts.pay(BlockNumber(pay.number), &words(&pay.words)),
         Rollup::RollupCalls::claim(claim) => {
             contracts.claim(claim.owner.into_array(), TokenId(claim.token))
         }

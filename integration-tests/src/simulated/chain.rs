@@ -1,6 +1,6 @@
 //! A simulated chain: blocks with hashes and parents, a pool of transactions, finality, reorganisations.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use zklink::token::Address;
@@ -22,6 +22,8 @@ pub struct SimulatedTx {
     pub hash: Hash,
     /// Who sent it.
     pub from: Address,
+    /// Its place among the transactions of the sender, which are mined in this order.
+    pub nonce: u64,
     /// What it does.
     pub call: Call,
 }
@@ -55,6 +57,8 @@ pub struct SimulatedChain {
     lag: u64,
     blocks: Vec<SimulatedBlock>,
     pool: VecDeque<SimulatedTx>,
+    /// Mined transactions of each sender.
+    mined: BTreeMap<Address, u64>,
     branch: u64,
     sent: u64,
 }
@@ -82,7 +86,8 @@ impl SimulatedChain {
         let header = Header { number: 0, hash, parent: [0; 32], timestamp: 0 };
         let after = Some(Arc::new(contracts));
         let genesis = SimulatedBlock { header, logs: Vec::new(), txs: Vec::new(), after };
-        SimulatedChain { lag, blocks: vec![genesis], pool: VecDeque::new(), branch: 0, sent: 0 }
+        let (pool, mined) = (VecDeque::new(), BTreeMap::new());
+        SimulatedChain { lag, blocks: vec![genesis], pool, mined, branch: 0, sent: 0 }
     }
 
     /// The height of the tip.
@@ -120,15 +125,56 @@ impl SimulatedChain {
         }
     }
 
-    /// Hands in a transaction, to be mined with the next block.
+    /// Number of mined transactions of a sender.
+    pub fn mined(&self, from: Address) -> u64 {
+        self.mined.get(&from).copied().unwrap_or_default()
+    }
+
+    /// Hands in a transaction of a user, whose wallet takes the first nonce that is free.
     pub fn submit(&mut self, from: Address, call: Call) -> Hash {
+        let pooled = |nonce: u64| self.pool.iter().any(|tx| tx.from == from && tx.nonce == nonce);
+        let mut nonces = self.mined(from)..;
+        let nonce = nonces.find(|nonce| !pooled(*nonce)).unwrap_or_default();
+        self.pool_up(from, nonce, call)
+    }
+
+    /// Hands in a transaction as the node's sender does: with the next nonce at the tip, in the place of what waits
+    /// with this nonce.
+    pub fn submit_next(&mut self, from: Address, call: Call) -> Hash {
+        let nonce = self.mined(from);
+        self.pool.retain(|tx| tx.from != from || tx.nonce != nonce);
+        self.pool_up(from, nonce, call)
+    }
+
+    fn pool_up(&mut self, from: Address, nonce: u64, call: Call) -> Hash {
         self.sent += 1;
         let hash = keccak(&[b"simulated transaction", &self.sent.to_be_bytes(), &from, &call.data]);
-        self.pool.push_back(SimulatedTx { hash, from, call });
+        self.pool.push_back(SimulatedTx { hash, from, nonce, call });
         hash
     }
 
-    /// Mines a block with everything that waits.
+    /// Whether a call would succeed at the tip.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn estimate(&self, from: Address, call: &Call) -> Result<(), Refused> {
+        let tip = &self.blocks[self.blocks.len() - 1];
+        abi::execute(&mut (*self.contracts()).clone(), from, call, tip.header.timestamp)
+    }
+
+    /// Takes the next transaction out of the pool that can be mined.
+    fn next_tx(&mut self) -> Option<SimulatedTx> {
+        let mined = std::mem::take(&mut self.mined);
+        let of = |from: &Address| mined.get(from).copied().unwrap_or_default();
+        self.pool.retain(|tx| tx.nonce >= of(&tx.from));
+        let found = self.pool.iter().position(|tx| tx.nonce == of(&tx.from));
+        self.mined = mined;
+        let tx = self.pool.remove(found?)?;
+        *self.mined.entry(tx.from).or_default() += 1;
+        Some(tx)
+    }
+
+    /// Mines a block with everything that waits and whose turn it is.
     pub fn mine(&mut self, now: Timestamp) {
         let before = self.blocks[self.blocks.len() - 1].header;
         let timestamp = now.seconds().max(before.timestamp);
@@ -137,15 +183,14 @@ impl SimulatedChain {
         let hash = keccak(&[b"simulated block", &number.to_be_bytes(), &parent, &branch]);
         let header = Header { number, hash, parent, timestamp };
         let mut contracts = (*self.contracts()).clone();
+        let (rollup, oracle) = (contracts.registration.rollup(), contracts.registration.oracle);
         let (mut txs, mut logs) = (Vec::new(), Vec::new());
-        while let Some(tx) = self.pool.pop_front() {
+        while let Some(tx) = self.next_tx() {
             let mut attempt = contracts.clone();
             let done = abi::execute(&mut attempt, tx.from, &tx.call, timestamp);
             if done.is_ok() {
                 contracts = attempt;
             }
-            let (rollup, oracle) =
-                (contracts.registration.rollup(), contracts.registration.oracle);
             for event in contracts.take_events() {
                 let (address, topics, data) = abi::encode(&event, rollup, oracle);
                 let (block, block_hash, tx_hash) = (number, hash, tx.hash);
@@ -167,6 +212,13 @@ impl SimulatedChain {
         let removed = self.blocks.split_off(self.blocks.len() - depth);
         self.branch += 1;
         let txs = removed.into_iter().flat_map(|block| block.txs).map(|(tx, _)| tx);
+        let txs = txs.inspect(|tx| {
+            if let Some(mined) = self.mined.get_mut(&tx.from) {
+                *mined -= 1;
+            }
+        });
+        let txs: Vec<SimulatedTx> = txs.collect();
+        let txs = txs.into_iter();
         let mut txs: Vec<SimulatedTx> = match fate {
             Fate::Remined => txs.collect(),
             Fate::Dropped => Vec::new(),

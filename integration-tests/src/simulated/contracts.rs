@@ -345,6 +345,25 @@ impl SimulatedContracts {
         Ok(())
     }
 
+    /// Takes back all records above a block, none of which is acked.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn revert_commits(&mut self, from: Address, down_to: BlockNumber) -> Done {
+        if from != self.registration.validator || down_to < self.records[self.acked].number {
+            return Err("Forbidden or RecordsAreAcked".into());
+        }
+        let end = self.last().cursor;
+        self.records.retain(|record| record.number <= down_to);
+        for serial in self.last().cursor..end {
+            let queued = self.queue[usize::try_from(serial).map_err(|_| "a serial")?];
+            let scale = self.registration.token(queued.token)?.scale();
+            let units = scale_down(zklink::amount::Amount(queued.amount), scale);
+            self.book(queued.token).unconsumed += units.ok_or("a deposit of less than a unit")?;
+        }
+        Ok(())
+    }
+
     /// Tells the hub what this chain holds.
     ///
     /// # Errors

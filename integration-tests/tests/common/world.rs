@@ -19,7 +19,9 @@ use zklink_actors::chain::client::{Call, ChainClient};
 use zklink_actors::chain::endpoint::{Endpoint, EndpointLimits};
 use zklink_actors::chain::finality::Finality;
 use zklink_actors::chain::sender::{SendPolicy, Sender};
-use zklink_actors::deploy::{ChainPlan, Deployment, Plan, ShapePlan, TokenPlan, TokenSource, deploy};
+use zklink_actors::deploy::{
+    ChainPlan, Deployment, Plan, ShapePlan, TokenPlan, TokenSource, deploy,
+};
 use zklink_actors::gateway::Limits;
 use zklink_actors::node::{ChainSetup, Setup};
 use zklink_actors::wallet::Wallet;
@@ -216,8 +218,7 @@ impl World {
             eth_auth_data: KeyAuth::Onchain,
         };
         let network = self.deployment.network();
-        self.wallet(ChainId(1), user)
-            .authorise(&mut tx, network.chain(ChainId(1)).unwrap());
+        self.wallet(ChainId(1), user).authorise(&mut tx, network.chain(ChainId(1)).unwrap());
         let signed = Tx::ChangePubKey(tx).sign(&key, DEPLOYMENT, &network).unwrap();
         let hash = rpc.send(&signed).await.unwrap();
         rpc.wait_executed(hash, Duration::from_secs(10)).await.unwrap();
@@ -258,10 +259,7 @@ fn plan(
 }
 
 /// Looks every 50 ms, for at most 90 s.
-pub async fn until<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut look: impl FnMut() -> F,
-) -> T {
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     for _ in 0..1_800 {
         if let Some(found) = look().await {
             return found;

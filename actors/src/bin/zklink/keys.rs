@@ -23,7 +23,10 @@ pub(crate) fn run(make: &MakeKeysArgs, keys: &KeysArgs) -> Result<()> {
     for key in keys.iter() {
         let (name, rows) = (key.shape.name, group(&key.constraints().to_string()));
         let digest = hex::encode(&key.key.digest()[..8]);
-        show.line(format!("{name}: {rows} constraints, circuit {digest}, {:?} key", key.provenance));
+        show.line(format!(
+            "{name}: {rows} constraints, circuit {digest}, {:?} key",
+            key.provenance
+        ));
     }
     show.line(format!("The keys are in {}", folder.display()));
     Ok(())
@@ -31,7 +34,8 @@ pub(crate) fn run(make: &MakeKeysArgs, keys: &KeysArgs) -> Result<()> {
 
 /// The folder that was named, or the one in the user's cache.
 pub(crate) fn folder(named: Option<&Path>) -> PathBuf {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable =
+        |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     match named {
         Some(named) => named.to_owned(),

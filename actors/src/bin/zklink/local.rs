@@ -99,6 +99,13 @@ pub(crate) fn owner_of(name: &str) -> Owner {
     Owner::from_evm(key_of(name).address())
 }
 
+/// The addresses whose private keys everybody can compute: no deployment with real money may use them.
+pub(crate) fn public_addresses() -> Vec<Address> {
+    let names =
+        USERS.into_iter().chain(ATTESTERS).chain(["validator", "fees", "insurance", "funder"]);
+    names.map(|name| key_of(name).address()).collect()
+}
+
 /// The shapes up to this one: a block takes the cheapest that holds it.
 pub(crate) fn shapes_up_to(largest: &'static Shape) -> Vec<&'static Shape> {
     zklink::shape::shapes().iter().filter(|shape| shape.id <= largest.id).collect()
@@ -216,7 +223,8 @@ async fn fund(chains: &Chains, coins: u128, show: &Show) -> Result<()> {
             Ok::<_, anyhow::Error>(())
         });
     }
-    let work = show.spinner(&format!("{} coins to each of {}", decimal(coins, 18), names.join(", ")));
+    let work =
+        show.spinner(&format!("{} coins to each of {}", decimal(coins, 18), names.join(", ")));
     while let Some(sent) = senders.join_next().await {
         sent.context("sending coins panicked")??;
     }
@@ -246,17 +254,18 @@ async fn put_contracts(
     })
     .await?;
     for (chain, used) in gas {
-        show.line(format!("  chain {chain}  {:<28} {:>10} gas", "in all", group(&used.to_string())));
+        show.line(format!(
+            "  chain {chain}  {:<28} {:>10} gas",
+            "in all",
+            group(&used.to_string())
+        ));
     }
     Ok((deployed, genesis))
 }
 
 fn plan(chains: &Chains, keys: &ShapeKeys, genesis: &State) -> Plan {
-    let token = |symbol: &str, decimals, source| TokenPlan {
-        symbol: symbol.to_owned(),
-        decimals,
-        source,
-    };
+    let token =
+        |symbol: &str, decimals, source| TokenPlan { symbol: symbol.to_owned(), decimals, source };
     let usdc = |decimals| (USDC, token("USDC", decimals, TokenSource::Development));
     let of_chain = |id: ChainId| {
         let mut tokens = BTreeMap::from([(COIN, token("COIN", 18, TokenSource::Native))]);
@@ -268,7 +277,6 @@ fn plan(chains: &Chains, keys: &ShapeKeys, genesis: &State) -> Plan {
         }
         (id, ChainPlan { evm_chain_id: chains.chain(id).evm_chain_id, tokens })
     };
-    let public = USERS.iter().chain(&ATTESTERS).chain(&["validator", "fees", "insurance"]);
     Plan {
         deployment: genesis.system.deployment,
         genesis_root: fr_to_be_bytes(StateTree::of(genesis).root()),
@@ -282,6 +290,6 @@ fn plan(chains: &Chains, keys: &ShapeKeys, genesis: &State) -> Plan {
         validator: key_of("validator").address(),
         attesters: ATTESTERS.map(|name| key_of(name).address()).to_vec(),
         threshold: THRESHOLD,
-        dev_addresses: public.map(|name| key_of(name).address()).collect(),
+        dev_addresses: public_addresses(),
     }
 }

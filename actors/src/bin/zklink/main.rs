@@ -44,11 +44,23 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
 fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours)
-        .with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
+/// One line. Many errors say their cause in their own text already; it is not said twice.
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("zklink: {error:#}");
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    eprintln!("zklink: {line}");
     ExitCode::FAILURE
 }

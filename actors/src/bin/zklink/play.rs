@@ -67,17 +67,28 @@ fn banner(network: &LocalNetwork, show: &Show) {
             l1.url,
             l1.ws.as_deref().unwrap_or_default()
         ));
-        show.line(format!("           rollup {}  oracle {}", hex0x(chain.rollup), hex0x(chain.oracle)));
+        show.line(format!(
+            "           rollup {}  oracle {}",
+            hex0x(chain.rollup),
+            hex0x(chain.oracle)
+        ));
         for token in &chain.tokens {
             show.line(format!(
                 "           token {} {} with {} decimals at {}",
-                token.id, token.symbol, token.decimals, hex0x(token.address)
+                token.id,
+                token.symbol,
+                token.decimals,
+                hex0x(token.address)
             ));
         }
     }
     show.title("Accounts with coins on every chain (their keys are public knowledge)");
     for name in USERS {
-        show.line(format!("  {name:<6} {}  {}", hex0x(key_of(name).address()), hex0x(secret_of(name))));
+        show.line(format!(
+            "  {name:<6} {}  {}",
+            hex0x(key_of(name).address()),
+            hex0x(secret_of(name))
+        ));
     }
     let rpc = network.node.rpc();
     let alice = hex0x(key_of(USERS[0]).address());

@@ -18,6 +18,7 @@ use zklink_circuit::groth16::evm::verifying_key_to_evm;
 use zklink_circuit::proving::ShapeKeys;
 
 use crate::cli::{DeployArgs, KeysArgs};
+use crate::local::public_addresses;
 use crate::show::{Show, group};
 use crate::{keys, stop};
 
@@ -61,8 +62,8 @@ pub(crate) async fn run(args: &DeployArgs, keys_args: &KeysArgs) -> Result<()> {
 }
 
 fn show_step(show: &Show, step: &Step) {
-    let gas = step.gas.map_or("-".to_owned(), |gas| group(&gas.to_string()));
-    show.line(format!("chain {}  {:<28} {gas:>12} gas", step.chain, step.what));
+    let gas = step.gas.map(|gas| format!("{:>12} gas", group(&gas.to_string())));
+    show.line(format!("chain {}  {:<28} {}", step.chain, step.what, gas.unwrap_or_default()));
 }
 
 async fn senders(loaded: &Loaded<DeployConfig>) -> Result<BTreeMap<ChainId, Sender>> {
@@ -71,17 +72,13 @@ async fn senders(loaded: &Loaded<DeployConfig>) -> Result<BTreeMap<ChainId, Send
     for (id, chain) in loaded.chains(&loaded.config.chains)? {
         let evm_chain_id = evm_chain_id(loaded, id, chain)?;
         let client = connect(loaded, id, chain, evm_chain_id).await?;
-        let sender = Sender::new(client, key.clone(), evm_chain_id, chain.send.clone());
+        let sender = Sender::new(client, key.clone(), evm_chain_id, chain.send.into());
         senders.insert(id, sender);
     }
     Ok(senders)
 }
 
-fn evm_chain_id(
-    loaded: &Loaded<DeployConfig>,
-    id: ChainId,
-    chain: &ChainConfig,
-) -> Result<u64> {
+fn evm_chain_id(loaded: &Loaded<DeployConfig>, id: ChainId, chain: &ChainConfig) -> Result<u64> {
     let found = chain.evm_chain_id;
     Ok(found.ok_or_else(|| loaded.wrong(format!("[chains.{id}] needs evm_chain_id")))?)
 }
@@ -106,9 +103,9 @@ fn plan(
     let attester = |owner: &Owner| loaded.address("an attester", *owner);
     let attesters: Vec<Address> =
         config.attesters.iter().map(attester).collect::<Result<_, _>>()?;
-    let shapes = keys.iter().map(|key| {
-        ShapePlan::of(key.shape, verifying_key_to_evm(key.key.verifying_key()))
-    });
+    let shapes = keys
+        .iter()
+        .map(|key| ShapePlan::of(key.shape, verifying_key_to_evm(key.key.verifying_key())));
     Ok(Plan {
         deployment,
         genesis_root: fr_to_be_bytes(StateTree::of(&genesis).root()),
@@ -119,7 +116,7 @@ fn plan(
         validator: loaded.address("the validator", config.validator)?,
         attesters,
         threshold: config.threshold,
-        dev_addresses: Vec::new(),
+        dev_addresses: public_addresses(),
     })
 }
 
@@ -129,7 +126,8 @@ fn token_plan(loaded: &Loaded<DeployConfig>, token: &TokenConfig) -> Result<Toke
         "development" => TokenSource::Development,
         address => {
             let owner: Owner = address.parse().map_err(|bad| {
-                loaded.wrong(format!("the address of {}: {bad}, native or development", token.symbol))
+                loaded
+                    .wrong(format!("the address of {}: {bad}, native or development", token.symbol))
             })?;
             TokenSource::Existing(loaded.address("a token's address", owner)?)
         }

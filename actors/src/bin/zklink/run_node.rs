@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use zklink::commitment::StateTree;
+use zklink::hash::fr_to_be_bytes;
 use zklink::state::State;
 use zklink::tx::keccak;
 use zklink_actors::config::{Loaded, NodeConfig, connect, read_key};
@@ -74,7 +76,7 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
             finality,
             max_log_range,
             poll_ms: chain.poll_ms.max(1),
-            send: chain.send.clone(),
+            send: chain.send.into(),
         };
         chains.insert(id, of_chain);
     }
@@ -83,6 +85,10 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
     let keys = keys_of(&deployment, folder.as_deref(), show).await?;
     let genesis =
         State::genesis(deployment.deployment_id, config.fee_owner, config.insurance_owner);
+    ensure!(
+        fr_to_be_bytes(StateTree::of(&genesis).root()) == deployment.genesis_root,
+        "fee_owner and insurance_owner are not those with which the contracts were deployed"
+    );
     Ok(Setup {
         data: loaded.path(&config.data),
         deployment,
@@ -100,11 +106,7 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
 
 /// The proving keys of the deployment. A key that is missing here cannot be made: it would be another one than that
 /// which the contracts know.
-async fn keys_of(
-    deployment: &Deployment,
-    folder: Option<&Path>,
-    show: &Show,
-) -> Result<ShapeKeys> {
+async fn keys_of(deployment: &Deployment, folder: Option<&Path>, show: &Show) -> Result<ShapeKeys> {
     let mut shapes = Vec::new();
     for deployed in &deployment.shapes {
         let shape = zklink::shape::shape(deployed.id);

@@ -172,7 +172,8 @@ pub(super) fn make(
 pub(super) fn write(path: &Path, report: &Report) -> Result<()> {
     let beside = path.with_extension("tmp");
     let text = serde_json::to_string_pretty(report)?;
-    std::fs::write(&beside, text + "\n").with_context(|| format!("writing {}", beside.display()))?;
+    std::fs::write(&beside, text + "\n")
+        .with_context(|| format!("writing {}", beside.display()))?;
     std::fs::rename(&beside, path).with_context(|| format!("writing {}", path.display()))
 }
 

@@ -106,7 +106,9 @@ impl Story<'_> {
     }
 
     async fn mint(&self) -> Result<()> {
-        self.show.title("Alice, Bob and Carol get 1,000 USDC each; it has 6 decimals on chain 1, 18 on chain 2");
+        self.show.title(
+            "Alice, Bob and Carol get 1,000 USDC each; it has 6 decimals on chain 1, 18 on chain 2",
+        );
         for (name, chain) in [("Alice", CHAINS[0]), ("Bob", CHAINS[1]), ("Carol", CHAINS[0])] {
             let token = self.network.token(chain, USDC).context("USDC is deployed there")?;
             let wallet = self.network.wallet(name, chain);
@@ -136,7 +138,9 @@ impl Story<'_> {
             self.until_balance(name, token, amount).await?;
             let after = started.elapsed().as_secs_f64();
             let amount = decimal(amount, 18);
-            self.show.line(format!("  {name} has {amount} of token {token} on L2, {after:.1} s after the first deposit"));
+            self.show.line(format!(
+                "  {name} has {amount} of token {token} on L2, {after:.1} s after the first deposit"
+            ));
         }
         drop(work);
         self.expect("deposits are credited once they are final", true, "four of four");
@@ -162,7 +166,8 @@ impl Story<'_> {
             wallet.deposit_erc20(token, units, wallet.owner(), sub_account).await?
         };
         let client = &self.network.chains.chain(chain).client;
-        let last = client.header(At::Finalized).await.ok().flatten().map_or(0, |block| block.number);
+        let last =
+            client.header(At::Finalized).await.ok().flatten().map_or(0, |block| block.number);
         let (amount, symbol) = (decimal(units, found.decimals), &found.symbol);
         self.show.line(format!(
             "  {name} deposits {amount} {symbol} on chain {chain}: in block {}, final up to block {last}",
@@ -189,7 +194,8 @@ impl Story<'_> {
     }
 
     async fn keys(&mut self) -> Result<(Actor, Actor, Actor)> {
-        self.show.title("Keys for L2: Alice and Carol sign an EIP-712 message, Bob sends a transaction");
+        self.show
+            .title("Keys for L2: Alice and Carol sign an EIP-712 message, Bob sends a transaction");
         let alice = Actor::connect(self.network, "Alice").await?;
         let bob = Actor::connect(self.network, "Bob").await?;
         let carol = Actor::connect(self.network, "Carol").await?;
@@ -198,7 +204,8 @@ impl Story<'_> {
         carol.set_key_by_signature(self.network, CHAINS[0], fee).await?;
         self.expect("Alice and Carol set their keys by a signature", true, "two executed");
         let took = bob.set_key_on_chain(self.network, CHAINS[1], fee, FINALITY_PATIENCE).await?;
-        let found = format!("executed {:.1} s after it was mined, when it was final", took.as_secs_f64());
+        let found =
+            format!("executed {:.1} s after it was mined, when it was final", took.as_secs_f64());
         self.expect("Bob sets his key by a transaction", true, found);
         Ok((alice, bob, carol))
     }
@@ -242,7 +249,9 @@ impl Story<'_> {
         let answer = client.send(&tx).await;
         let found = match &answer {
             Ok(hash) => format!("it was executed: {hash}"),
-            Err(ClientError::Rpc { code, message, hint, .. }) => format!("code {code}: {message}; {hint}"),
+            Err(ClientError::Rpc { code, message, hint, .. }) => {
+                format!("code {code}: {message}; {hint}")
+            }
             Err(error) => error.to_string(),
         };
         let refused = answer.err().and_then(|error| error.code()) == Some(RESERVE);
@@ -251,7 +260,8 @@ impl Story<'_> {
         for (chain, amount) in &reserve {
             self.show.line(format!("  chain {chain} can pay {} USDC", decimal(amount.0, 18)));
         }
-        let tx = bob.wallet.withdraw(client, payout(CHAINS[0], bob.wallet.owner(), 250 * ONE)).await?;
+        let tx =
+            bob.wallet.withdraw(client, payout(CHAINS[0], bob.wallet.owner(), 250 * ONE)).await?;
         let hash = client.send(&tx).await?;
         self.show.line(format!("  Bob withdraws 250 USDC to chain 1: {hash}"));
         Ok(())
@@ -278,7 +288,8 @@ impl Story<'_> {
         let after = self.network.l1_balance(CHAINS[0], USDC, bob.address()).await?;
         let got = after.checked_sub(before);
         let found = format!("{before} units before, {after} after");
-        let what = "Bob has 250,000,000 units of USDC more on chain 1, without a transaction of his";
+        let what =
+            "Bob has 250,000,000 units of USDC more on chain 1, without a transaction of his";
         self.expect(what, got == Some(250_000_000), found);
         let left = l2_balance(self.network, owner_of("Bob"), USDC);
         // 300 came in, 120 from Alice, 250 went out, and two fees.

@@ -97,7 +97,8 @@ pub(super) fn books(books: &[TokenBook]) -> String {
 /// Everybody before and after, in tokens.
 pub(super) fn accounts(accounts: &[AccountStory]) -> String {
     let header = ["who", "where", "token", "before", "after"];
-    let (title, mut people) = table("People (coins on chains pay for gas and are left out)", &header);
+    let (title, mut people) =
+        table("People (coins on chains pay for gas and are left out)", &header);
     for account in accounts {
         let l1 = account.before.l1.iter().zip(&account.after.l1);
         for ((chain, token, decimals, before), (_, _, _, after)) in l1 {

@@ -64,11 +64,7 @@ impl TokenBook {
 ///
 /// # Errors
 /// The chain does not answer.
-pub(crate) async fn balance(
-    client: &dyn ChainClient,
-    token: Address,
-    of: Address,
-) -> Result<u128> {
+pub(crate) async fn balance(client: &dyn ChainClient, token: Address, of: Address) -> Result<u128> {
     if token == [0; 20] {
         return Ok(client.balance(of, At::Latest).await?);
     }
@@ -122,11 +118,7 @@ fn rollup_side(network: &LocalNetwork) -> Result<Vec<TokenBook>> {
     Ok(books)
 }
 
-async fn contract_side(
-    network: &LocalNetwork,
-    token: TokenId,
-    book: &mut ChainBook,
-) -> Result<()> {
+async fn contract_side(network: &LocalNetwork, token: TokenId, book: &mut ChainBook) -> Result<()> {
     let of_chain = network.deployment.chain(book.chain).context("a chain of the deployment")?;
     let (rollup, at, token_id) = (of_chain.rollup, At::Latest, token.0);
     let client = &*network.chains.chain(book.chain).client;

@@ -29,7 +29,8 @@ impl Actor {
     /// A person whose keys come from the name.
     pub(super) async fn connect(network: &LocalNetwork, name: &'static str) -> Result<Actor> {
         let owner = Owner::from_evm(key_of(name).address());
-        let secret = SecretKey::from_seed(&keccak(&[b"zkLink development L2 key", name.as_bytes()]));
+        let secret =
+            SecretKey::from_seed(&keccak(&[b"zkLink development L2 key", name.as_bytes()]));
         Ok(Actor { name, wallet: Wallet::connect(&network.client, owner, secret).await? })
     }
 

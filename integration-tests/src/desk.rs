@@ -1,0 +1,170 @@
+//! What users have sent to the node, and what they were told. It outlives the node: a user whose question was lost asks
+//! again, as the RPC's clients do.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use zklink::reject::Reject;
+use zklink::tx::{SignedTx, TxHash};
+use zklink_actors::builder::{Receipt, Refusal, Submit, ViewReader};
+use zklink_actors::port::{Pending, Port, ReplyTo};
+use zklink_actors::turn::Timestamp;
+
+use crate::network::{DEPLOYMENT, network};
+
+/// How long a user waits before a question is repeated, virtual milliseconds.
+const AGAIN_MS: u64 = 300;
+
+/// The node's open door, while it runs.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Takes transactions.
+    pub submit: Port<Submit>,
+    /// Shows the executed state.
+    pub view: ViewReader,
+}
+
+/// What a user knows of a transaction.
+#[derive(Debug)]
+enum State {
+    Waiting(Timestamp),
+    Asked(Pending<Result<Receipt, Refusal>>),
+    Accepted(Receipt),
+    Rejected(Reject),
+}
+
+#[derive(Debug)]
+struct Sent {
+    lane: usize,
+    tx: SignedTx,
+    hash: TxHash,
+    patient: bool,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    door: Option<Door>,
+    sent: Vec<Sent>,
+    open: Vec<usize>,
+    overloaded: u64,
+}
+
+/// See the module. Clones are the same desk.
+#[derive(Clone, Debug, Default)]
+pub struct Desk(Arc<Mutex<Inner>>);
+
+impl Desk {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The node's door; nothing while no node runs.
+    pub fn door(&self) -> Option<Door> {
+        self.inner().door.clone()
+    }
+
+    /// Opens or closes the node's door.
+    pub fn set_door(&self, door: Option<Door>) {
+        self.inner().door = door;
+    }
+
+    /// Sends a transaction. Those of one lane go one after the other. A patient user repeats also what was rejected.
+    pub fn send(&self, lane: usize, tx: SignedTx, patient: bool) -> TxHash {
+        let hash = tx.tx.hash(DEPLOYMENT, &network()).expect("the fields are in range");
+        let mut inner = self.inner();
+        let number = inner.sent.len();
+        inner.sent.push(Sent { lane, tx, hash, patient, state: State::Waiting(Timestamp(0)) });
+        inner.open.push(number);
+        hash
+    }
+
+    /// Whether nothing of a lane is open.
+    pub fn is_idle(&self, lane: usize) -> bool {
+        let inner = self.inner();
+        inner.open.iter().all(|number| inner.sent[*number].lane != lane)
+    }
+
+    /// Number of transactions that have no final answer.
+    pub fn open(&self) -> usize {
+        self.inner().open.len()
+    }
+
+    /// How often the node said that it was overloaded.
+    pub fn overloaded(&self) -> u64 {
+        self.inner().overloaded
+    }
+
+    /// All receipts.
+    pub fn accepted(&self) -> Vec<Receipt> {
+        let inner = self.inner();
+        let receipts = inner.sent.iter().filter_map(|sent| match &sent.state {
+            State::Accepted(receipt) => Some(*receipt),
+            _ => None,
+        });
+        receipts.collect()
+    }
+
+    /// All rejections.
+    pub fn rejected(&self) -> Vec<(TxHash, Reject)> {
+        let inner = self.inner();
+        let rejected = inner.sent.iter().filter_map(|sent| match &sent.state {
+            State::Rejected(reject) => Some((sent.hash, reject.clone())),
+            _ => None,
+        });
+        rejected.collect()
+    }
+
+    /// Whether a transaction was acknowledged.
+    pub fn is_accepted(&self, hash: TxHash) -> bool {
+        self.accepted().iter().any(|receipt| receipt.hash == hash)
+    }
+
+    /// Asks what is to be asked, and hears what was answered.
+    pub fn beat(&self, now: Timestamp) {
+        let mut inner = self.inner();
+        let Inner { door, sent, open, overloaded } = &mut *inner;
+        let mut lanes = BTreeSet::new();
+        for number in open.iter() {
+            let sent = &mut sent[*number];
+            if lanes.insert(sent.lane) {
+                sent.beat(door.as_ref(), now, overloaded);
+            }
+        }
+        open.retain(|number| {
+            !matches!(sent[*number].state, State::Accepted(_) | State::Rejected(_))
+        });
+    }
+}
+
+impl Sent {
+    fn beat(&mut self, door: Option<&Door>, now: Timestamp, overloaded: &mut u64) {
+        match &mut self.state {
+            State::Waiting(due) if now >= *due => {
+                let Some(door) = door else { return };
+                let (reply, pending) = ReplyTo::new();
+                let submit = Submit { tx: Box::new(self.tx.clone()), reply };
+                match door.submit.tell(submit) {
+                    Ok(()) => self.state = State::Asked(pending),
+                    Err(_) => {
+                        *overloaded += 1;
+                        self.state = State::Waiting(now.after(AGAIN_MS));
+                    }
+                }
+            }
+            State::Asked(pending) => {
+                let Some(answer) = pending.poll_now() else { return };
+                self.state = match answer {
+                    Ok(Ok(receipt)) => State::Accepted(receipt),
+                    Ok(Err(Refusal::Rejected(reject))) if !self.patient => State::Rejected(reject),
+                    Ok(Err(refusal)) => {
+                        *overloaded += u64::from(refusal == Refusal::Overloaded);
+                        State::Waiting(now.after(AGAIN_MS))
+                    }
+                    Err(_) => State::Waiting(now.after(AGAIN_MS)),
+                };
+            }
+            State::Waiting(_) | State::Accepted(_) | State::Rejected(_) => {}
+        }
+    }
+}

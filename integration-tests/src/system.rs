@@ -1,0 +1,320 @@
+//! The system: a node's machines in the World, on simulated chains, with users and an auditor.
+
+mod seats;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use zklink::id::ChainId;
+use zklink_actors::archive::ArchiveReader;
+use zklink_actors::archive::store::SimStore;
+use zklink_actors::builder;
+use zklink_actors::journal::sim::SimDisk;
+use zklink_actors::supervisor;
+use zklink_actors::turn::Timestamp;
+use zklink_actors::world::{Seed, World};
+
+use crate::auditor::Auditor;
+use crate::desk::{Desk, Door};
+use crate::drivers::prove::{Character, Faults, Verdicts};
+use crate::drivers::settle::{SettlementEntry, SettlementLog};
+use crate::drivers::{BEAT_MS, Driver};
+use crate::network::{self, User};
+use crate::simulated::{SimulatedChain, SimulatedChainHandle, SimulatedEndpoint, Verifier};
+
+pub use seats::Seated;
+
+/// Endpoints of each chain: the watcher pairs the first two, settlement uses the first, each attester has its own.
+pub const ENDPOINTS: usize = 3;
+/// Supervision as in the node.
+const RESTARTS: supervisor::Config = supervisor::Config {
+    backoff_first_ms: 100,
+    backoff_max_ms: 10_000,
+    failures_max: 5,
+    window_ms: 60_000,
+};
+
+/// What a system is made of.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Everything that looks like chance follows from it.
+    pub seed: u64,
+    /// How far the final block of a chain lies below its tip.
+    pub lag: u64,
+    /// The time between blocks of a chain, virtual milliseconds.
+    pub block_ms: u64,
+    /// How often chains are asked, virtual milliseconds.
+    pub poll_ms: u64,
+    /// The builder's bounds.
+    pub builder: builder::Config,
+    /// Messages that may wait before the journal and the builder.
+    pub mailbox: usize,
+    /// The provers.
+    pub provers: Vec<Character>,
+    /// Whether a person stands by who reverts commits that were mined without the one before them.
+    pub operator: bool,
+    /// Whether a proof is believed by the hub.
+    pub verifier: Verifier,
+    /// Everybody with a wallet.
+    pub users: Vec<User>,
+}
+
+impl Config {
+    /// A small and quick system.
+    pub fn new(seed: u64) -> Config {
+        let names = ["alice", "bob", "carol", "dave", "erin"];
+        Config {
+            seed,
+            lag: 3,
+            block_ms: 1_000,
+            poll_ms: 250,
+            builder: builder::Config { block_age_max_ms: 700, ..builder::Config::default() },
+            mailbox: 1024,
+            provers: vec![Character::Honest(300)],
+            operator: true,
+            verifier: Verifier::simulated(),
+            users: names.map(User::new).into(),
+        }
+    }
+}
+
+/// See the module.
+pub struct System {
+    /// Time, mailboxes, the log of events.
+    pub world: World,
+    /// What it is made of.
+    pub config: Config,
+    /// The chains.
+    pub chains: BTreeMap<ChainId, SimulatedChainHandle>,
+    /// Their endpoints.
+    pub endpoints: BTreeMap<ChainId, Vec<SimulatedEndpoint>>,
+    /// The journal's disk.
+    pub disk: SimDisk,
+    /// The archive's store.
+    pub store: SimStore,
+    /// What users sent.
+    pub desk: Desk,
+    /// What settlement did.
+    pub settlement: SettlementLog,
+    /// What provers were told.
+    pub verdicts: Verdicts,
+    /// What crashes draw from.
+    pub chance: Seed,
+    auditor: Arc<Mutex<Auditor>>,
+    faults: Faults,
+    node: Option<Seated>,
+    generation: u32,
+    story: Vec<String>,
+}
+
+impl System {
+    /// Chains and users, and a node that has just started.
+    pub fn start(config: Config) -> System {
+        let mut system = System::without_node(config);
+        system.restart().expect("an empty journal can be opened");
+        system
+    }
+
+    /// Chains and users only.
+    pub fn without_node(config: Config) -> System {
+        let world = World::new(config.seed, RESTARTS);
+        let store = SimStore::new();
+        let mut chains = BTreeMap::new();
+        let mut endpoints = BTreeMap::new();
+        for (id, chain) in &network::network().chains {
+            let contracts = network::contracts(*id, &config.verifier, &config.users);
+            let handle = SimulatedChainHandle::new(SimulatedChain::new(config.lag, contracts));
+            let servers = (0..ENDPOINTS).map(|number| {
+                let name = format!("simulated-{id}-{number}");
+                SimulatedEndpoint::new(&name, handle.clone(), chain.evm_chain_id)
+            });
+            endpoints.insert(*id, servers.collect());
+            chains.insert(*id, handle);
+        }
+        let archive = ArchiveReader::new(Arc::new(store.clone()));
+        let auditor = Arc::new(Mutex::new(Auditor::new(archive, chains.clone())));
+        let system = System {
+            world,
+            chains,
+            endpoints,
+            disk: SimDisk::new(),
+            store,
+            desk: Desk::default(),
+            settlement: SettlementLog::default(),
+            verdicts: Verdicts::default(),
+            chance: Seed(config.seed ^ 0x5eed),
+            auditor,
+            faults: Faults::default(),
+            node: None,
+            generation: 0,
+            story: Vec::new(),
+            config,
+        };
+        system.start_outside();
+        system
+    }
+
+    /// What does not depend on the node: miners, the auditor, users.
+    fn start_outside(&self) {
+        let (chains, auditor) = (self.chains.clone(), Arc::clone(&self.auditor));
+        let faults = Arc::clone(&self.faults);
+        self.world.every(self.config.block_ms, move |now| {
+            for chain in chains.values() {
+                chain.lock().mine(now);
+                let checked = auditor.lock().unwrap_or_else(PoisonError::into_inner).check();
+                if let Err(wrong) = checked {
+                    faults.lock().unwrap_or_else(PoisonError::into_inner).push(wrong);
+                }
+            }
+        });
+        let desk = self.desk.clone();
+        self.world.every(BEAT_MS, move |now| desk.beat(now));
+    }
+
+    /// Adds an actor that does not belong to the node.
+    pub fn outsider(&self, mut driver: impl Driver) {
+        self.world.every(BEAT_MS, move |now| driver.beat(now));
+    }
+
+    /// The auditor.
+    pub fn auditor(&self) -> MutexGuard<'_, Auditor> {
+        self.auditor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The auditor, for actors.
+    pub fn shared_auditor(&self) -> Arc<Mutex<Auditor>> {
+        Arc::clone(&self.auditor)
+    }
+
+    /// A chain.
+    pub fn chain(&self, id: ChainId) -> MutexGuard<'_, SimulatedChain> {
+        self.chains[&id].lock()
+    }
+
+    /// The machines of the node that runs.
+    pub fn node(&self) -> &Seated {
+        self.node.as_ref().expect("a node runs")
+    }
+
+    /// Writes down what a test does, for the report of a failure.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.story.push(format!("{} {}", self.world.now(), text.into()));
+    }
+
+    /// The node dies: machines and unsynced bytes are gone, the store falls back to an earlier batch.
+    pub fn crash(&mut self) {
+        let Some(node) = self.node.take() else { return };
+        self.desk.set_door(None);
+        node.kill(&self.world);
+        self.disk.crash(&mut self.chance);
+        let kept = self.chance.below_usize(self.store.batches() + 1);
+        self.note(format!("crash; {kept} of {} batches are kept", self.store.batches()));
+        self.store.lose_after(kept);
+    }
+
+    /// Starts a node on what disk and store hold.
+    ///
+    /// # Errors
+    /// Why it does not start.
+    pub fn restart(&mut self) -> Result<(), String> {
+        assert!(self.node.is_none(), "a node runs already");
+        self.generation += 1;
+        let node = seats::start(self, self.generation)?;
+        let (submit, view) = (node.builder.port(), node.view.clone());
+        self.desk.set_door(Some(Door { submit, view }));
+        self.node = Some(node);
+        self.check_acknowledged();
+        Ok(())
+    }
+
+    /// Everything that was acknowledged is there: called after every start.
+    ///
+    /// # Panics
+    /// When something is missing.
+    pub fn check_acknowledged(&self) {
+        let node = self.node();
+        for receipt in self.desk.accepted() {
+            let place = node.archive_reader.transaction(&receipt.hash.0);
+            let place = place.expect("the simulated store reads");
+            if place.is_none() {
+                self.fail(&format!("{} was acknowledged and is lost", receipt.hash));
+            }
+        }
+        let (auditor, view) = (self.auditor(), node.view.read());
+        if view.state.system.number < auditor.state().system.number {
+            drop(view);
+            self.fail("an archived block is lost");
+        }
+    }
+
+    /// Whether a machine of the node fell that cannot be mended, so that the node must be started again.
+    pub fn has_fallen(&self) -> bool {
+        self.node.as_ref().is_some_and(Seated::has_fallen)
+    }
+
+    /// Runs until something holds, and checks everything.
+    ///
+    /// # Panics
+    /// When it does not hold in time, or the auditor found something.
+    pub fn until(&mut self, what: &str, max_ms: u64, mut done: impl FnMut(&System) -> bool) {
+        let limit = self.world.now().after(max_ms);
+        while !done(self) {
+            if self.world.now() >= limit {
+                self.fail(&format!("not within {max_ms} virtual ms: {what}"));
+            }
+            self.world.run_for(100);
+            self.check();
+        }
+    }
+
+    /// Runs for a while, and checks everything.
+    ///
+    /// # Panics
+    /// When the auditor found something.
+    pub fn run_for(&mut self, ms: u64) {
+        self.world.run_for(ms);
+        self.check();
+    }
+
+    /// Nothing is wrong so far.
+    ///
+    /// # Panics
+    /// When something is; the text has the seed and the last events.
+    pub fn check(&self) {
+        let found = self.faults.lock().unwrap_or_else(PoisonError::into_inner).first().cloned();
+        if let Some(fault) = found {
+            self.fail(&fault);
+        }
+        for entry in self.settlement.entries() {
+            if let SettlementEntry::Diverged(chain, diverged) = entry {
+                self.fail(&format!("settlement of chain {chain}: {diverged}"));
+            }
+        }
+    }
+
+    /// Fails the test with everything that helps to find out why.
+    ///
+    /// # Panics
+    /// Always.
+    pub fn fail(&self, what: &str) -> ! {
+        let log = self.world.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let mut text = format!("{what}\nseed {}\n", self.config.seed);
+        for line in &self.story {
+            let _ = writeln!(text, "  {line}");
+        }
+        for entry in self.settlement.entries().iter().rev().take(20).rev() {
+            let _ = writeln!(text, "  {entry:?}");
+        }
+        for line in &lines[lines.len().saturating_sub(60)..] {
+            let _ = writeln!(text, "    {line}");
+        }
+        panic!("{text}");
+    }
+
+    /// The virtual time.
+    pub fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+}

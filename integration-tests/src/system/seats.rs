@@ -1,0 +1,427 @@
+//! Seats the machines of a node in the World and starts their drivers: the same machines in the same order as the node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use zklink::amount::Amount;
+use zklink::id::{ChainId, Serial, TokenId};
+use zklink::token::Address;
+use zklink_actors::archive::{Archive, ArchiveReader};
+use zklink_actors::attester::driver::Line;
+use zklink_actors::attester::history::History;
+use zklink_actors::attester::{AttestedChain, Attester, AttesterConfig};
+use zklink_actors::builder::{Builder, Ledger, Record, ViewReader, fold};
+use zklink_actors::chain::client::ChainClient;
+use zklink_actors::chain::driver::Contract;
+use zklink_actors::chain::finality::Finality;
+use zklink_actors::chain::pair::Paired;
+use zklink_actors::chain::watcher::{Outlets, WatchConfig, Watcher};
+use zklink_actors::feed::{self, Feed, ProverId};
+use zklink_actors::journal::segment::SegmentLog;
+use zklink_actors::journal::{Append, Journal, replay};
+use zklink_actors::machine::Origin;
+use zklink_actors::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
+use zklink_actors::node::{Alarms, PoolHistory};
+use zklink_actors::port::{Deliver, Envelope, Port, Refused};
+use zklink_actors::settlement::Contracts;
+use zklink_actors::settlement::book::AttestationBook;
+use zklink_actors::turn::Timestamp;
+use zklink_actors::witness_maker::WitnessMaker;
+use zklink_actors::world::{Place, World};
+
+use super::System;
+use crate::drivers::prove::{ProverLoop, WitnessLoop, check_simulated_proof};
+use crate::drivers::read::{AttesterReader, ReadLoop, SharedStatus, WatcherReader};
+use crate::drivers::settle::{SettleLoop, Stage};
+use crate::drivers::{Running, start as start_driver};
+use crate::follow::{PoolBook, SimulatedPools, SimulatedSource};
+use crate::network::{
+    DEPLOYMENT, HUB, THRESHOLD, attesters, genesis, network, oracle, shape_ids, validator,
+};
+
+/// Bytes after which the journal begins a new segment: few, so that restarts meet several.
+const SEGMENT_BYTES: u64 = 16 << 10;
+/// How often machines are told that time has passed, as in the node.
+const TICK_MS: u64 = 50;
+/// The bounds of the prover feed; leases are short, so that tests see them run out.
+const FEED: feed::Config = feed::Config {
+    jobs_max: 64,
+    witness_bytes_max: 64 << 20,
+    proof_bytes_max: 1024,
+    provers_max: 64,
+    lease_ms: 5_000,
+    alive_ms: 10_000,
+    strikes_max: 3,
+    bar_ms: 30_000,
+};
+
+/// The machines of one life of a node.
+pub struct Seated {
+    /// Owns the state.
+    pub builder: Place<Builder>,
+    /// Owns the truth.
+    pub journal: Place<Journal>,
+    /// Writes the store.
+    pub archive: Place<Archive>,
+    /// Has proofs made.
+    pub feed: Place<Feed>,
+    /// Collects signatures.
+    pub book: Place<AttestationBook>,
+    /// What a person must look at.
+    pub alarms: Place<Alarms>,
+    /// One for each token.
+    pub ledgers: BTreeMap<TokenId, Place<MergeLedger>>,
+    /// One for each chain.
+    pub watchers: BTreeMap<ChainId, Place<Watcher>>,
+    /// How the watchers are doing.
+    pub health: BTreeMap<ChainId, SharedStatus>,
+    /// The executed state.
+    pub view: ViewReader,
+    /// The archive, for reading.
+    pub archive_reader: ArchiveReader,
+    running: Running,
+    names: Vec<String>,
+}
+
+impl Seated {
+    /// Drops everything at once.
+    pub(super) fn kill(&self, world: &World) {
+        self.running.end();
+        self.names.iter().for_each(|name| world.kill(name));
+    }
+
+    /// Whether a machine that owns truth is gone.
+    pub(super) fn has_fallen(&self) -> bool {
+        let gone = [
+            self.builder.inspect(|_| ()).is_none(),
+            self.journal.inspect(|_| ()).is_none(),
+            self.archive.inspect(|_| ()).is_none(),
+        ];
+        gone.contains(&true)
+    }
+}
+
+/// Where the builder's records go while it is given what the journal holds already.
+struct Nowhere;
+
+impl Deliver<Append> for Nowhere {
+    fn deliver(&self, envelope: Envelope<Append>) -> Result<(), Refused<Envelope<Append>>> {
+        Err(Refused::Closed(envelope))
+    }
+}
+
+/// A node under construction.
+struct Seating<'a> {
+    system: &'a System,
+    generation: u32,
+    running: Running,
+    names: Vec<String>,
+}
+
+impl Seating<'_> {
+    fn seat<A: zklink_actors::machine::Machine>(
+        &mut self,
+        name: &str,
+        capacity: usize,
+        machine: A,
+    ) -> Place<A> {
+        let name = format!("{name}@{}", self.generation);
+        let place = self.system.world.seat(&name, capacity, Origin::Once(machine));
+        self.names.push(name);
+        place
+    }
+
+    fn tick(&self, port: Port<zklink_actors::clock::Tick>) {
+        let running = self.running.clone();
+        let mut port = Some(port);
+        self.system.world.every(TICK_MS, move |_| {
+            if !running.is_up() {
+                port = None;
+            }
+            if let Some(port) = &port {
+                drop(port.tell(zklink_actors::clock::Tick));
+            }
+        });
+    }
+}
+
+/// Archive, journal and builder, with everything that the journal holds.
+struct Core {
+    archive: Place<Archive>,
+    journal: Place<Journal>,
+    builder: Place<Builder>,
+    reader: ArchiveReader,
+    view: ViewReader,
+    cursors: BTreeMap<ChainId, Serial>,
+}
+
+/// Starts a node on the system's disk and store.
+///
+/// # Errors
+/// Why it does not start.
+pub(super) fn start(system: &System, generation: u32) -> Result<Seated, String> {
+    let (running, names) = (Running::yes(), Vec::new());
+    let mut seating = Seating { system, generation, running, names };
+    let core = start_core(&mut seating)?;
+    let pools = PoolBook::default();
+    pools.note(&genesis());
+    let feed = start_proving(&mut seating, &core, &pools);
+    let alarms = seating.seat("alarms", 1024, Alarms::default());
+    let ledgers = start_ledgers(&mut seating, &core, &pools, &alarms);
+    let (watchers, health) = start_watchers(&mut seating, &core, &ledgers);
+    let book = start_settlement(&mut seating, &core.reader);
+    watch_cursors(&seating, core.view.clone());
+    let Core { archive, journal, builder, reader, view, .. } = core;
+    let Seating { running, names, .. } = seating;
+    Ok(Seated {
+        builder,
+        journal,
+        archive,
+        feed,
+        book,
+        alarms,
+        ledgers,
+        watchers,
+        health,
+        view,
+        archive_reader: reader,
+        running,
+        names,
+    })
+}
+
+fn start_core(seating: &mut Seating<'_>) -> Result<Core, String> {
+    let System { disk, store, config, .. } = seating.system;
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let opened = SegmentLog::open(disk.clone(), &DEPLOYMENT.0, SEGMENT_BYTES);
+    let (mut log, _) = opened.map_err(|error| text(&error))?;
+    let meaning = Box::new(|record: &zklink_actors::journal::Record| fold::fold(&record.payload));
+    let archive = Archive::open(Arc::new(store.clone()), meaning, &mut log);
+    let (archive, _) = archive.map_err(|error| text(&error))?;
+    let reader = archive.reader();
+    let archive = seating.seat("archive", config.mailbox, archive);
+    let ledger = Ledger::new(network(), &shape_ids(), genesis());
+    let mut machine = Builder::new(config.builder, ledger, Port::new(Nowhere));
+    replay(&mut log, 0, |record| {
+        let parsed =
+            Record::decode(&record.payload).map_err(|bad| ReplayFailed(bad.to_string()))?;
+        machine.replay(&parsed).map_err(|error| ReplayFailed(error.to_string()))
+    })
+    .map_err(|failed| failed.0)?;
+    let journal = seating.seat("journal", config.mailbox, Journal::new(log, archive.port()));
+    machine.connect(journal.port());
+    let state = machine.ledger().state();
+    let cursors = network().chains.keys().map(|chain| (*chain, state.cursor(*chain))).collect();
+    let view = machine.reader();
+    let builder = seating.seat("builder", config.mailbox, machine);
+    seating.tick(builder.port());
+    Ok(Core { archive, journal, builder, reader, view, cursors })
+}
+
+struct ReplayFailed(String);
+
+impl From<zklink_actors::journal::LogError> for ReplayFailed {
+    fn from(error: zklink_actors::journal::LogError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn start_proving(seating: &mut Seating<'_>, core: &Core, pools: &PoolBook) -> Place<Feed> {
+    let system = seating.system;
+    let machine = Feed::new(FEED, Box::new(check_simulated_proof), core.archive.port());
+    let feed = seating.seat("feed", 1024, machine);
+    seating.tick(feed.port());
+    let maker = WitnessMaker::new(core.reader.clone(), genesis(), PoolHistory::default());
+    let witness = WitnessLoop::new(
+        maker,
+        core.reader.clone(),
+        genesis(),
+        pools.clone(),
+        feed.port(),
+        Arc::clone(&system.faults),
+    );
+    start_driver(&system.world, &seating.running, witness);
+    for (number, character) in system.config.provers.iter().enumerate() {
+        let name = ProverId::new(&format!("simulated-{number}")).expect("a plain name");
+        let verdicts = Arc::clone(&system.verdicts);
+        let prover = ProverLoop::new(name, *character, feed.port(), feed.port(), verdicts);
+        start_driver(&system.world, &seating.running, prover);
+    }
+    feed
+}
+
+fn start_ledgers(
+    seating: &mut Seating<'_>,
+    core: &Core,
+    pools: &PoolBook,
+    alarms: &Place<Alarms>,
+) -> BTreeMap<TokenId, Place<MergeLedger>> {
+    let mut ledgers = BTreeMap::new();
+    for (id, token) in &network().tokens {
+        let cap = Amount(1 << 120);
+        let chains =
+            token.chains.iter().map(|(chain, l1)| (*chain, ChainConfig { token: *l1, cap }));
+        let config = MergeConfig {
+            token: *id,
+            chains: chains.collect(),
+            merge_cap: Amount::SUPPLY_MAX,
+            kept_max: 1024,
+        };
+        let pools = SimulatedPools { view: core.view.clone(), book: pools.clone() };
+        let machine = MergeLedger::new(config, pools, core.builder.port(), alarms.port());
+        let place = seating.seat(&format!("merge-ledger-{id}"), 1024, machine);
+        seating.tick(place.port());
+        ledgers.insert(*id, place);
+    }
+    ledgers
+}
+
+type Watchers = (BTreeMap<ChainId, Place<Watcher>>, BTreeMap<ChainId, SharedStatus>);
+
+fn start_watchers(
+    seating: &mut Seating<'_>,
+    core: &Core,
+    ledgers: &BTreeMap<TokenId, Place<MergeLedger>>,
+) -> Watchers {
+    let system = seating.system;
+    let (mut watchers, mut health) = (BTreeMap::new(), BTreeMap::new());
+    for (id, chain) in &network().chains {
+        let tokens: Vec<TokenId> = ledgers.keys().copied().collect();
+        let outlets = Outlets {
+            deposits: ledgers.iter().map(|(token, place)| (*token, place.port())).collect(),
+            readings: ledgers.iter().map(|(token, place)| (*token, place.port())).collect(),
+            keys: core.builder.port(),
+        };
+        let config = WatchConfig {
+            chain: *id,
+            rollup: chain.contract,
+            first_block: 1,
+            finality: Finality::FINALIZED,
+            max_range: 8,
+            checkpoints: 256,
+            poll_ms: system.config.poll_ms,
+            reading_ms: 10 * system.config.poll_ms,
+            held_max: 1024,
+            tokens,
+            resume: core.cursors[id],
+        };
+        let machine = Watcher::new(config, outlets);
+        let place = seating.seat(&format!("watcher-{id}"), 1024, machine);
+        let endpoints = &system.endpoints[id];
+        let (first, second) = (endpoints[0].clone(), endpoints[1].clone());
+        let client = Arc::new(Paired::new(Arc::new(first), Arc::new(second), false));
+        let contract = Contract { rollup: chain.contract, tokens: token_addresses(*id) };
+        let status = SharedStatus::default();
+        health.insert(*id, Arc::clone(&status));
+        let reader = WatcherReader { client, contract, status };
+        let period = system.config.poll_ms;
+        let driver = ReadLoop::new(reader, place.port(), place.port(), period);
+        start_driver(&system.world, &seating.running, driver);
+        watchers.insert(*id, place);
+    }
+    (watchers, health)
+}
+
+fn token_addresses(chain: ChainId) -> BTreeMap<TokenId, Address> {
+    let network = network();
+    let tokens = network.tokens.iter();
+    tokens.filter_map(|(id, token)| Some((*id, token.chains.get(&chain)?.address))).collect()
+}
+
+/// The attestation book, the attesters, and a settler for each chain.
+fn start_settlement(seating: &mut Seating<'_>, reader: &ArchiveReader) -> Place<AttestationBook> {
+    let system = seating.system;
+    let ids: BTreeSet<ChainId> = system.chains.keys().copied().collect();
+    let addresses = attesters().iter().map(|key| key.address()).collect();
+    let book = AttestationBook::new(DEPLOYMENT, ids, addresses, THRESHOLD);
+    let book = seating.seat("attestation-book", 1024, book);
+    for number in 0..attesters().len() {
+        start_attester(seating, number, &book);
+    }
+    let source = Arc::new(SimulatedSource::new(reader.clone()));
+    let contracts: BTreeMap<ChainId, Contracts> = network()
+        .chains
+        .iter()
+        .map(|(id, chain)| (*id, Contracts { rollup: chain.contract, oracle: oracle(*id) }))
+        .collect();
+    let client =
+        |id: ChainId| -> Arc<dyn ChainClient> { Arc::new(system.endpoints[&id][0].clone()) };
+    for (id, pool) in &system.chains {
+        let settler = SettleLoop {
+            chain: *id,
+            hub_id: HUB,
+            contracts: contracts.clone(),
+            client: client(*id),
+            hub: client(HUB),
+            pool: pool.clone(),
+            validator: validator(),
+            source: source.clone(),
+            book: book.port(),
+            log: system.settlement.clone(),
+            operator: system.config.operator,
+            period_ms: system.config.poll_ms,
+            stage: Stage::Idle,
+            due: Timestamp(0),
+            failures: 0,
+        };
+        start_driver(&system.world, &seating.running, settler);
+    }
+    book
+}
+
+fn start_attester(seating: &mut Seating<'_>, number: usize, book: &Place<AttestationBook>) {
+    let system = seating.system;
+    let chains = system.chains.keys().map(|id| {
+        let attested = AttestedChain {
+            oracle: oracle(*id),
+            first_block: 1,
+            finality: Finality::FINALIZED,
+            max_range: 8,
+            checkpoints: 256,
+            poll_ms: system.config.poll_ms,
+        };
+        (*id, attested)
+    });
+    let config =
+        AttesterConfig { deployment: DEPLOYMENT, chains: chains.collect(), offer_ms: 1_000 };
+    let key = attesters()[number].clone();
+    let machine = Attester::new(config, key, History::in_memory(), book.port());
+    let place = seating.seat(&format!("attester-{number}"), 1024, machine);
+    for id in system.chains.keys() {
+        let others = system.chains.keys().copied();
+        let partners = others.filter(|other| other != id && [*other, *id].contains(&HUB));
+        let endpoint = system.endpoints[id][number % super::ENDPOINTS].clone();
+        let line = Line {
+            chain: *id,
+            client: Arc::new(endpoint),
+            oracle: oracle(*id),
+            partners: partners.collect(),
+        };
+        let reader = AttesterReader { line };
+        let period = system.config.poll_ms;
+        let driver = ReadLoop::new(reader, place.port(), place.port(), period);
+        start_driver(&system.world, &seating.running, driver);
+    }
+}
+
+/// At every beat: no deposit is executed that the final part of its chain does not have.
+fn watch_cursors(seating: &Seating<'_>, view: ViewReader) {
+    let (chains, running) = (seating.system.chains.clone(), seating.running.clone());
+    let (faults, auditor) = (Arc::clone(&seating.system.faults), seating.system.shared_auditor());
+    let mut view = Some(view);
+    seating.system.world.every(crate::drivers::BEAT_MS, move |_| {
+        if !running.is_up() {
+            view = None;
+        }
+        let Some(view) = &view else { return };
+        let holds = auditor.lock().is_ok_and(|auditor| auditor.finality_holds);
+        for (id, chain) in &chains {
+            let cursor = view.read().state.cursor(*id).0;
+            let queued = chain.lock().final_contracts().queue.len() as u64;
+            if holds && cursor > queued {
+                let text = format!("chain {id}: {cursor} deposits executed, {queued} are final");
+                faults.lock().expect("no holder panics").push(text);
+            }
+        }
+    });
+}

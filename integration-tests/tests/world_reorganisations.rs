@@ -1,0 +1,140 @@
+//! Reorganisations below finality: no deposit is credited twice, missed, or kept after it vanished. And one above it.
+
+use zklink::amount::Fee;
+use zklink::hash::fr_to_be_bytes;
+use zklink::id::{AccountId, BlockNumber, ChainId, SubAccountId};
+use zklink::op::{Op, Withdraw};
+use zklink_actors::chain::watcher::Halt;
+use zklink_integration_tests::network::{HUB, ONE, SPOKE, USD, User, contracts, validator};
+use zklink_integration_tests::simulated::{Fate, Verifier};
+use zklink_integration_tests::{Config, System};
+
+const MAX_MS: u64 = 900_000;
+
+fn system(seed: u64, lag: u64) -> System {
+    System::start(Config { lag, block_ms: 500, ..Config::new(seed) })
+}
+
+fn deposit(system: &System, chain: ChainId, user: &User, cents: u64) {
+    let decimals = if chain == HUB { 6 } else { 18 };
+    let units = u128::from(cents) * 10u128.pow(decimals - 2);
+    let call = user.deposit(chain, USD, units);
+    system.chain(chain).submit(user.address(), call);
+}
+
+fn reorganise(system: &mut System, chain: ChainId, depth: u64, fate: Fate) {
+    let (handle, now) = (system.chains[&chain].clone(), system.now());
+    system.note(format!("chain {chain}: {depth} blocks are reorganised, {fate:?}"));
+    handle.lock().reorganise(depth, fate, &mut system.chance, now);
+}
+
+/// What the final queues hold for a user, with 18 decimals.
+fn queued(system: &System, user: &User) -> u128 {
+    let chains = [HUB, SPOKE].map(|chain| system.chain(chain).final_contracts());
+    let queues = chains.iter().flat_map(|contracts| contracts.queue.iter());
+    queues.filter(|queued| queued.owner == user.owner()).map(|queued| queued.amount).sum()
+}
+
+fn credited(system: &System, user: &User) -> u128 {
+    let auditor = system.auditor();
+    let state = auditor.state();
+    let id = state.account_of(user.owner());
+    id.map(|id| state.balance(id, SubAccountId(0), USD).0).unwrap_or_default()
+}
+
+#[test]
+fn no_deposit_is_credited_twice_missed_or_kept_after_it_vanished() {
+    let [alice, bob] = ["alice", "bob"].map(User::new);
+    for depth in 1..=8 {
+        for (number, fate) in [Fate::Remined, Fate::Dropped, Fate::Mixed].into_iter().enumerate() {
+            let mut system = system(100 * depth + number as u64, 8);
+            for round in 1..=8u64 {
+                deposit(&system, HUB, &alice, round);
+                deposit(&system, SPOKE, &bob, 100 * round);
+                let ms = system.chance.below(3_000);
+                system.run_for(ms);
+                deposit(&system, SPOKE, &alice, 10_000 * round);
+                system.run_for(700);
+                reorganise(&mut system, [HUB, SPOKE][(round % 2) as usize], depth, fate);
+            }
+            system.until("all is settled", MAX_MS, |system| {
+                let auditor = system.auditor();
+                auditor.is_settled() && auditor.state().system.number.0 > 0
+            });
+            system.run_for(5_000);
+            for user in [&alice, &bob] {
+                assert_eq!(credited(&system, user), queued(&system, user), "{depth} {fate:?}");
+            }
+            assert!(credited(&system, &alice) > 0 || fate != Fate::Remined);
+        }
+    }
+}
+
+#[test]
+fn a_dropped_deposit_is_not_credited_and_a_later_one_takes_its_place() {
+    let [alice, bob] = ["alice", "bob"].map(User::new);
+    let mut system = system(1, 8);
+    deposit(&system, HUB, &alice, 100);
+    system.run_for(600);
+    assert_eq!(system.chain(HUB).contracts().queue.len(), 1, "it is mined");
+    reorganise(&mut system, HUB, 2, Fate::Dropped);
+    assert_eq!(system.chain(HUB).contracts().queue.len(), 0, "and is gone");
+    deposit(&system, HUB, &bob, 200);
+    system.until("bob has his tokens", MAX_MS, |system| credited(system, &bob) == 2 * ONE);
+    assert_eq!(credited(&system, &alice), 0);
+}
+
+#[test]
+fn a_reorganisation_above_finality_stops_the_watcher_and_not_the_node() {
+    let alice = User::new("alice");
+    let mut system = system(2, 3);
+    deposit(&system, SPOKE, &alice, 100);
+    system.until("alice has her tokens", MAX_MS, |system| credited(system, &alice) == ONE);
+    system.auditor().finality_holds = false;
+    reorganise(&mut system, SPOKE, 30, Fate::Dropped);
+    system.world.run_for(30_000);
+    let halted = system.node().watchers[&SPOKE].inspect(|watcher| watcher.status().halted);
+    assert!(matches!(halted, Some(Some(Halt::Vanished(_)))), "{halted:?}");
+    assert!(!system.has_fallen());
+    assert_eq!(credited(&system, &alice), ONE, "what was credited cannot be taken back");
+    // The other chain goes on.
+    deposit(&system, HUB, &alice, 300);
+    let more = |system: &System| system.node().view.read().state.cursor(HUB).0 == 1;
+    let reached = system.world.run_until(|| more(&system), MAX_MS);
+    reached.expect("the deposit on the hub is credited");
+}
+
+/// After a reorganisation the sender may use the nonce of a commit for another step. The commit of a later block, which
+/// still waits with the next nonce, is then mined without the one before it: the contract takes it, as long as its
+/// deposits are the next ones. Settlement must notice before it is acked, and the runbook's revert mends it.
+#[test]
+fn a_commit_without_the_one_before_it_is_taken_by_the_contract_and_can_be_reverted() {
+    let alice = User::new("alice");
+    let withdraw = |number: u128| {
+        let op = Withdraw {
+            chain: SPOKE,
+            account: AccountId(2),
+            sub_account: SubAccountId(0),
+            token: USD,
+            l1_amount: number,
+            scale: 0,
+            fee: Fee::ZERO,
+            to: alice.owner(),
+        };
+        Op::Withdraw(op).words().into_iter().map(fr_to_be_bytes).collect::<Vec<_>>()
+    };
+    let new = || contracts(SPOKE, &Verifier::simulated(), &[]);
+    let (mut whole, mut skipped) = (new(), new());
+    let (first, second) = (BlockNumber(1), BlockNumber(2));
+    whole.commit(validator(), first, &withdraw(1), &[]).unwrap();
+    whole.commit(validator(), second, &withdraw(2), &[]).unwrap();
+    skipped.commit(validator(), second, &withdraw(2), &[]).unwrap();
+    assert_eq!(whole.last().number, skipped.last().number);
+    assert_ne!(whole.last().rolling, skipped.last().rolling, "the hub would not agree");
+    // The missing block cannot be added below; everything that is not acked must go.
+    assert!(skipped.commit(validator(), first, &withdraw(1), &[]).is_err());
+    skipped.revert_commits(validator(), BlockNumber(0)).unwrap();
+    skipped.commit(validator(), first, &withdraw(1), &[]).unwrap();
+    skipped.commit(validator(), second, &withdraw(2), &[]).unwrap();
+    assert_eq!(whole.last(), skipped.last());
+}
