@@ -65,7 +65,9 @@ impl Crowd {
         let user = self.users[lane].clone();
         let kind = self.seed.below(8);
         if kind < 2 || !self.desk.is_idle(lane) {
-            return if kind < 2 { self.deposit(&user) };
+            return if kind < 2 {
+                self.deposit(&user)
+            };
         }
         let Some(view) = self.desk.door().map(|door| door.view) else { return };
         let Some(id) = self.account(&user, &view) else { return self.deposit(&user) };

@@ -4,6 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use zklink::reject::Reject;
 use zklink_integration_tests::crowd::{Crowd, Trouble};
+use zklink_integration_tests::drivers::settle::SettlementEntry;
+use zklink_integration_tests::network::{HUB, SPOKE};
 use zklink_integration_tests::{Config, System};
 
 /// How long users act, virtual milliseconds.
@@ -42,7 +44,7 @@ fn life(seed: u64, trouble: Trouble) -> System {
 #[test]
 fn the_books_are_right_under_random_load_and_trouble() {
     let first = number("ZKLINK_LOAD_FIRST", 1);
-    let (mut accepted, mut rejected) = (0, 0);
+    let (mut accepted, mut rejected, mut payouts, mut reverts) = (0, 0, 0, 0);
     for seed in first..first + number("ZKLINK_LOAD_SEEDS", 20) {
         let lived = catch_unwind(AssertUnwindSafe(|| life(seed, Trouble::ALL)));
         let system = lived.unwrap_or_else(|panic| {
@@ -51,8 +53,14 @@ fn the_books_are_right_under_random_load_and_trouble() {
         });
         accepted += system.desk.accepted().len();
         rejected += system.desk.rejected().len();
+        payouts +=
+            [HUB, SPOKE].map(|id| system.chain(id).contracts().payouts.len()).iter().sum::<usize>();
+        let entries = system.settlement.entries();
+        let reverted = |entry: &&SettlementEntry| matches!(entry, SettlementEntry::Operator(..));
+        reverts += entries.iter().filter(reverted).count();
     }
-    assert!(accepted > 50, "the users did something: {accepted} accepted, {rejected} rejected");
+    println!("{accepted} accepted, {rejected} rejected, {payouts} payouts, {reverts} reverts");
+    assert!(accepted > 50 && payouts > 10, "{accepted} accepted, {payouts} payouts");
     assert!(rejected > 0, "some of it was not possible");
 }
 
@@ -70,10 +78,9 @@ fn a_quiet_life_rejects_only_what_the_protocol_forbids() {
     let trouble = Trouble { crashes: false, reorganisations: false, endpoints: false };
     let system = life(5, trouble);
     for (hash, reject) in system.desk.rejected() {
-        let expected = matches!(
-            reject,
-            Reject::Balance { .. } | Reject::Reserve { .. } | Reject::Dust { .. }
-        ) || reject.to_string().contains("authori");
+        let expected =
+            matches!(reject, Reject::Balance { .. } | Reject::Reserve { .. } | Reject::Dust { .. })
+                || reject.to_string().contains("authori");
         assert!(expected, "{hash}: {reject}");
     }
 }

@@ -90,6 +90,7 @@ fn die_and_finish(system: &mut System, told: &Told, reference: &Reference) {
 fn a_crash_after_any_message_changes_nothing() {
     let reference = reference();
     let stride = number("ZKLINK_CRASH_STRIDE", 97);
+    println!("{} messages, every {stride}th", reference.messages);
     let mut at = number("ZKLINK_CRASH_FROM", 1);
     while at < reference.messages {
         let (mut system, told, messages) = begin();

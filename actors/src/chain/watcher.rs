@@ -2,7 +2,7 @@
 //! authorisations.
 //!
 //! A deposit is handed on once, in the order of the chain's queue, and only when the chain's
-//! finality rule says so. A hole in the queue, an unknown token, or a credited deposit that the
+//! finality rule says so and the contract's own count includes it: an event alone creates no money. A hole in the queue, an unknown token, or a credited deposit that the
 //! chain no longer has stops the watcher for good ([`Halt`]): nothing is ever skipped. A restart
 //! begins at the deposit that the builder expects.
 
@@ -27,6 +27,10 @@ use crate::turn::{Timestamp, Turn};
 /// Deposits whose content is remembered, to notice that the chain changed its mind about them.
 const REMEMBERED: usize = 8192;
 
+/// Deposits that may wait for the contract's count; beyond it the contract is asked at once, at the height that was
+/// read. Far above what comes between two polls, because an endpoint may not know the state of old blocks.
+const UNCOUNTED_MAX: usize = 65_536;
+
 /// What was seen of a deposit that was handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
@@ -50,6 +54,8 @@ pub struct Watcher {
     marks: VecDeque<(u64, Option<Serial>)>,
     /// The next deposit to hand on.
     next_credit: Serial,
+    /// The contract has counted the deposits before this one; later ones are not handed on yet.
+    counted: Serial,
     seen: BTreeMap<Serial, (Seen, u64)>,
     deposits: VecDeque<FinalDeposit>,
     keys: VecDeque<(KeyAuthorised, u64)>,
@@ -94,6 +100,7 @@ impl Watcher {
             next_event: first_serial,
             marks: VecDeque::new(),
             next_credit: config.resume,
+            counted: config.resume,
             seen: BTreeMap::new(),
             deposits: VecDeque::new(),
             keys: VecDeque::new(),
@@ -127,11 +134,19 @@ impl Watcher {
     /// What to ask the chain next; nothing for now, or nothing any more once it has halted.
     pub fn next(&mut self, turn: &mut Turn) -> Option<Request> {
         self.deliver();
-        if self.halted.is_some() || self.deposits.len() + self.keys.len() >= self.config.held_max {
+        if self.halted.is_some() {
             return None;
         }
         if let Some(at) = self.books_at {
             return Some(Request::Books(at));
+        }
+        let uncounted = self.uncounted();
+        if uncounted >= UNCOUNTED_MAX {
+            self.books_at = self.scanner.scanned().map(|header| header.number);
+            return self.books_at.map(Request::Books);
+        }
+        if self.deposits.len() - uncounted + self.keys.len() >= self.config.held_max {
+            return None;
         }
         self.scanner.next(turn.now).map(Request::Scan)
     }
@@ -249,6 +264,7 @@ impl Watcher {
         // Without a mark the scanner begins anew.
         self.next_event = self.marks.back().map_or(self.first_serial, |(_, next)| *next);
         let next_credit = self.next_credit;
+        self.counted = next_credit;
         self.deposits.retain(|deposit| deposit.l1_block <= to);
         // What was not handed on leaves no trace; the rest must come again as it was.
         let kept = self.deposits.back().map_or(next_credit, |deposit| deposit.serial.next());
@@ -280,6 +296,7 @@ impl Watcher {
         if books.queue_tail != expected {
             return Err(Halt::Gap { expected, found: books.queue_tail });
         }
+        self.counted = books.queue_tail;
         self.books_due = now.after(self.config.reading_ms);
         for (token, [balance, locked, pending, unconsumed]) in &books.tokens {
             let reading = Reading {
@@ -300,9 +317,18 @@ impl Watcher {
         Ok(())
     }
 
-    /// Hands on what waits, in order. What a port does not take now is kept.
+    /// Number of deposits that wait for the contract's count.
+    fn uncounted(&self) -> usize {
+        self.deposits.len() - self.deposits.partition_point(|waits| waits.serial < self.counted)
+    }
+
+    /// Hands on what waits, in order. What a port does not take now is kept, and so is what a contract has not
+    /// counted.
     fn deliver(&mut self) {
         while let Some(deposit) = self.deposits.front() {
+            if deposit.serial >= self.counted {
+                break;
+            }
             let Some(port) = self.outlets.deposits.get(&deposit.token) else { return };
             let next = deposit.serial.next();
             if port.tell(DepositFinal(deposit.clone())).is_err() {

@@ -222,10 +222,12 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_folder_is_taken_before_and_after_a_command() {
-        for line in [["zklink", "--keys", "k", "demo"], ["zklink", "demo", "--keys", "k"]] {
-            let cli = Cli::try_parse_from(line).expect("both orders are allowed");
-            assert_eq!(cli.keys.keys, Some(PathBuf::from("k")));
-        }
+    fn options_of_the_development_network_are_refused_before_a_command() {
+        let keys = |line: &[&str]| Cli::try_parse_from(line).map(|cli| cli.keys.keys).ok();
+        let folder = Some(Some(PathBuf::from("k")));
+        assert_eq!(keys(&["zklink", "--keys", "k"]), folder);
+        assert_eq!(keys(&["zklink", "demo", "--keys", "k"]), folder);
+        // It would be ignored, and nobody would know.
+        assert_eq!(keys(&["zklink", "--shape", "nano", "demo"]), None);
     }
 }

@@ -13,12 +13,15 @@ use crate::show::{decimal, group};
 
 /// Columns of a table where the terminal does not say how wide it is.
 const WIDTH: u16 = 118;
+/// A terminal with fewer columns gets long lines rather than tables of one letter a line.
+const WIDTH_MIN: u16 = 72;
 
 fn table(title: &str, header: &[&str]) -> (String, Table) {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_header(header.iter().copied());
     table.set_content_arrangement(ContentArrangement::Dynamic);
-    if !table.is_tty() {
+    // Some terminals say that they have no columns.
+    if !table.is_tty() || table.width().is_none_or(|columns| columns < WIDTH_MIN) {
         table.set_width(WIDTH);
     }
     (format!("\n{title}"), table)
