@@ -17,9 +17,9 @@ pub struct Amount(pub u128);
 impl Amount {
     /// Nothing.
     pub const ZERO: Amount = Amount(0);
-    /// The most that all chains together may owe of one token. The contracts admit at most 2^120 per chain and there
-    /// are at most 63 chains, so that honest deposits never meet this bound; it makes every sum of balances fit.
-    pub const SUPPLY_MAX: Amount = Amount(1 << 126);
+    /// Bits of a pool: what one chain may owe of one token. The contracts admit at most 2^120, so that honest deposits
+    /// never meet this bound; with at most 63 chains it makes every sum of balances fit 128 bits.
+    pub const POOL_BITS: u32 = 121;
 
     /// The sum, or nothing when it does not fit 128 bits.
     pub fn checked_add(self, other: Amount) -> Option<Amount> {
@@ -119,6 +119,13 @@ impl Fee {
     }
 }
 
+impl Fee {
+    /// The same fee with the smallest exponent. Transactions are signed in this form, since JSON has only the value.
+    pub fn canonical(self) -> Fee {
+        Fee::closest(self.amount())
+    }
+}
+
 impl fmt::Debug for Fee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Fee({})", self.amount())
@@ -141,6 +148,29 @@ impl<'de> Deserialize<'de> for Fee {
                 "a fee is at most 2047 times a power of ten; the closest one below is {nearest}"
             ))
         })
+    }
+}
+
+/// A fee by its bits: the form in operations, which must keep what was published.
+pub mod fee_bits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Fee;
+
+    /// Writes the 16 bits as a number.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(fee: &Fee, to: S) -> Result<S::Ok, S::Error> {
+        fee.0.serialize(to)
+    }
+
+    /// Reads what [`serialize`] wrote.
+    ///
+    /// # Errors
+    /// Those of the deserializer.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Fee, D::Error> {
+        u16::deserialize(from).map(Fee)
     }
 }
 

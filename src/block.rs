@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commitment::StateTree;
 use crate::hash::{Domain, Fr, compress8, fr_to_be_bytes};
-use crate::id::{BlockNumber, ChainId, ShapeId};
+use crate::id::{AccountId, BlockNumber, ChainId, ShapeId};
 use crate::layout::{BadWord, HEAD_WORD, HEAD_WORDS, narrow};
 use crate::op::{Op, SlotKind};
 use crate::reject::Reject;
@@ -63,6 +63,12 @@ pub enum BlockError {
     /// The operations need more slots or leaves than any shape has.
     #[error("the operations do not fit shape {0}")]
     Full(ShapeId),
+    /// An operation is not of the kind of its slot, or names an account that cannot be.
+    #[error("operation {index} does not have the form of its slot")]
+    Form {
+        /// The slot.
+        index: usize,
+    },
     /// The words are not those of a block.
     #[error("word: {0}")]
     Word(#[from] BadWord),
@@ -106,11 +112,36 @@ impl Block {
         set.ok_or(BlockError::Full(self.head.shape))
     }
 
+    /// Checks that the block has one operation for each slot of its shape, of the slot's kind, with ids that can be
+    /// published. A block from [`Block::decode`] has this form; one that was stored otherwise may not.
+    ///
+    /// # Errors
+    /// [`BlockError::Shape`], [`BlockError::Form`].
+    pub fn check_form(&self) -> Result<(), BlockError> {
+        let shape = self.shape()?;
+        let fits = |(index, (op, slot)): (usize, (&Op, &SlotKind))| {
+            let kind = match op {
+                Op::Noop(noop) => Some(noop.slot),
+                other => other.slot_kind(),
+            };
+            let places = op.cells(AccountId(0)).into_iter().all(|cell| match cell {
+                Cell::Balance(account, ..) => account.is_valid(),
+                Cell::Pool(..) => true,
+            });
+            (kind == Some(*slot) && places).then_some(()).ok_or(BlockError::Form { index })
+        };
+        if self.ops.len() != shape.slots.len() {
+            return Err(BlockError::Form { index: self.ops.len().min(shape.slots.len()) });
+        }
+        self.ops.iter().zip(&shape.slots).enumerate().try_for_each(fits)
+    }
+
     /// Replays the block on the state before it: applies its operations, advances the clock and compares roots.
     ///
     /// # Errors
     /// The first thing that is wrong. The state may then be half-changed; replay on a copy where that matters.
     pub fn replay(&self, state: &mut State, tree: &mut StateTree) -> Result<(), BlockError> {
+        self.check_form()?;
         let number = self.head.number;
         let follows = state.system.number.next() == Some(number);
         if !follows || self.head.timestamp < state.system.timestamp {

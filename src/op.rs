@@ -226,8 +226,8 @@ fn debit(
 
 /// Adds to a balance.
 ///
-/// No overflow: all balances of a token together equal its pools, which a deposit keeps at or below
-/// [`Amount::SUPPLY_MAX`]. The circuit checks the range of every balance once per leaf and block.
+/// No overflow: all balances of a token together equal its pools, each of which a deposit keeps below
+/// 2^[`Amount::POOL_BITS`]. The circuit checks the range of every balance once per leaf and block.
 fn credit(state: &mut State, account: AccountId, sub: SubAccountId, token: TokenId, by: Amount) {
     let balance = state.balance(account, sub, token).checked_add(by);
     let balance = balance.expect("deposits bound the sum of all balances by 2^126");

@@ -81,7 +81,7 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
                 Deposit,
                 Withdraw,
             ],
-            accounts: vec![vec![2], vec![2], vec![1], vec![1], vec![1]],
+            accounts: vec![vec![2, 1], vec![2], vec![1], vec![1], vec![1]],
             chains: vec![2, 1],
         },
     ]

@@ -123,11 +123,16 @@ impl State {
     /// # Errors
     /// [`Reject::AccountsFull`].
     pub fn next_account(&self) -> Result<AccountId, Reject> {
-        let next = match self.accounts.last_key_value() {
-            Some((last, _)) => AccountId(last.0.checked_add(1).ok_or(Reject::AccountsFull)?),
-            None => AccountId(0),
+        let after_last = match self.accounts.last_key_value() {
+            Some((last, _)) => last.0.checked_add(1).map(AccountId),
+            None => Some(AccountId(0)),
         };
-        if next.is_valid() { Ok(next) } else { Err(Reject::AccountsFull) }
+        if let Some(next) = after_last.filter(|next| next.is_valid()) {
+            return Ok(next);
+        }
+        // Public data may name any place: the last one being taken does not mean that none is free.
+        let taken = self.accounts.keys().zip(0..).find(|(id, place)| id.0 != *place);
+        taken.map(|(_, place)| AccountId(place)).ok_or(Reject::AccountsFull)
     }
 
     /// The sub-account, if it was ever used.

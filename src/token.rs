@@ -27,6 +27,7 @@ pub struct L1Token {
     #[serde(with = "hex::serde")]
     pub address: Address,
     /// Decimals of the token there, at most 18.
+    #[serde(deserialize_with = "decimals")]
     pub decimals: u8,
 }
 
@@ -35,6 +36,15 @@ impl L1Token {
     pub fn scale(&self) -> u8 {
         DECIMALS.checked_sub(self.decimals).expect("a registered token has at most 18 decimals")
     }
+}
+
+fn decimals<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    let decimals = u8::deserialize(from)?;
+    if decimals > DECIMALS {
+        let text = format!("a token with {decimals} decimals cannot be unified: 18 are the most");
+        return Err(serde::de::Error::custom(text));
+    }
+    Ok(decimals)
 }
 
 /// A chain of the deployment.

@@ -232,7 +232,7 @@ impl TransferTx {
             self.from_sub_account_id.0.into(),
             self.to_sub_account_id.0.into(),
             self.token.0.into(),
-            self.fee.0.into(),
+            self.fee.canonical().0.into(),
             self.nonce.0.into(),
             self.to.top().into(),
         ]);
@@ -257,7 +257,7 @@ impl TransferTx {
             to_sub_account: self.to_sub_account_id,
             token: self.token,
             amount: self.amount,
-            fee: self.fee,
+            fee: self.fee.canonical(),
             new_owner,
         }))
     }
@@ -280,7 +280,7 @@ impl WithdrawTx {
             self.sub_account_id.0.into(),
             self.to_chain_id.0.into(),
             self.token.0.into(),
-            self.fee.0.into(),
+            self.fee.canonical().0.into(),
             self.nonce.0.into(),
             scale.into(),
             self.to.top().into(),
@@ -303,7 +303,7 @@ impl WithdrawTx {
             token: self.token,
             l1_amount,
             scale,
-            fee: self.fee,
+            fee: self.fee.canonical(),
             to: self.to,
         }))
     }
@@ -318,7 +318,7 @@ impl ChangePubKeyTx {
             self.sub_account_id.0.into(),
             self.chain_id.0.into(),
             self.fee_token.0.into(),
-            self.fee.0.into(),
+            self.fee.canonical().0.into(),
             self.nonce.0.into(),
         ]);
         Ok(message(deployment, header, self.new_pub_key.x(), self.new_pub_key.y()))
@@ -389,7 +389,7 @@ impl ChangePubKeyTx {
             account: self.account_id,
             sub_account: self.sub_account_id,
             fee_token: self.fee_token,
-            fee: self.fee,
+            fee: self.fee.canonical(),
             nonce: self.nonce,
             owner: account.owner,
             key: self.new_pub_key,

@@ -16,6 +16,8 @@ use crate::port::Port;
 
 /// How long to wait when there is no job.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long to wait after a job that cannot be proven: the feed leases it again at once.
+const FAILED_PAUSE: Duration = Duration::from_secs(5);
 /// How long the feed may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -55,8 +57,14 @@ pub async fn drive(
                     events.tell(Event::Proven { number: block, millis: took });
                 }
             }
-            Ok(Err(reason)) => tracing::error!(%block, reason, "a job cannot be proven"),
-            Err(panic) => tracing::error!(%block, %panic, "the prover panicked"),
+            Ok(Err(reason)) => {
+                tracing::error!(%block, reason, "a job cannot be proven");
+                tokio::time::sleep(FAILED_PAUSE).await;
+            }
+            Err(panic) => {
+                tracing::error!(%block, %panic, "the prover panicked");
+                tokio::time::sleep(FAILED_PAUSE).await;
+            }
         }
     }
 }

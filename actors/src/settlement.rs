@@ -24,9 +24,6 @@ use crate::chain::contracts::{
 };
 use book::Deliverable;
 
-/// How many blocks ahead settlement looks for the next one with operations of a chain, in one step.
-const LOOK_AHEAD: u32 = 4096;
-
 /// A sealed block, as the contracts want it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedBlock {
@@ -88,11 +85,10 @@ pub trait SettlementSource: Send + Sync {
     fn block(&self, number: BlockNumber) -> Option<SealedBlock>;
     /// The proof of a block, checked, in the encoding of the verifier contract.
     fn proof(&self, number: BlockNumber) -> Option<Vec<u8>>;
-    /// The next block above `after` with operations of a chain. The default asks for block after
+    /// The next block above `after` with operations of a chain, however far it is. The default asks for block after
     /// block; an archive with an index does better.
     fn next_of_chain(&self, chain: ChainId, after: BlockNumber) -> Option<BlockNumber> {
-        let last = self.sealed().0.min(after.0.saturating_add(LOOK_AHEAD));
-        let mut numbers = (after.0.saturating_add(1)..=last).map(BlockNumber);
+        let mut numbers = (after.0.saturating_add(1)..=self.sealed().0).map(BlockNumber);
         numbers.find(|number| {
             self.block(*number).is_some_and(|block| block.chains.contains_key(&chain))
         })

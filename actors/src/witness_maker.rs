@@ -96,6 +96,7 @@ impl WitnessMaker {
     }
 
     fn take(&mut self, sealed: &SealedBlock, proven: bool) -> Result<Option<Job>, BlockError> {
+        sealed.block.check_form()?;
         let public = sealed.block.public_data();
         let block = Block::decode(&public)?;
         if proven {

@@ -1,8 +1,8 @@
 //! Circuits and the Groth16 prover of the zkLink protocol.
 //!
 //! `gadget` knows no rollup words, `groth16` knows no circuit. Between them: `witness` arranges what execution
-//! touched, `working_set` holds it as variables, `op` constrains the operations, `statement` knows the public inputs, and
-//! `block` puts them together.
+//! touched, `working_set` holds it as variables, `op` constrains the operations, `statement` knows the public inputs,
+//! and `block` puts them together.
 
 pub mod gadget;
 

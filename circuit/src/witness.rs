@@ -152,7 +152,9 @@ impl Witness {
         let chain = |(witness, size): (&ChainWitness, &usize)| {
             witness.path.len() == ChainId::DEPTH && has_amounts(&witness.pools, *size)
         };
-        self.accounts.len() == shape.accounts.len()
+        self.public.onchain.len() == shape.onchain_words()
+            && self.public.data.len() == shape.data_words()
+            && self.accounts.len() == shape.accounts.len()
             && self.chains.len() == shape.chains.len()
             && self.slots.len() == shape.slots.len()
             && self.accounts.iter().zip(&shape.accounts).all(account)

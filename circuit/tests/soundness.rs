@@ -1,8 +1,8 @@
 //! What a cheating operator tries, and what catches him.
 //!
 //! Each test makes everything right that the operator can make right by himself (paths, roots, published words), and
-//! asserts the exact list of constraints that fail. A list of one says that this constraint alone stands between him and
-//! the theft: without it, the system would be satisfied.
+//! asserts the exact list of constraints that fail. A list of one says that this constraint alone stands between
+//! him and the theft: without it, the system would be satisfied.
 //!
 //! The faults that zkSync Lite had to mend, each tried here:
 //!

@@ -153,8 +153,10 @@ contract Rollup is IRollup, ITokenSender {
 
     /// @inheritdoc IRollup
     function setAuthPubKey(uint256 keyX, uint256 keyY, uint32 nonce) external {
-        _keys.authorise(msg.sender, keyX, keyY, nonce);
-        emit AuthPubKeySet(msg.sender, nonce, keyX, keyY);
+        // No event for a repetition: a loop of them would flood the readers of this contract's logs.
+        if (_keys.authorise(msg.sender, keyX, keyY, nonce)) {
+            emit AuthPubKeySet(msg.sender, nonce, keyX, keyY);
+        }
     }
 
     // ------------------------------------------------------------- settlement

@@ -269,7 +269,9 @@ contract CommitTest is World {
         spoke.setAuthPubKey(11, 12, 5);
         vm.expectRevert(abi.encodeWithSelector(IRollup.KeyAlreadySet.selector, ALICE, 5));
         spoke.setAuthPubKey(11, 13, 5);
+        vm.recordLogs();
         spoke.setAuthPubKey(11, 12, 5);
+        eq(vm.getRecordedLogs().length, 0, "a repetition makes no event");
         vm.stopPrank();
         eq(spoke.authPubKey(ALICE, 5), keccak256(abi.encode(11, 12)), "stored");
         _commitWith(1, words, witness);

@@ -133,31 +133,27 @@ contract HubTest is World {
         _refused(info, abi.encodeWithSelector(IRollup.WordOutOfRange.selector, 3));
     }
 
-    function testTimestampsStayNearTheClock() public {
+    function testTimestampsAreNotAheadOfTheClockAndNotBeforeTheLast() public {
         uint64 time = uint64(block.timestamp);
-        uint64[4] memory times = [time + 901, time - 86_401, time + 900, time + 899];
-        for (uint256 i = 0; i < 4; ++i) {
-            BlockCommit memory info = nextBlock(ROOT, new bytes32[](0));
-            info.timestamp = times[i];
-            info.onchain[2] = Words.head(0, 0, committedBlocks() + 1, times[i], 1)[2];
-            // The last one is before its predecessor.
-            uint64 earliest = i == 3 ? time + 900 : time - 86_400;
-            if (i == 2) {
-                commitBlock(info);
-            } else {
-                _refused(
-                    info,
-                    abi.encodeWithSelector(
-                        IHub.BadTimestamp.selector, times[i], earliest, time + 900
-                    )
-                );
-            }
+        _commitAt(time - 30 days, time - 30 days, time + 900, false);
+        _commitAt(time + 901, time - 30 days, time + 900, true);
+        _commitAt(time + 900, time - 30 days, time + 900, false);
+        _commitAt(time + 899, time + 900, time + 900, true);
+        // However long a block had to wait, it can be committed.
+        vm.warp(time + 365 days);
+        _commitAt(time + 900, time + 900, time + 365 days + 900, false);
+    }
+
+    function _commitAt(uint64 time, uint64 earliest, uint64 latest, bool refused) private {
+        BlockCommit memory info = nextBlock(ROOT, new bytes32[](0));
+        info.timestamp = time;
+        info.onchain[2] = Words.head(0, 0, committedBlocks() + 1, time, 1)[2];
+        if (!refused) {
+            commitBlock(info);
+            return;
         }
-        vm.warp(time + 900 + 86_400);
-        BlockCommit memory late = nextBlock(ROOT, new bytes32[](0));
-        late.timestamp = time + 900;
-        late.onchain[2] = Words.head(0, 0, 2, late.timestamp, 1)[2];
-        commitBlock(late);
+        bytes4 selector = IHub.BadTimestamp.selector;
+        _refused(info, abi.encodeWithSelector(selector, time, earliest, latest));
     }
 
     function testRefusesOperationsThatItCannotRead() public {

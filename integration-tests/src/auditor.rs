@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use zklink::audit::audit;
-use zklink::block::Block;
+use zklink::block::{Block, rolling_content};
 use zklink::id::{BlockNumber, ChainId, TokenId};
 use zklink::op::Op;
 use zklink::state::State;
@@ -28,6 +28,8 @@ pub struct Auditor {
     pools: PoolBook,
     supply: BTreeMap<(ChainId, TokenId), u128>,
     credited: BTreeMap<ChainId, u64>,
+    /// The content of each chain after each block with operations of it.
+    contents: BTreeMap<ChainId, BTreeMap<BlockNumber, [u8; 32]>>,
     /// Whether reorganisations stay below finality, so that what was credited must be there for ever.
     pub finality_holds: bool,
 }
@@ -51,6 +53,7 @@ impl Auditor {
             blocks: Vec::new(),
             pools,
             credited: BTreeMap::new(),
+            contents: BTreeMap::new(),
             finality_holds: true,
         }
     }
@@ -111,6 +114,12 @@ impl Auditor {
         self.state.system.timestamp = head.timestamp;
         audit(&self.state).map_err(|imbalance| imbalance.to_string())?;
         self.pools.note(&self.state);
+        for (chain, words) in sealed.block.chain_words() {
+            let contents = self.contents.entry(chain).or_default();
+            let before = contents.last_key_value().map(|(_, rolling)| *rolling);
+            let rolling = rolling_content(before.unwrap_or_default(), head.number, &words);
+            contents.insert(head.number, rolling);
+        }
         for source in &sealed.sources {
             if let Source::Deposit(accepted) = source {
                 self.check_deposit(&accepted.deposit)?;
@@ -152,6 +161,10 @@ impl Auditor {
                 return Err(format!("chain {chain}: the vault has {vault}, the book {book:?}"));
             }
             let committed = contracts.last().number;
+            if self.holds_ours(chain, contracts, contracts.records.len() - 1) == Some(false) {
+                // A commit was mined without the one before it; settlement notices and it is reverted.
+                continue;
+            }
             // A block that the archive lost for the moment is compared when it is back.
             let Some(pool) = self.pools.after(chain, *token, committed) else { continue };
             let unpaid = self.unpaid(chain, *token, contracts, committed);
@@ -165,6 +178,21 @@ impl Auditor {
             }
         }
         Ok(())
+    }
+
+    /// Whether a record of a chain is what the archived blocks say; nothing for one that is not known here.
+    fn holds_ours(
+        &self,
+        chain: ChainId,
+        contracts: &SimulatedContracts,
+        index: usize,
+    ) -> Option<bool> {
+        let record = contracts.records[index];
+        if index == 0 {
+            return Some(true);
+        }
+        let ours = self.contents.get(&chain)?.get(&record.number)?;
+        Some(*ours == record.rolling)
     }
 
     fn supply_of(&self, chain: ChainId) -> BTreeMap<TokenId, u128> {
@@ -197,6 +225,11 @@ impl Auditor {
         let SimulatedContracts { paid, released, acked, records, .. } = contracts;
         if !(paid <= released && released <= acked && *acked < records.len()) {
             return Err(format!("chain {chain}: the stages are out of order"));
+        }
+        if self.holds_ours(chain, contracts, *acked) == Some(false) {
+            return Err(format!(
+                "chain {chain} has acked something else than our blocks, for ever"
+            ));
         }
         let hub = self.chains[&HUB].lock();
         let of_hub = if chain == HUB { hub.contracts() } else { hub.final_contracts() };

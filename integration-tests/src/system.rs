@@ -13,7 +13,7 @@ use zklink_actors::builder;
 use zklink_actors::journal::sim::SimDisk;
 use zklink_actors::supervisor;
 use zklink_actors::turn::Timestamp;
-use zklink_actors::world::{Seed, World};
+use zklink_actors::world::{Seed, Verdict, World};
 
 use crate::auditor::Auditor;
 use crate::desk::{Desk, Door};
@@ -175,6 +175,15 @@ impl System {
     /// Adds an actor that does not belong to the node.
     pub fn outsider(&self, mut driver: impl Driver) {
         self.world.every(BEAT_MS, move |now| driver.beat(now));
+    }
+
+    /// Lets every hundredth message be late, and with it all behind it in the same mailbox.
+    pub fn delay_messages(&self) {
+        let mut seed = Seed(self.config.seed ^ 0xde1a);
+        self.world.filter(move |_| match seed.below(100) {
+            0 => Verdict::Delay(seed.below(500)),
+            _ => Verdict::Pass,
+        });
     }
 
     /// The auditor.

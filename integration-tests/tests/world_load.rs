@@ -21,6 +21,9 @@ fn number(name: &str, default: u64) -> u64 {
 fn life(seed: u64, trouble: Trouble) -> System {
     let mut system = System::start(Config::new(seed));
     Crowd::begin(&system, ACTS_MS);
+    if trouble.endpoints {
+        system.delay_messages();
+    }
     let end = system.now().after(ACTS_MS);
     while system.now() < end {
         let ms = system.chance.below(2_500);

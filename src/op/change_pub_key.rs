@@ -25,6 +25,7 @@ pub struct ChangePubKey {
     /// The token of the fee.
     pub fee_token: TokenId,
     /// What the fee account gets.
+    #[serde(with = "crate::amount::fee_bits")]
     pub fee: Fee,
     /// The account nonce that the owner authorised.
     pub nonce: Nonce,

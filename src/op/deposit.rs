@@ -54,11 +54,8 @@ impl Deposit {
             return Err(Reject::BadReceiver);
         }
         let pool = state.pool(self.chain, self.token).checked_add(self.amount);
+        let pool = pool.filter(|pool| pool.0 >> Amount::POOL_BITS == 0);
         let pool = pool.ok_or(Reject::AmountOverflow)?;
-        let supply = state.supply(self.token).and_then(|all| all.checked_add(self.amount));
-        if supply.is_none_or(|supply| supply > Amount::SUPPLY_MAX) {
-            return Err(Reject::AmountOverflow);
-        }
         match state.account(self.account) {
             Some(account) if account.owner != self.owner => {
                 return Err(Reject::OwnerMismatch(self.account));

@@ -28,6 +28,7 @@ pub struct Transfer {
     /// What the receiver gets.
     pub amount: Amount,
     /// What the fee account gets.
+    #[serde(with = "crate::amount::fee_bits")]
     pub fee: Fee,
     /// The owner of the receiving account when this operation makes it.
     pub new_owner: Option<Owner>,

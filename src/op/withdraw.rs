@@ -30,6 +30,7 @@ pub struct Withdraw {
     /// 18 less the decimals of the token on the chain. The chain's contract checks it against its registry.
     pub scale: u8,
     /// What the fee account gets, in 18 decimals.
+    #[serde(with = "crate::amount::fee_bits")]
     pub fee: Fee,
     /// Who is paid.
     pub to: Owner,
@@ -57,6 +58,9 @@ impl Withdraw {
             return Err(Reject::UnknownChain(self.chain));
         }
         check_place(self.account, self.sub_account)?;
+        if self.to.is_none() {
+            return Err(Reject::BadReceiver);
+        }
         let amount = scale_up(self.l1_amount, self.scale).ok_or(Reject::AmountOverflow)?;
         signer(state, self.account)?;
         let sub = state.sub_account(self.account, self.sub_account);

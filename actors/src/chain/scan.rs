@@ -103,12 +103,16 @@ pub struct Scanner {
     complete: bool,
     /// The highest anchor that was seen.
     goal: Option<u64>,
+    /// Blocks in the next question for events: halved when one is not answered, for an endpoint that refuses long
+    /// answers, and doubled up to the configured range when one is.
+    range: u64,
 }
 
 impl Scanner {
     /// A scanner that has read nothing.
     pub fn new(config: ScanConfig) -> Self {
         Self {
+            range: config.max_range.max(1),
             config,
             phase: Phase::Rest { until: Timestamp(0) },
             ageing: Ageing::default(),
@@ -134,7 +138,7 @@ impl Scanner {
 
     /// The last block of the next range towards `goal`.
     fn range_end(&self, goal: u64) -> u64 {
-        goal.min(self.from().saturating_add(self.config.max_range.max(1) - 1))
+        goal.min(self.from().saturating_add(self.range - 1))
     }
 
     /// The next question, or nothing until later. The same question comes again until it is
@@ -166,6 +170,9 @@ impl Scanner {
 
     /// The question was not answered: begin again with a fresh anchor.
     pub fn failed(&mut self, now: Timestamp) {
+        if matches!(self.phase, Phase::Events { .. }) {
+            self.range = (self.range / 2).max(1);
+        }
         // A probe must be finished: what it asks about may be void.
         if !matches!(self.phase, Phase::Probe) {
             self.rest(now, self.config.poll_ms);
@@ -193,6 +200,7 @@ impl Scanner {
                 }
             }
             (Phase::Events { goal, first, end }, Told::Logs(logs)) => {
+                self.range = self.range.saturating_mul(2).min(self.config.max_range.max(1));
                 self.phase = verify(goal, &first, end, logs)
                     .unwrap_or(Phase::Rest { until: now.after(self.config.poll_ms) });
             }

@@ -2,8 +2,8 @@
 //! authorisations.
 //!
 //! A deposit is handed on once, in the order of the chain's queue, and only when the chain's
-//! finality rule says so and the contract's own count includes it: an event alone creates no money. A hole in the queue, an unknown token, or a credited deposit that the
-//! chain no longer has stops the watcher for good ([`Halt`]): nothing is ever skipped. A restart
+//! finality rule says so and the contract's own count includes it: an event alone creates no money.
+//! A hole in the queue, an unknown token, or a credited deposit that the chain no longer has stops the watcher for good ([`Halt`]): nothing is ever skipped. A restart
 //! begins at the deposit that the builder expects.
 
 mod message;
@@ -61,6 +61,8 @@ pub struct Watcher {
     keys: VecDeque<(KeyAuthorised, u64)>,
     books_at: Option<u64>,
     books_due: Timestamp,
+    /// When to ask for the count again, after the contract did not answer.
+    count_due: Option<Timestamp>,
     last_contact: Option<Timestamp>,
     failures: u32,
     last_error: Option<String>,
@@ -106,6 +108,7 @@ impl Watcher {
             keys: VecDeque::new(),
             books_at: None,
             books_due: Timestamp(0),
+            count_due: None,
             last_contact: None,
             failures: 0,
             last_error: None,
@@ -141,7 +144,8 @@ impl Watcher {
             return Some(Request::Books(at));
         }
         let uncounted = self.uncounted();
-        if uncounted >= UNCOUNTED_MAX {
+        let again = uncounted > 0 && self.count_due.is_some_and(|due| turn.now >= due);
+        if again || uncounted >= UNCOUNTED_MAX {
             self.books_at = self.scanner.scanned().map(|header| header.number);
             return self.books_at.map(Request::Books);
         }
@@ -156,7 +160,9 @@ impl Watcher {
         if let Response::Failed(error) = response {
             self.failures = self.failures.saturating_add(1);
             self.last_error = Some(error);
-            self.books_at = None;
+            if self.books_at.take().is_some() {
+                self.count_due = Some(turn.now.after(self.config.poll_ms));
+            }
             return self.scanner.failed(turn.now);
         }
         self.failures = 0;
@@ -193,7 +199,8 @@ impl Watcher {
                 if caught_up {
                     self.check_credited(to.number)?;
                     // New deposits are counted against the contract's own number at once.
-                    if self.next_event > before || now >= self.books_due {
+                    let new = self.next_event > before || self.uncounted() > 0;
+                    if new || now >= self.books_due {
                         self.books_at = Some(to.number);
                     }
                 }
@@ -296,7 +303,7 @@ impl Watcher {
         if books.queue_tail != expected {
             return Err(Halt::Gap { expected, found: books.queue_tail });
         }
-        self.counted = books.queue_tail;
+        (self.counted, self.count_due) = (books.queue_tail, None);
         self.books_due = now.after(self.config.reading_ms);
         for (token, [balance, locked, pending, unconsumed]) in &books.tokens {
             let reading = Reading {

@@ -135,7 +135,7 @@ async fn start(setup: Setup) -> (Crew, Served) {
 
 /// Runs a test against a node.
 fn served(setup: Setup, test: impl AsyncFnOnce(&Crew, Served)) {
-    actix_rt::System::new().block_on(async {
+    crate::shell::run(async {
         let (crew, served) = start(setup).await;
         test(&crew, served).await;
     });

@@ -1,6 +1,7 @@
 //! What followers of the archive need: blocks for settlement, pools for the merge ledgers, stages for the RPC.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use zklink::amount::Amount;
@@ -27,14 +28,22 @@ const POOLS_MAX: usize = 4096;
 pub(super) struct ArchivedBlocks {
     archive: ArchiveReader,
     ready: Mutex<BTreeMap<BlockNumber, SealedBlock>>,
+    index: Mutex<ChainIndex>,
+}
+
+/// The blocks with operations of each chain, up to `indexed`. Each block is read once for it.
+#[derive(Default)]
+struct ChainIndex {
+    indexed: BlockNumber,
+    blocks: BTreeMap<ChainId, BTreeSet<BlockNumber>>,
 }
 
 impl ArchivedBlocks {
     pub(super) fn new(archive: ArchiveReader) -> ArchivedBlocks {
-        ArchivedBlocks { archive, ready: Mutex::default() }
+        ArchivedBlocks { archive, ready: Mutex::default(), index: Mutex::default() }
     }
 
-    fn load(&self, number: BlockNumber) -> Option<SealedBlock> {
+    fn stored(&self, number: BlockNumber) -> Option<StoredBlock> {
         let bytes = self.archive.block(number).unwrap_or_else(|error| {
             tracing::error!(%error, "the archive cannot be read");
             None
@@ -42,6 +51,16 @@ impl ArchivedBlocks {
         let stored: StoredBlock = serde_json::from_slice(&bytes)
             .inspect_err(|error| tracing::error!(%error, %number, "a stored block is damaged"))
             .ok()?;
+        stored
+            .block
+            .check_form()
+            .inspect_err(|error| tracing::error!(%error, %number, "a stored block is damaged"))
+            .ok()?;
+        Some(stored)
+    }
+
+    fn load(&self, number: BlockNumber) -> Option<SealedBlock> {
+        let stored = self.stored(number)?;
         let chains = stored.block.chain_words().into_keys();
         let witnesses = chains.map(|chain| (chain, stored.key_witnesses(chain))).collect();
         Some(SealedBlock::of(&stored.block, witnesses))
@@ -64,6 +83,22 @@ impl SettlementSource for ArchivedBlocks {
         }
         ready.insert(number, block.clone());
         Some(block)
+    }
+
+    fn next_of_chain(&self, chain: ChainId, after: BlockNumber) -> Option<BlockNumber> {
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let sealed = self.sealed();
+        while index.indexed < sealed {
+            let number = index.indexed.next()?;
+            for op in &self.stored(number)?.block.ops {
+                if let Some(chain) = op.chain() {
+                    index.blocks.entry(chain).or_default().insert(number);
+                }
+            }
+            index.indexed = number;
+        }
+        let above = (Bound::Excluded(after), Bound::Unbounded);
+        index.blocks.get(&chain)?.range(above).next().copied()
     }
 
     fn proof(&self, number: BlockNumber) -> Option<Vec<u8>> {

@@ -38,7 +38,7 @@ use crate::settlement::book::{Attestation, AttestationBook, WhatNext};
 use crate::settlement::driver::{Done, Report, SettlementStatus, Settler};
 use crate::settlement::{Contracts, HubView, Step, read_hub_view};
 use crate::shell::{Address, Crew, Thread};
-use crate::supervisor::{Config as SupervisorConfig, Supervisor};
+use crate::supervisor::{Config as SupervisorConfig, Fault, Supervisor};
 use crate::{attester, builder, clock, prover, witness_maker};
 
 /// Bytes after which the journal begins a new segment.
@@ -89,11 +89,33 @@ struct Core {
 struct Drivers {
     tasks: Vec<JoinHandle<()>>,
     stop: watch::Receiver<bool>,
+    faults: Port<Fault>,
+}
+
+/// Ends a driver together with the task that watches it.
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Drivers {
-    fn start(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.push(tokio::spawn(task));
+    /// Starts a driver. Its panic stops the node: a node that goes on without one would acknowledge what it cannot
+    /// settle.
+    fn start(&mut self, name: String, task: impl Future<Output = ()> + Send + 'static) {
+        let faults = self.faults.clone();
+        let inner = tokio::spawn(task);
+        let guard = AbortOnDrop(inner.abort_handle());
+        self.tasks.push(tokio::spawn(async move {
+            let ended = inner.await;
+            drop(guard);
+            if ended.is_err_and(|error| error.is_panic()) {
+                let reason = "panicked".to_owned();
+                drop(faults.tell(Fault { machine: name, reason, fatal: true }));
+            }
+        }));
     }
 }
 
@@ -102,7 +124,7 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
     let network = Arc::new(setup.deployment.network());
     let mut core = start_core(&setup, &network).await?;
     let (stop, stopped) = watch::channel(false);
-    let mut drivers = Drivers { tasks: Vec::new(), stop: stopped };
+    let mut drivers = Drivers { tasks: Vec::new(), stop: stopped, faults: core.supervisor.port() };
     let events = Events::new();
     let history = PoolHistory::default();
     history.note(&setup.genesis);
@@ -115,7 +137,8 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
     let stages = Arc::new(HubStages { hub, report: report.clone() });
     let gateway = start_gateway(&setup, &network, &core, proving, stages).await?;
 
-    drivers.start(clock::drive(core.ticks.clone(), TICK, drivers.stop.clone()));
+    let ticks = clock::drive(core.ticks.clone(), TICK, drivers.stop.clone());
+    drivers.start("clock".to_owned(), ticks);
     let crew = Arc::new(core.crew);
     let supervision = supervise(Arc::clone(&crew), core.supervisor.port());
     Ok(Node {
@@ -210,18 +233,19 @@ async fn start_proving(
         history.clone(),
     );
     let (port, heard, stop) = (feed.port(), events.clone(), drivers.stop.clone());
-    let supervisor: Port<crate::supervisor::Fault> = core.supervisor.port();
-    drivers.start(async move {
+    let supervisor: Port<Fault> = core.supervisor.port();
+    drivers.start("witness-maker".to_owned(), async move {
         if let Err(error) = witness_maker::drive(maker, port, heard, stop).await {
             let (machine, reason) = ("witness-maker".to_owned(), error.to_string());
-            drop(supervisor.tell(crate::supervisor::Fault { machine, reason, fatal: true }));
+            drop(supervisor.tell(Fault { machine, reason, fatal: true }));
         }
     });
     let ports = prover::Ports { lease: feed.port(), submit: feed.port() };
     for number in 0..setup.provers {
         let name = ProverId::new(&format!("local-{number}")).expect("a plain name");
         let (keys, ports) = (Arc::clone(&setup.keys), ports.clone());
-        drivers.start(prover::drive(name, keys, ports, events.clone(), drivers.stop.clone()));
+        let driver = prover::drive(name.clone(), keys, ports, events.clone(), drivers.stop.clone());
+        drivers.start(format!("prover {name}"), driver);
     }
     Ok((feed.port(), ports))
 }
@@ -257,7 +281,7 @@ async fn start_chains(
         let config = MergeConfig {
             token: *id,
             chains: chains.collect(),
-            merge_cap: Amount::SUPPLY_MAX,
+            merge_cap: Amount(1 << 126),
             kept_max: MAILBOX,
         };
         let pools = NodePools { view: core.view.clone(), history: history.clone() };
@@ -286,7 +310,7 @@ async fn start_chains(
         };
         let (status, heard) = watch::channel(None);
         health.insert(chain.id, heard);
-        drivers.start(chain_driver::run(
+        let driver = chain_driver::run(
             Arc::clone(&of_chain.client),
             contract,
             seat.port(),
@@ -294,7 +318,8 @@ async fn start_chains(
             status,
             Duration::from_millis(of_chain.poll_ms),
             drivers.stop.clone(),
-        ));
+        );
+        drivers.start(format!("driver of {name}"), driver);
     }
     Ok(health)
 }
@@ -375,13 +400,15 @@ async fn start_settlement(
         let (status, status_heard) = watch::channel(SettlementStatus::default());
         health.insert(chain.id, status_heard);
         let period = Duration::from_millis(of_chain.poll_ms);
-        drivers.start(settler.run(status, period, drivers.stop.clone()));
+        let driver = settler.run(status, period, drivers.stop.clone());
+        drivers.start(format!("settlement on chain {}", chain.id), driver);
     }
     let (view, view_heard) = watch::channel(HubView::default());
     let rollup = contracts[&deployment.hub].rollup;
     let chains: Vec<ChainId> = contracts.keys().copied().collect();
     let period = Duration::from_millis(setup.chains[&deployment.hub].poll_ms);
-    drivers.start(watch_hub(hub_client, rollup, chains, view, period, drivers.stop.clone()));
+    let driver = watch_hub(hub_client, rollup, chains, view, period, drivers.stop.clone());
+    drivers.start("hub view".to_owned(), driver);
     Ok((health, report, view_heard))
 }
 
@@ -451,14 +478,15 @@ async fn start_attester(
             partners,
         };
         let (status, _) = watch::channel(None);
-        drivers.start(attester::driver::run(
+        let driver = attester::driver::run(
             line,
             seat.port(),
             seat.port(),
             status,
             Duration::from_millis(of_chain.poll_ms),
             drivers.stop.clone(),
-        ));
+        );
+        drivers.start(format!("{name} on chain {}", chain.id), driver);
     }
     Ok(())
 }

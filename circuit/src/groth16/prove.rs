@@ -83,7 +83,8 @@ pub enum ProveError {
     },
     /// The statement is false.
     #[error(
-        "the witness does not satisfy constraint {row} (counted from 0; `constraint_name` tells which); nothing was proved"
+        "the witness does not satisfy constraint {row} (counted from 0; `constraint_name` tells \
+         which); nothing was proved"
     )]
     Unsatisfied {
         /// The first constraint that fails.

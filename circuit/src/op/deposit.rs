@@ -1,11 +1,13 @@
 //! Deposit: a priority request of a chain credits a balance and the chain's pool.
 
 use bellman::{ConstraintSystem, SynthesisError};
+use zklink::amount::Amount;
 use zklink::commitment::amount_to_fr;
 use zklink::hash::Fr;
 use zklink::op::{Deposit, Op};
 
 use super::{Slot, pack};
+use crate::gadget::bits::to_bits;
 use crate::gadget::{Bit, Expression};
 use crate::working_set::{AMOUNT_BITS, WorkingSet};
 
@@ -51,6 +53,9 @@ pub(super) fn synthesize<CS: ConstraintSystem<Fr>>(
     Expression::enforce_product(cs, "kept: same low", &low_change, kept, &zero);
     set.add_to_owner(&mut cs.namespace(|| "set owner"), &at, (&top_change, &low_change))?;
 
+    let held = set.pool(&mut cs.namespace(|| "held"), &pool)?;
+    let bits = Amount::POOL_BITS as usize;
+    to_bits(&mut cs.namespace(|| "pool range"), &(&held + &amount), bits)?;
     set.add_to_balance(&mut cs.namespace(|| "credit"), &at, &amount)?;
     set.add_to_pool(&mut cs.namespace(|| "raise"), &pool, &amount)?;
     set.advance_cursor(&pool);

@@ -7,8 +7,8 @@ use zklink::op::Op;
 use crate::gadget::Bit;
 use crate::witness::SlotWitness;
 
-/// The switch of a slot: off for a Noop. The prover is free to leave a slot empty; it cannot hide an operation that way,
-/// because whatever an operation changes depends on the switch.
+/// The switch of a slot: off for a Noop. The prover is free to leave a slot empty; it cannot hide an operation that
+/// way, because whatever an operation changes depends on the switch.
 pub(super) fn enabled<CS: ConstraintSystem<Fr>>(
     cs: &mut CS,
     witness: Option<&SlotWitness>,

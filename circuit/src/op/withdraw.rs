@@ -29,8 +29,8 @@ pub(super) fn synthesize<CS: ConstraintSystem<Fr>>(
     let fee = or_zero(withdraw.map(|op| Fr::from(u64::from(op.fee.0))));
     let (fee, fee_amount) = slot.fee(cs, fee)?;
     let to = slot.witness.map(|_| withdraw.map(|op| op.to).unwrap_or_default());
-    // Somebody or nobody: the contract of the chain refuses what it cannot pay.
     let (to_top, to_low) = slot.owner(&mut cs.namespace(|| "to"), to)?;
+    slot.enforce_somebody(&mut cs.namespace(|| "a receiver"), (&to_top, &to_low))?;
 
     let from = slot.witness.map(|witness| witness.balance);
     let from = set.select_balance(&mut cs.namespace(|| "from"), &slot.enabled, from)?;

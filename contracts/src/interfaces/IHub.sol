@@ -61,7 +61,7 @@ interface IHub is IRollup {
     error VectorLength(uint256 expected, uint256 given);
     /// @notice A head word differs from what the hub holds or was told.
     error HeadMismatch(uint256 index, bytes32 expected, bytes32 given);
-    /// @notice The timestamp is before the last block's, or too far from the chain's clock.
+    /// @notice The timestamp is before the last block's, or too far ahead of the chain's clock.
     error BadTimestamp(uint64 given, uint64 earliest, uint64 latest);
     /// @notice The digest is not below the field's modulus.
     error DigestOutOfRange(uint256 d);

@@ -12,8 +12,6 @@ import {Records} from "./Records.sol";
 library HubBlocks {
     /// How far a block's timestamp may run ahead of the chain's clock, in seconds.
     uint256 internal constant MAX_AHEAD = 15 minutes;
-    /// How far it may lag behind.
-    uint256 internal constant MAX_BEHIND = 24 hours;
 
     /// @notice Checks everything of a block's header against the last block, the clock and the
     ///         shape.
@@ -184,12 +182,12 @@ library HubBlocks {
         }
     }
 
+    /// There is no bound on how far it may lag behind: a sealed block cannot be made younger, so
+    /// that after a long outage of this chain nothing could be committed any more.
     function _checkTime(uint64 last, uint64 given) private view {
-        uint256 earliest = block.timestamp > MAX_BEHIND ? block.timestamp - MAX_BEHIND : 0;
-        if (earliest < last) earliest = last;
         uint256 latest = block.timestamp + MAX_AHEAD;
-        if (given < earliest || given > latest) {
-            revert IHub.BadTimestamp(given, uint64(earliest), uint64(latest));
+        if (given < last || given > latest) {
+            revert IHub.BadTimestamp(given, last, uint64(latest));
         }
     }
 

@@ -16,13 +16,16 @@ library KeyChanges {
 
     /// @notice Books the caller's key for a nonce. The same key may be booked again, another may
     ///         not: a changed mind must not make a committed block unpayable.
+    /// @return fresh whether it was not booked before.
     function authorise(Keys storage keys, address owner, uint256 keyX, uint256 keyY, uint32 nonce)
         internal
+        returns (bool fresh)
     {
         bytes32 hash = keccak256(abi.encode(keyX, keyY));
         bytes32 stored = keys.hashes[owner][nonce];
         if (stored != 0 && stored != hash) revert IRollup.KeyAlreadySet(owner, nonce);
         keys.hashes[owner][nonce] = hash;
+        return stored == 0;
     }
 
     /// @notice Refuses the key change at word `i` unless `owner` authorised it.

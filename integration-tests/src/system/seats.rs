@@ -1,17 +1,15 @@
 //! Seats the machines of a node in the World and starts their drivers: the same machines in the same order as the node.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod settlement;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use zklink::amount::Amount;
 use zklink::id::{ChainId, Serial, TokenId};
 use zklink::token::Address;
 use zklink_actors::archive::{Archive, ArchiveReader};
-use zklink_actors::attester::driver::Line;
-use zklink_actors::attester::history::History;
-use zklink_actors::attester::{AttestedChain, Attester, AttesterConfig};
 use zklink_actors::builder::{Builder, Ledger, Record, ViewReader, fold};
-use zklink_actors::chain::client::ChainClient;
 use zklink_actors::chain::driver::Contract;
 use zklink_actors::chain::finality::Finality;
 use zklink_actors::chain::pair::Paired;
@@ -23,21 +21,16 @@ use zklink_actors::machine::Origin;
 use zklink_actors::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
 use zklink_actors::node::{Alarms, PoolHistory};
 use zklink_actors::port::{Deliver, Envelope, Port, Refused};
-use zklink_actors::settlement::Contracts;
 use zklink_actors::settlement::book::AttestationBook;
-use zklink_actors::turn::Timestamp;
 use zklink_actors::witness_maker::WitnessMaker;
 use zklink_actors::world::{Place, World};
 
 use super::System;
 use crate::drivers::prove::{ProverLoop, WitnessLoop, check_simulated_proof};
-use crate::drivers::read::{AttesterReader, ReadLoop, SharedStatus, WatcherReader};
-use crate::drivers::settle::{SettleLoop, Stage};
+use crate::drivers::read::{ReadLoop, SharedStatus, WatcherReader};
 use crate::drivers::{Running, start as start_driver};
-use crate::follow::{PoolBook, SimulatedPools, SimulatedSource};
-use crate::network::{
-    DEPLOYMENT, HUB, THRESHOLD, attesters, genesis, network, oracle, shape_ids, validator,
-};
+use crate::follow::{PoolBook, SimulatedPools};
+use crate::network::{DEPLOYMENT, genesis, network, shape_ids};
 
 /// Bytes after which the journal begins a new segment: few, so that restarts meet several.
 const SEGMENT_BYTES: u64 = 16 << 10;
@@ -169,7 +162,7 @@ pub(super) fn start(system: &System, generation: u32) -> Result<Seated, String> 
     let alarms = seating.seat("alarms", 1024, Alarms::default());
     let ledgers = start_ledgers(&mut seating, &core, &pools, &alarms);
     let (watchers, health) = start_watchers(&mut seating, &core, &ledgers);
-    let book = start_settlement(&mut seating, &core.reader);
+    let book = settlement::start(&mut seating, &core.reader);
     watch_cursors(&seating, core.view.clone());
     let Core { archive, journal, builder, reader, view, .. } = core;
     let Seating { running, names, .. } = seating;
@@ -264,7 +257,7 @@ fn start_ledgers(
         let config = MergeConfig {
             token: *id,
             chains: chains.collect(),
-            merge_cap: Amount::SUPPLY_MAX,
+            merge_cap: Amount(1 << 126),
             kept_max: 1024,
         };
         let pools = SimulatedPools { view: core.view.clone(), book: pools.clone() };
@@ -326,82 +319,6 @@ fn token_addresses(chain: ChainId) -> BTreeMap<TokenId, Address> {
     let network = network();
     let tokens = network.tokens.iter();
     tokens.filter_map(|(id, token)| Some((*id, token.chains.get(&chain)?.address))).collect()
-}
-
-/// The attestation book, the attesters, and a settler for each chain.
-fn start_settlement(seating: &mut Seating<'_>, reader: &ArchiveReader) -> Place<AttestationBook> {
-    let system = seating.system;
-    let ids: BTreeSet<ChainId> = system.chains.keys().copied().collect();
-    let addresses = attesters().iter().map(|key| key.address()).collect();
-    let book = AttestationBook::new(DEPLOYMENT, ids, addresses, THRESHOLD);
-    let book = seating.seat("attestation-book", 1024, book);
-    for number in 0..attesters().len() {
-        start_attester(seating, number, &book);
-    }
-    let source = Arc::new(SimulatedSource::new(reader.clone()));
-    let contracts: BTreeMap<ChainId, Contracts> = network()
-        .chains
-        .iter()
-        .map(|(id, chain)| (*id, Contracts { rollup: chain.contract, oracle: oracle(*id) }))
-        .collect();
-    let client =
-        |id: ChainId| -> Arc<dyn ChainClient> { Arc::new(system.endpoints[&id][0].clone()) };
-    for (id, pool) in &system.chains {
-        let settler = SettleLoop {
-            chain: *id,
-            hub_id: HUB,
-            contracts: contracts.clone(),
-            client: client(*id),
-            hub: client(HUB),
-            pool: pool.clone(),
-            validator: validator(),
-            source: source.clone(),
-            book: book.port(),
-            log: system.settlement.clone(),
-            operator: system.config.operator,
-            period_ms: system.config.poll_ms,
-            stage: Stage::Idle,
-            due: Timestamp(0),
-            failures: 0,
-        };
-        start_driver(&system.world, &seating.running, settler);
-    }
-    book
-}
-
-fn start_attester(seating: &mut Seating<'_>, number: usize, book: &Place<AttestationBook>) {
-    let system = seating.system;
-    let chains = system.chains.keys().map(|id| {
-        let attested = AttestedChain {
-            oracle: oracle(*id),
-            first_block: 1,
-            finality: Finality::FINALIZED,
-            max_range: 8,
-            checkpoints: 256,
-            poll_ms: system.config.poll_ms,
-        };
-        (*id, attested)
-    });
-    let config =
-        AttesterConfig { deployment: DEPLOYMENT, chains: chains.collect(), offer_ms: 1_000 };
-    let key = attesters()[number].clone();
-    let machine = Attester::new(config, key, History::in_memory(), book.port());
-    let place = seating.seat(&format!("attester-{number}"), 1024, machine);
-    for id in system.chains.keys() {
-        let others = system.chains.keys().copied();
-        let partners = others.filter(|other| other != id && [*other, *id].contains(&HUB));
-        let endpoint = system.endpoints[id][number % super::ENDPOINTS].clone();
-        let line = Line {
-            chain: *id,
-            client: Arc::new(endpoint),
-            oracle: oracle(*id),
-            partners: partners.collect(),
-        };
-        let reader = AttesterReader { line };
-        let period = system.config.poll_ms;
-        let driver = ReadLoop::new(reader, place.port(), place.port(), period);
-        start_driver(&system.world, &seating.running, driver);
-    }
 }
 
 /// At every beat: no deposit is executed that the final part of its chain does not have.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
@@ -25,8 +25,9 @@ use zklink_actors::deploy::{
 use zklink_actors::gateway::Limits;
 use zklink_actors::node::{ChainSetup, Setup};
 use zklink_actors::wallet::Wallet;
+use zklink_circuit::groth16::KeyFileError;
 use zklink_circuit::groth16::evm::verifying_key_to_evm;
-use zklink_circuit::proving::ShapeKeys;
+use zklink_circuit::proving::{KeysError, ShapeKeys};
 use zklink_client::{Client, ZkLinkClient};
 use zklink_devnet::{DevChain, DevChainConfig, DevChainHandle};
 
@@ -94,9 +95,21 @@ async fn connect(urls: &Urls) -> BTreeMap<ChainId, (u64, Arc<dyn ChainClient>)> 
     clients
 }
 
+/// Keys are made once and kept below `target`; after a change of the circuit they are made anew.
 fn keys() -> Arc<ShapeKeys> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("keys");
-    Arc::new(ShapeKeys::open(&folder, &[shape(NANO).unwrap()], |_, _| {}).unwrap())
+    static KEYS: LazyLock<Arc<ShapeKeys>> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("keys");
+        let open = || ShapeKeys::open(&folder, &[shape(NANO).unwrap()], |_, _| {});
+        let keys = match open() {
+            Err(KeysError::Key { source: KeyFileError::Stale { path, .. }, .. }) => {
+                std::fs::remove_file(path).unwrap();
+                open()
+            }
+            opened => opened,
+        };
+        Arc::new(keys.unwrap())
+    });
+    Arc::clone(&KEYS)
 }
 
 fn genesis() -> State {

@@ -152,14 +152,24 @@ fn a_late_start_trusts_the_journal_and_nothing_else() {
 fn a_full_port_gets_the_same_deposit_later_and_reading_pauses() {
     let mut rig = Rig::new(Finality::FINALIZED, 0);
     *rig.deposits.room.lock().unwrap() = 1;
-    for block in 0..40 {
-        rig.chain.mine((0..5).map(|i| deposit(block * 5 + i, 1, 1)).collect());
-    }
-    rig.chain.grow(4);
-    let mut told = Vec::new();
-    for _ in 0..400 {
+    let mine = |rig: &mut Rig, blocks: std::ops::Range<u64>| {
+        for block in blocks {
+            rig.chain.mine((0..5).map(|i| deposit(block * 5 + i, 1, 1)).collect());
+        }
+        rig.chain.grow(4);
+    };
+    mine(&mut rig, 0..24);
+    rig.poll();
+    let mut told = rig.serials();
+    let paused = rig.watcher.status().scanned;
+    mine(&mut rig, 24..40);
+    while rig.watcher.status().held > 100 {
         rig.poll();
-        assert!(rig.watcher.status().held <= 100 + 15, "one range above the bound");
+        assert_eq!(rig.watcher.status().scanned, paused, "reading pauses at the bound");
+        told.extend(rig.serials());
+    }
+    for _ in 0..200 {
+        rig.poll();
         told.extend(rig.serials());
     }
     assert_eq!(told, (0..200).collect::<Vec<u64>>());
@@ -172,7 +182,7 @@ fn a_hole_in_the_queue_stops_the_chain() {
     rig.chain.grow(4);
     rig.poll();
     assert_eq!(rig.halted(), Some(Halt::Gap { expected: Serial(1), found: Serial(2) }));
-    assert_eq!(rig.serials(), vec![0]);
+    assert_eq!(rig.serials(), Vec::<u64>::new(), "nothing is handed on before it is counted");
     rig.chain.mine(vec![deposit(1, 1, 1)]);
     rig.chain.grow(10);
     rig.poll();
@@ -195,6 +205,41 @@ fn an_event_that_an_endpoint_hides_is_missed_by_the_contracts_own_count() {
         rig.watcher.outcome(told, &mut turn);
     }
     assert_eq!(rig.halted(), Some(Halt::Gap { expected: Serial(0), found: Serial(1) }));
+}
+
+#[test]
+fn an_event_that_an_endpoint_invents_is_not_handed_on() {
+    let mut rig = Rig::new(Finality::FINALIZED, 0);
+    let mut honest = rig.chain.clone();
+    honest.grow(5);
+    rig.chain.mine(vec![deposit(0, 1, 1)]);
+    rig.chain.grow(4);
+    let mut turn = Turn::at(Timestamp(rig.now));
+    while let Some(request) = rig.watcher.next(&mut turn) {
+        let counted = matches!(request, Request::Books(_));
+        let chain = if counted { &honest } else { &rig.chain };
+        let response = chain.answer(&request);
+        rig.watcher.outcome(response, &mut turn);
+    }
+    assert_eq!(rig.serials(), Vec::<u64>::new());
+    assert_eq!(rig.halted(), Some(Halt::Gap { expected: Serial(1), found: Serial(0) }));
+}
+
+#[test]
+fn a_count_that_fails_is_asked_for_again_although_the_chain_stands_still() {
+    let mut rig = Rig::new(Finality::FINALIZED, 0);
+    rig.chain.mine(vec![deposit(0, 1, 1)]);
+    rig.chain.grow(4);
+    let mut turn = Turn::at(Timestamp(rig.now));
+    while let Some(request) = rig.watcher.next(&mut turn) {
+        let counted = matches!(request, Request::Books(_));
+        let failed = Response::Failed("no answer".to_owned());
+        let response = if counted { failed } else { rig.chain.answer(&request) };
+        rig.watcher.outcome(response, &mut turn);
+    }
+    assert_eq!(rig.serials(), Vec::<u64>::new(), "not without the count");
+    rig.poll();
+    assert_eq!(rig.serials(), vec![0]);
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! The attestation book, the attesters, and settlement.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use zklink::id::ChainId;
+use zklink_actors::archive::ArchiveReader;
+use zklink_actors::attester::driver::Line;
+use zklink_actors::attester::history::History;
+use zklink_actors::attester::{AttestedChain, Attester, AttesterConfig};
+use zklink_actors::chain::client::ChainClient;
+use zklink_actors::chain::finality::Finality;
+use zklink_actors::settlement::Contracts;
+use zklink_actors::settlement::book::AttestationBook;
+use zklink_actors::turn::Timestamp;
+use zklink_actors::world::Place;
+
+use super::Seating;
+use crate::drivers::read::{AttesterReader, ReadLoop};
+use crate::drivers::settle::{SettleLoop, Stage};
+use crate::drivers::start as start_driver;
+use crate::follow::SimulatedSource;
+use crate::network::{DEPLOYMENT, HUB, THRESHOLD, attesters, network, oracle, validator};
+use crate::system::ENDPOINTS;
+
+/// The attestation book, the attesters, and a settler for each chain.
+pub(super) fn start(seating: &mut Seating<'_>, reader: &ArchiveReader) -> Place<AttestationBook> {
+    let system = seating.system;
+    let ids: BTreeSet<ChainId> = system.chains.keys().copied().collect();
+    let addresses = attesters().iter().map(|key| key.address()).collect();
+    let book = AttestationBook::new(DEPLOYMENT, ids, addresses, THRESHOLD);
+    let book = seating.seat("attestation-book", 1024, book);
+    for number in 0..attesters().len() {
+        start_attester(seating, number, &book);
+    }
+    let source = Arc::new(SimulatedSource::new(reader.clone()));
+    let contracts: BTreeMap<ChainId, Contracts> = network()
+        .chains
+        .iter()
+        .map(|(id, chain)| (*id, Contracts { rollup: chain.contract, oracle: oracle(*id) }))
+        .collect();
+    let client =
+        |id: ChainId| -> Arc<dyn ChainClient> { Arc::new(system.endpoints[&id][0].clone()) };
+    for (id, pool) in &system.chains {
+        let settler = SettleLoop {
+            chain: *id,
+            hub_id: HUB,
+            contracts: contracts.clone(),
+            client: client(*id),
+            hub: client(HUB),
+            pool: pool.clone(),
+            validator: validator(),
+            source: source.clone(),
+            book: book.port(),
+            log: system.settlement.clone(),
+            operator: system.config.operator,
+            period_ms: system.config.poll_ms,
+            stage: Stage::Idle,
+            due: Timestamp(0),
+            failures: 0,
+        };
+        start_driver(&system.world, &seating.running, settler);
+    }
+    book
+}
+
+fn start_attester(seating: &mut Seating<'_>, number: usize, book: &Place<AttestationBook>) {
+    let system = seating.system;
+    let chains = system.chains.keys().map(|id| {
+        let attested = AttestedChain {
+            oracle: oracle(*id),
+            first_block: 1,
+            finality: Finality::FINALIZED,
+            max_range: 8,
+            checkpoints: 256,
+            poll_ms: system.config.poll_ms,
+        };
+        (*id, attested)
+    });
+    let config =
+        AttesterConfig { deployment: DEPLOYMENT, chains: chains.collect(), offer_ms: 1_000 };
+    let key = attesters()[number].clone();
+    let machine = Attester::new(config, key, History::in_memory(), book.port());
+    let place = seating.seat(&format!("attester-{number}"), 1024, machine);
+    for id in system.chains.keys() {
+        let others = system.chains.keys().copied();
+        let partners = others.filter(|other| other != id && [*other, *id].contains(&HUB));
+        let endpoint = system.endpoints[id][number % ENDPOINTS].clone();
+        let line = Line {
+            chain: *id,
+            client: Arc::new(endpoint),
+            oracle: oracle(*id),
+            partners: partners.collect(),
+        };
+        let reader = AttesterReader { line };
+        let period = system.config.poll_ms;
+        let driver = ReadLoop::new(reader, place.port(), place.port(), period);
+        start_driver(&system.world, &seating.running, driver);
+    }
+}
