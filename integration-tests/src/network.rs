@@ -90,7 +90,7 @@ pub fn contracts(chain: ChainId, verifier: &Verifier, users: &[User]) -> Simulat
         chain,
         hub: HUB,
         deployment: DEPLOYMENT,
-        domain: network.chains[&chain].clone(),
+        domain: network.chains[&chain],
         oracle: oracle(chain),
         validator: validator(),
         tokens: tokens.collect(),

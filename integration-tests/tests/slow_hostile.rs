@@ -1,5 +1,5 @@
-//! A node among hostile surroundings, over real sockets and files: endpoints, provers, strangers, damaged disks and
-//! misspelt configurations.
+//! A node among hostile surroundings, over real sockets and files: endpoints, provers, strangers,
+//! damaged disks and misspelt configurations.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of what they share")]

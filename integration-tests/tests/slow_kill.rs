@@ -1,5 +1,5 @@
-//! A node under load is killed again and again at random moments, and nothing that it acknowledged is lost, moved or
-//! done twice.
+//! A node under load is killed again and again at random moments, and nothing that it acknowledged
+//! is lost, moved or done twice.
 //!
 //! `ZKLINK_KILLS` is how often (100), `ZKLINK_KILL_SEED` makes the same choices again.
 
@@ -93,7 +93,8 @@ impl Run {
     }
 }
 
-/// Deposits by one user on each chain in turn, until `stop`; returns how much in all, in 18 decimals.
+/// Deposits by one user on each chain in turn, until `stop`; returns how much in all, in 18
+/// decimals.
 async fn keep_depositing(
     wallets: Vec<(ChainId, zklink_actors::wallet::Wallet, u128)>,
     stop: watch::Receiver<bool>,

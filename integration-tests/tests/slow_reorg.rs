@@ -1,5 +1,5 @@
-//! Chains of anvil are reorganised below a node that is at work: it credits what the final chain has, and nothing
-//! else, and its own transactions that vanish are sent again.
+//! Chains of anvil are reorganised below a node that is at work: it credits what the final chain
+//! has, and nothing else, and its own transactions that vanish are sent again.
 //!
 //! `ZKLINK_REORG_SEED` makes the same choices again.
 
@@ -67,7 +67,8 @@ impl Chains {
         }
     }
 
-    /// Replaces the last `depth` blocks. Some deposits survive in another order, the validator's transactions do not.
+    /// Replaces the last `depth` blocks. Some deposits survive in another order, the validator's
+    /// transactions do not.
     async fn reorg(&self, chain: ChainId, depth: u64, dice: &mut Dice) -> Lost {
         let anvil = self.at(chain);
         // What comes now waits, so that the blocks below are those that are replaced.
@@ -182,8 +183,8 @@ fn credited(node: &Node, chain: ChainId) -> Vec<FinalDeposit> {
     found
 }
 
-/// Waits until a settlement step is mined whose block can still be replaced, replaces it, and waits until it is done
-/// again.
+/// Waits until a settlement step is mined whose block can still be replaced, replaces it, and waits
+/// until it is done again.
 async fn lose_a_commit(chains: &Chains, world: &World, node: &Node, wallet: &Wallet) {
     let hub = world.deployment.hub;
     let before = node.health().report.done().len();

@@ -23,7 +23,7 @@ fn system(seed: u64) -> (System, User, Arc<AtomicBool>) {
     system.until("alice has an account", MAX_MS, |system| {
         system.auditor().state().account_of(alice.owner()).is_some()
     });
-    let id = system.auditor().state().account_of(alice.owner()).unwrap();
+    let id = system.auditor().state().account_of(alice.owner()).expect("alice has an account");
     system.desk.send(0, alice.set_key(id, 0, USD, true), true);
     system.until("alice has a key", MAX_MS, |system| system.desk.open() == 0);
     let stalled = Arc::new(AtomicBool::new(false));
@@ -37,7 +37,7 @@ fn system(seed: u64) -> (System, User, Arc<AtomicBool>) {
 
 /// So many payments, each in a lane of its own, so that all are asked at once.
 fn pay(system: &System, alice: &User, count: u32) {
-    let id = system.auditor().state().account_of(alice.owner()).unwrap();
+    let id = system.auditor().state().account_of(alice.owner()).expect("alice has an account");
     let bob = User::new("bob").owner();
     for nonce in 0..count {
         let tx = alice.transfer(id, nonce, bob, USD, ONE / 100);

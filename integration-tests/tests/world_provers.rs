@@ -34,7 +34,7 @@ fn assert_right_proofs(system: &System) {
     for sealed in auditor.blocks() {
         let inputs = sealed.block.public_data().public_inputs().map(fr_to_be_bytes);
         let stored = system.node().archive_reader.proof(sealed.block.head.number);
-        assert_eq!(stored.unwrap(), Some(simulated_proof(&inputs)));
+        assert_eq!(stored.expect("the simulated store reads"), Some(simulated_proof(&inputs)));
     }
 }
 

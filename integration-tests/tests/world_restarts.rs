@@ -43,7 +43,7 @@ fn finish(system: &mut System, told: &Told) {
 /// differ.
 fn root_at(state: &State, system: &zklink::state::System) -> Fr {
     let mut state = state.clone();
-    state.system = system.clone();
+    state.system = *system;
     StateTree::of(&state).root()
 }
 

@@ -3,8 +3,9 @@
 //!
 //! A deposit is handed on once, in the order of the chain's queue, and only when the chain's
 //! finality rule says so and the contract's own count includes it: an event alone creates no money.
-//! A hole in the queue, an unknown token, or a credited deposit that the chain no longer has stops the watcher for good ([`Halt`]): nothing is ever skipped. A restart
-//! begins at the deposit that the builder expects.
+//! A hole in the queue, an unknown token, or a credited deposit that the chain no longer has stops
+//! the watcher for good ([`Halt`]): nothing is ever skipped. A restart begins at the deposit that
+//! the builder expects.
 
 mod message;
 
@@ -27,8 +28,9 @@ use crate::turn::{Timestamp, Turn};
 /// Deposits whose content is remembered, to notice that the chain changed its mind about them.
 const REMEMBERED: usize = 8192;
 
-/// Deposits that may wait for the contract's count; beyond it the contract is asked at once, at the height that was
-/// read. Far above what comes between two polls, because an endpoint may not know the state of old blocks.
+/// Deposits that may wait for the contract's count; beyond it the contract is asked at once, at the
+/// height that was read. Far above what comes between two polls, because an endpoint may not know
+/// the state of old blocks.
 const UNCOUNTED_MAX: usize = 65_536;
 
 /// What was seen of a deposit that was handed on.
@@ -329,8 +331,8 @@ impl Watcher {
         self.deposits.len() - self.deposits.partition_point(|waits| waits.serial < self.counted)
     }
 
-    /// Hands on what waits, in order. What a port does not take now is kept, and so is what a contract has not
-    /// counted.
+    /// Hands on what waits, in order. What a port does not take now is kept, and so is what a
+    /// contract has not counted.
     fn deliver(&mut self) {
         while let Some(deposit) = self.deposits.front() {
             if deposit.serial >= self.counted {

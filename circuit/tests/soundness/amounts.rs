@@ -143,7 +143,7 @@ fn scaled_amount_of_129_bits_is_refused() {
 
 #[test]
 fn an_amount_of_129_bits_is_refused() {
-    // Two deposits of which each fits, while their sum does not.
+    // A deposit that fits, while the pool and the balance that it raises do not.
     let world = world();
     let op = Op::Deposit(deposit(2, u128::MAX, Scenario::owner(1)));
     let cheat = block(&world).slot(SlotKind::Deposit, op, None);
@@ -151,5 +151,5 @@ fn an_amount_of_129_bits_is_refused() {
         "close/account 1/sub-account 1/balance 0/range/recomposed",
         "close/chain 0/pool 0/range/recomposed",
     );
-    assert_eq!(cheat.caught(), [balance, pool]);
+    assert_eq!(cheat.caught(), ["slot 0/pool range/recomposed", balance, pool]);
 }

@@ -287,7 +287,7 @@ fn every_number_of_an_idle_slot_is_zero() {
         let mut names: Vec<String> = cs.aux_paths().to_vec();
         names.retain(|path| path.starts_with("slot 0/") && path.ends_with("/bit0/bit"));
         names.retain(|path| !path.contains("/signature/") && !path.contains("/left"));
-        names.retain(|path| !path.ends_with("scaled/range/bit0/bit"));
+        names.retain(|path| !path.ends_with("range/bit0/bit"));
         let numbers = match kind {
             // The amount and both parts of the owner.
             SlotKind::Deposit => 3,

@@ -57,9 +57,7 @@ pub fn execute(
     let decoded = Rollup::RollupCalls::abi_decode(&call.data);
     match decoded.map_err(|_| Refused::from("no such function"))? {
         Rollup::RollupCalls::depositNative(deposit) => {
-            let native = contracts.registration.tokens.iter();
-            let native = native.filter(|(_, token)| token.address == [0; 20]).map(|(id, _)| *id);
-            let token = native.last().ok_or("UnknownToken(0)")?;
+            let token = contracts.registration.native().ok_or("UnknownToken(0)")?;
             let owner = Owner(deposit.owner.0);
             contracts.deposit(from, token, call.value, owner, deposit.subAccount)
         }

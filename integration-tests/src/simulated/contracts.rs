@@ -47,6 +47,12 @@ impl Registration {
         self.domain.contract
     }
 
+    /// The native coin, if the chain has it.
+    pub fn native(&self) -> Option<TokenId> {
+        let mut tokens = self.tokens.iter();
+        tokens.find(|(_, token)| token.address == [0; 20]).map(|(id, _)| *id)
+    }
+
     fn token(&self, token: TokenId) -> Result<&L1Token, Refused> {
         self.tokens.get(&token).ok_or_else(|| Refused(format!("UnknownToken({token})")))
     }

@@ -116,9 +116,8 @@ impl ChainClient for SimulatedEndpoint {
 
     fn balance(&self, address: Address, at: At) -> Answer<'_, u128> {
         let balance = self.contracts(at).map(|contracts| {
-            let tokens = contracts.registration.tokens.iter();
-            let native = tokens.filter(|(_, token)| token.address == [0; 20]).map(|(id, _)| *id);
-            native.last().map(|token| contracts.balance(address, token)).unwrap_or_default()
+            let native = contracts.registration.native();
+            native.map(|token| contracts.balance(address, token)).unwrap_or_default()
         });
         now(balance)
     }

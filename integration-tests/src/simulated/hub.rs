@@ -75,6 +75,9 @@ pub struct HubBlock {
     pub contents: BTreeMap<ChainId, [u8; 32]>,
 }
 
+/// A chain that a released block concerns, the block's root, and the chain's content.
+pub type Released = (ChainId, [u8; 32], [u8; 32]);
+
 /// The hub's blocks, genesis first.
 #[derive(Clone, Debug)]
 pub struct SimulatedHub {
@@ -224,10 +227,7 @@ impl SimulatedHub {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn release(
-        &mut self,
-        number: BlockNumber,
-    ) -> Result<Vec<(ChainId, [u8; 32], [u8; 32])>, Refused> {
+    pub fn release(&mut self, number: BlockNumber) -> Result<Vec<Released>, Refused> {
         if self.released.next() != Some(number) {
             return Err("NotTheNextBlock".into());
         }

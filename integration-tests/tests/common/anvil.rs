@@ -1,4 +1,5 @@
-//! Processes of anvil, the development node that others build and trust. They end with this program.
+//! Processes of anvil, the development node that others build and trust. They end with this
+//! program.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,7 +12,8 @@ use zklink::id::ChainId;
 
 use crate::world::{ONE, Urls, funder, validator};
 
-/// `finalized` is this many blocks below `latest`: more than the deepest reorganisation of the tests.
+/// `finalized` is this many blocks below `latest`: more than the deepest reorganisation of the
+/// tests.
 pub const FINALITY_LAG: u64 = 10;
 
 /// A chain.
@@ -107,8 +109,8 @@ impl Anvil {
         transactions.iter().map(|tx| (text(&tx["hash"]), text(&tx["from"]))).collect()
     }
 
-    /// Replaces the last blocks by as many others, which hold these transactions, each in the block of its number
-    /// counted from zero, and no others.
+    /// Replaces the last blocks by as many others, which hold these transactions, each in the block
+    /// of its number counted from zero, and no others.
     pub async fn reorg(&self, depth: u64, kept: &[(String, u64)]) {
         let mut pairs = Vec::new();
         for (hash, block) in kept {

@@ -9,8 +9,8 @@ impl Dice {
         Dice(seed)
     }
 
-    /// The seed in the environment variable `name`, or one of the clock. It is printed, so that a failure can be
-    /// run again.
+    /// The seed in the environment variable `name`, or one of the clock. It is printed, so that a
+    /// failure can be run again.
     pub fn of_environment(name: &str) -> Dice {
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let seed = std::env::var(name).ok().map(|text| text.parse().unwrap());

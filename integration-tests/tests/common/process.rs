@@ -1,5 +1,5 @@
-//! A node in a process of its own, so that it can be killed: this test program once more, in a mode that only runs a
-//! node.
+//! A node in a process of its own, so that it can be killed: this test program once more, in a mode
+//! that only runs a node.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

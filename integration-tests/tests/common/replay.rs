@@ -1,5 +1,5 @@
-//! The state of a data folder, made twice without the node: from the records of the journal by a fresh ledger, and
-//! from the public data of the sealed blocks alone.
+//! The state of a data folder, made twice without the node: from the records of the journal by a
+//! fresh ledger, and from the public data of the sealed blocks alone.
 
 use std::collections::BTreeMap;
 use std::path::Path;

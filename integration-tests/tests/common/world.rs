@@ -43,7 +43,8 @@ pub fn funder() -> EthKey {
     EthKey::from_seed("end to end")
 }
 
-/// Sends the node's transactions. It is not the funder: two senders with one key get into each other's way.
+/// Sends the node's transactions. It is not the funder: two senders with one key get into each
+/// other's way.
 pub fn validator() -> EthKey {
     EthKey::from_seed("validator")
 }

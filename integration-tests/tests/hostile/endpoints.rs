@@ -1,5 +1,5 @@
-//! Endpoints that fail, lag and lie: the node waits or halts the chain, says so, credits nothing that is not there,
-//! and goes on when the endpoint is right again.
+//! Endpoints that fail, lag and lie: the node waits or halts the chain, says so, credits nothing
+//! that is not there, and goes on when the endpoint is right again.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -78,7 +78,8 @@ impl Stage {
         until("the credit", async || self.has(node, tokens).then_some(())).await;
     }
 
-    /// Waits until the node says something of the chain, and sees to it that nothing is credited beyond `tokens`.
+    /// Waits until the node says something of the chain, and sees to it that nothing is credited
+    /// beyond `tokens`.
     async fn told(&self, node: &Node, tokens: u64, word: &str) {
         until(word, async || {
             self.has(node, tokens);

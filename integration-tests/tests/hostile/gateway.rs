@@ -1,4 +1,5 @@
-//! Strangers at the gateway: every request has a typed answer or a closed door, and the node does not change.
+//! Strangers at the gateway: every request has a typed answer or a closed door, and the node does
+//! not change.
 
 use std::time::Duration;
 
@@ -68,7 +69,8 @@ async fn oversized(http: &reqwest::Client, url: &str, limits: &Limits) {
     assert!(status == 413 || answer["error"]["code"].is_i64(), "{status} {answer}");
 }
 
-/// One connection's part of the flood; returns how many were served, and how many were told to wait.
+/// One connection's part of the flood; returns how many were served, and how many were told to
+/// wait.
 async fn flood(url: String) -> (u64, u64) {
     let http = reqwest::Client::builder().pool_max_idle_per_host(1).build().unwrap();
     let (mut served, mut later) = (0, 0);
@@ -93,7 +95,8 @@ async fn flood(url: String) -> (u64, u64) {
     (served, later)
 }
 
-/// Opens more connections than one address may have, each with half a request; returns those that were let in.
+/// Opens more connections than one address may have, each with half a request; returns those that
+/// were let in.
 async fn slow(address: std::net::SocketAddr, limits: &Limits) -> Vec<TcpStream> {
     let (mut open, mut shut) = (Vec::new(), 0);
     for _ in 0..limits.connections_per_address_max + 20 {

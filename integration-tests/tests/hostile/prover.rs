@@ -1,4 +1,5 @@
-//! A prover that sends garbage: nothing of it is believed, it is barred, and an honest one proves the block.
+//! A prover that sends garbage: nothing of it is believed, it is barred, and an honest one proves
+//! the block.
 
 use std::time::Duration;
 

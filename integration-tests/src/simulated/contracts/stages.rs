@@ -91,7 +91,7 @@ impl SimulatedContracts {
             chain_id: op.chain,
             account_id: op.account,
             sub_account_id: op.sub_account,
-            new_pub_key: op.key.clone(),
+            new_pub_key: op.key,
             fee_token: op.fee_token,
             fee: op.fee,
             nonce: Nonce(op.nonce.0),
