@@ -3,9 +3,9 @@
 use zklink::amount::Fee;
 use zklink::fixtures::{ONE, Scenario, USDC};
 use zklink::hash::Fr;
-use zklink::id::{AccountId, ChainId, Nonce, Owner, SubAccountId};
+use zklink::id::{AccountId, ChainId, Nonce, SubAccountId};
 use zklink::key::sign;
-use zklink::op::{Deposit, Op};
+use zklink::op::Op;
 use zklink::reject::Reject;
 use zklink::state::State;
 use zklink::tx::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, TxSignature, WithdrawTx};
@@ -84,19 +84,6 @@ impl Case {
 
     pub(crate) fn next_nonce(&self) -> Nonce {
         self.world.nonce(self.world.account(USER))
-    }
-
-    /// Takes the last account id, so that no new account can be made.
-    pub(crate) fn fill_accounts(&mut self) {
-        let last = Op::Deposit(Deposit {
-            chain: ChainId(1),
-            account: AccountId(AccountId::COUNT - 1),
-            sub_account: SubAccountId(0),
-            token: USDC,
-            amount: Default::default(),
-            owner: Owner::from_evm([0x99; 20]),
-        });
-        last.apply(&mut self.world.state).expect("the last place is free");
     }
 
     pub(crate) fn forget_key(&mut self) {

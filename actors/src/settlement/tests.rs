@@ -119,9 +119,10 @@ fn the_next_step_of_the_hub_follows_from_the_stages() {
         (view(4, 1, 0, 0), hub(1, 0, 0, [1, 0]), 0, Some(CommitBlock(n(2)))),
         (view(4, 1, 0, 0), hub(4, 0, 0, [1, 0]), 0, Some(Ack(n(4)))),
         (view(4, 4, 0, 0), hub(4, 0, 0, [4, 0]), 0, None),
-        // A proof that is there goes before new work.
-        (view(1, 1, 0, 0), hub(1, 0, 0, [1, 0]), 1, Some(ProveBlock(n(1)))),
-        (view(1, 0, 0, 0), hub(1, 0, 0, [0, 0]), 1, Some(ProveBlock(n(1)))),
+        // A proof that is there goes before new work, once every chain of the block agrees.
+        (view(1, 0, 0, 0), hub(1, 0, 0, [0, 0]), 1, Some(Ack(n(1)))),
+        (view(1, 1, 0, 0), hub(1, 0, 0, [1, 0]), 1, Some(Commit(n(4)))),
+        (view(1, 1, 0, 0), hub(1, 0, 0, [1, 1]), 1, Some(ProveBlock(n(1)))),
         (view(4, 4, 0, 0), hub(4, 0, 0, [4, 3]), 4, Some(ProveBlock(n(1)))),
         // Released only when every chain of the block agrees.
         (view(4, 4, 0, 0), hub(4, 1, 0, [4, 0]), 1, None),
@@ -383,14 +384,14 @@ async fn two_blocks_walk_from_commit_to_payout_over_the_light_oracle() {
         [
             "commit the chain's part of block 1",
             "commit block 1 on the hub",
-            "prove block 1",
             "ack block 1",
             "commit block 2 on the hub",
-            "prove block 2",
             "deliver message 0 of chain 2",
             "deliver message 1 of chain 2",
+            "prove block 1",
             "release block 1",
             "pay block 1",
+            "prove block 2",
             "release block 2",
         ]
     );

@@ -135,10 +135,10 @@ impl User {
 
     async fn connect(&self, address: &mut Address) -> Option<Client> {
         let found = address.borrow_and_update().clone();
-        if let Some(host) = found {
-            if let Ok(client) = Client::connect(&format!("{}://{host}", self.scheme)).await {
-                return Some(client);
-            }
+        if let Some(host) = found
+            && let Ok(client) = Client::connect(&format!("{}://{host}", self.scheme)).await
+        {
+            return Some(client);
         }
         // The address changes when the next node serves.
         drop(tokio::time::timeout(Duration::from_millis(100), address.changed()).await);
