@@ -119,7 +119,7 @@ fn signatures(sealed: &SealedBlock) -> Vec<Option<Signature>> {
     let slots = sealed.block.ops.iter().map(|op| match op {
         Op::Noop(_) => None,
         _ => match sources.next() {
-            Some(Source::Tx(tx)) => Some(tx.tx.signature.signature.clone()),
+            Some(Source::Tx(tx)) => Some(tx.tx.signature.signature),
             Some(Source::Deposit(_)) | None => None,
         },
     });

@@ -188,7 +188,7 @@ impl Ledger {
         let account = self.state.account_of(key.owner).and_then(|id| self.state.account(id));
         let next = account.map(|account| account.nonce).unwrap_or_default();
         let ahead = key.nonce.0.checked_sub(next.0);
-        if !ahead.is_some_and(|ahead| ahead < NONCES_AHEAD) {
+        if ahead.is_none_or(|ahead| ahead >= NONCES_AHEAD) {
             return false;
         }
         let before = self.keys.0.len();

@@ -149,7 +149,7 @@ fn caps_hold_back_the_deposit_that_breaks_them() {
     assert_eq!(scene.pool(HUB), Amount(900 * UNIT));
     let cap = Amount(1_000 * UNIT);
     let fault = Fault::ChainCap { serial: Serial(1), pool: Amount(1_001 * UNIT), cap };
-    assert_eq!(scene.faults(), [fault.clone()]);
+    assert_eq!(scene.faults(), std::slice::from_ref(&fault));
     scene.deposit(deposit(HUB, 2, owner(), UNIT));
     assert_eq!(scene.pool(HUB), Amount(900 * UNIT), "the chain stands still");
     scene.deposit(deposit(SPOKE, 0, owner(), 600 * UNIT));

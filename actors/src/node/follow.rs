@@ -112,7 +112,10 @@ impl SettlementSource for ArchivedBlocks {
 
 /// The pools after each of the last blocks, written by the witness maker.
 #[derive(Clone, Debug, Default)]
-pub struct PoolHistory(Arc<RwLock<BTreeMap<BlockNumber, BTreeMap<(ChainId, TokenId), Amount>>>>);
+pub struct PoolHistory(Arc<RwLock<BTreeMap<BlockNumber, PoolAmounts>>>);
+
+/// What each chain owes of each token.
+type PoolAmounts = BTreeMap<(ChainId, TokenId), Amount>;
 
 impl PoolHistory {
     /// Notes the pools of the state after a block.

@@ -17,6 +17,9 @@ fn idle() -> Cheat {
     Cheat::open(&world(), &[(2, subs), (3, USDC_ONLY)], chains)
 }
 
+/// A name and a way to spoil a witness.
+type Spoiled = (&'static str, fn(&mut Cheat));
+
 #[test]
 fn leaves_of_the_state_pass() {
     assert_eq!(idle().caught(), HONEST);
@@ -86,7 +89,7 @@ fn the_leaf_of_another_account_is_refused() {
 
 #[test]
 fn an_invented_leaf_is_refused() {
-    let spoil: [(&str, fn(&mut Cheat)); 9] = [
+    let spoil: [Spoiled; 9] = [
         ("close/account 0/sub-account 0/balance 0/level0", |cheat| {
             cheat.witness.accounts[0].sub_accounts[0].balances[0].amount += 1;
         }),
