@@ -23,7 +23,8 @@ use crate::chain::scan::{Progress, Question, ScanConfig, Scanner, Told};
 use crate::machine::{Handle, Machine};
 use crate::port::{Message, Port};
 use crate::settlement::book::{Attestation, message_digest};
-use crate::turn::{Timestamp, Turn};
+use crate::timestamp::Timestamp;
+use crate::turn::Turn;
 use history::{History, HistoryError, Signed};
 
 /// Attestations that are kept in memory; beyond it reading pauses.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 use crate::port::{Message, Port};
-use crate::turn::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Who knows what time it is.
 pub trait Clock: Send + Sync {
@@ -77,11 +77,11 @@ mod tests {
     struct Moody(mpsc::Sender<()>, AtomicU64);
 
     impl Deliver<Tick> for Moody {
-        fn deliver(&self, tick: Envelope<Tick>) -> Result<(), Refused<Envelope<Tick>>> {
+        fn deliver(&self, tick: Envelope<Tick>) -> Result<(), Refused<Tick>> {
             if self.1.fetch_add(1, SeqCst) % 2 == 1 {
-                return Err(Refused::Full(tick));
+                return Err(Refused::Full(tick.message));
             }
-            self.0.send(()).map_err(|_| Refused::Closed(tick))
+            self.0.send(()).map_err(|_| Refused::Closed(tick.message))
         }
     }
 

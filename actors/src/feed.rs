@@ -14,7 +14,8 @@ use crate::archive::{Keep, Made};
 use crate::clock::Tick;
 use crate::machine::{Handle, Load, Machine};
 use crate::port::{Port, Refused};
-use crate::turn::{Timestamp, Turn};
+use crate::timestamp::Timestamp;
+use crate::turn::Turn;
 
 pub mod job;
 pub mod provers;

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use zklink_client::ZkLinkServer;
 
 use crate::clock::Clock;
-use crate::turn::Timestamp;
+use crate::timestamp::Timestamp;
 
 pub mod api;
 mod history;

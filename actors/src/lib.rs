@@ -3,6 +3,7 @@
 //! Reading order: the mechanism (`port`, `turn`, `machine`, `shell`, `world`), then what runs on it.
 
 pub mod port;
+pub mod timestamp;
 pub mod turn;
 
 pub mod machine;

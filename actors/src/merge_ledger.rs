@@ -17,7 +17,8 @@ use crate::builder::{Credit, Credited, FinalDeposit};
 use crate::clock::Tick;
 use crate::machine::{Handle, Load, Machine};
 use crate::port::{Message, Pending, Port, Refused};
-use crate::turn::{Timestamp, Turn};
+use crate::timestamp::Timestamp;
+use crate::turn::Turn;
 
 pub mod discrepancy;
 

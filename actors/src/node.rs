@@ -38,7 +38,7 @@ use crate::journal::LogError;
 use crate::port::{Port, Unanswered};
 use crate::prover;
 use crate::settlement::driver::{Report, SettlementStatus};
-use crate::shell::Crew;
+use crate::supervisor::crew::Crew;
 use crate::supervisor::{NextOrders, RequestStop};
 
 pub use alarms::{Alarms, ReadAlarms};

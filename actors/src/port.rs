@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -16,7 +17,7 @@ pub trait Message: fmt::Debug + Send + 'static {
 }
 
 /// Why a port did not take a message. The message comes back, so that nothing is lost silently.
-#[derive(thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Refused<M> {
     /// The mailbox is at its capacity, or its machine has more work than it may hold: try later.
     #[error("the mailbox is full: try again later")]
@@ -29,25 +30,8 @@ pub enum Refused<M> {
 impl<M> Refused<M> {
     /// The message that was refused.
     pub fn into_message(self) -> M {
-        match self {
-            Self::Full(message) | Self::Closed(message) => message,
-        }
-    }
-
-    fn map<N>(self, change: impl FnOnce(M) -> N) -> Refused<N> {
-        match self {
-            Self::Full(message) => Refused::Full(change(message)),
-            Self::Closed(message) => Refused::Closed(change(message)),
-        }
-    }
-}
-
-impl<M> fmt::Debug for Refused<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full(_) => "Full",
-            Self::Closed(_) => "Closed",
-        })
+        let (Self::Full(message) | Self::Closed(message)) = self;
+        message
     }
 }
 
@@ -86,6 +70,7 @@ impl<T> fmt::Debug for ReplyTo<T> {
 }
 
 /// An answer to come.
+#[derive(Debug)]
 pub struct Pending<T>(oneshot::Receiver<T>);
 
 impl<T> Pending<T> {
@@ -108,12 +93,6 @@ impl<T> Pending<T> {
     }
 }
 
-impl<T> fmt::Debug for Pending<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pending")
-    }
-}
-
 /// A message under way, with the asker's right to an answer.
 pub struct Envelope<M: Message> {
     /// What is said.
@@ -122,10 +101,63 @@ pub struct Envelope<M: Message> {
     pub reply: Option<ReplyTo<M::Reply>>,
 }
 
+/// The bound of a mailbox. A permit is taken before a message is queued and returned when it is
+/// handled, so that the mailbox is empty exactly when no permit is out.
+#[derive(Debug, Default)]
+pub struct Gate {
+    capacity: usize,
+    queued: AtomicUsize,
+    open: AtomicBool,
+    saturated: AtomicBool,
+}
+
+impl Gate {
+    /// A closed gate for `capacity` messages; seating a machine opens it.
+    pub fn new(capacity: usize) -> Arc<Self> {
+        Arc::new(Self { capacity, ..Self::default() })
+    }
+
+    /// Takes a permit for an envelope.
+    ///
+    /// # Errors
+    /// Gives the message back when there is no permit, or no machine.
+    pub fn enter<M: Message>(&self, envelope: Envelope<M>) -> Result<Envelope<M>, Refused<M>> {
+        if !self.open.load(SeqCst) {
+            return Err(Refused::Closed(envelope.message));
+        }
+        let saturated = self.saturated.load(SeqCst);
+        let more = |queued| (!saturated && queued < self.capacity).then_some(queued + 1);
+        match self.queued.fetch_update(SeqCst, SeqCst, more) {
+            Ok(_) => Ok(envelope),
+            Err(_) => Err(Refused::Full(envelope.message)),
+        }
+    }
+
+    /// Returns a permit.
+    pub fn leave(&self) {
+        self.queued.fetch_sub(1, SeqCst);
+    }
+
+    /// Number of messages that wait.
+    pub fn queued(&self) -> usize {
+        self.queued.load(SeqCst)
+    }
+
+    /// Answers `Closed` from now on, or takes messages again.
+    pub fn set_open(&self, open: bool) {
+        self.open.store(open, SeqCst);
+    }
+
+    /// Answers `Full` from now on whatever the mailbox holds, or goes by the mailbox again.
+    pub fn set_saturated(&self, saturated: bool) {
+        self.saturated.store(saturated, SeqCst);
+    }
+}
+
 /// What stands behind a port: a shell, the World, or a test.
 pub trait Deliver<M: Message>: Send + Sync {
-    /// Takes the envelope or gives it back; never blocks.
-    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<Envelope<M>>>;
+    /// Takes the envelope or gives its message back; never blocks.
+    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<M>>;
 }
 
 /// Where messages of one type go. Clones reach the same machine, also after it was rebuilt.
@@ -142,8 +174,7 @@ impl<M: Message> Port<M> {
     /// # Errors
     /// Gives the message back when the mailbox is full or closed.
     pub fn tell(&self, message: M) -> Result<(), Refused<M>> {
-        let sent = self.0.deliver(Envelope { message, reply: None });
-        sent.map_err(|refused| refused.map(|envelope| envelope.message))
+        self.0.deliver(Envelope { message, reply: None })
     }
 
     /// Asks; the answer is the handler's return value.
@@ -152,10 +183,7 @@ impl<M: Message> Port<M> {
     /// Gives the message back when the mailbox is full or closed.
     pub fn ask(&self, message: M) -> Result<Pending<M::Reply>, Refused<M>> {
         let (reply, pending) = ReplyTo::new();
-        match self.0.deliver(Envelope { message, reply: Some(reply) }) {
-            Ok(()) => Ok(pending),
-            Err(refused) => Err(refused.map(|envelope| envelope.message)),
-        }
+        self.0.deliver(Envelope { message, reply: Some(reply) }).map(|()| pending)
     }
 }
 

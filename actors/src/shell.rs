@@ -4,26 +4,21 @@
 //! [`Seat`], so that no arbiter thread ever dies and no address goes deaf. Mailboxes are bounded by
 //! the [`Gate`]; actix's own bound is switched off, because it would count a second time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::prelude::SendError;
 use actix::{Actor, Addr, Arbiter, AsyncContext, Context, Handler, Recipient};
 
 use crate::clock::Clock;
-use crate::machine::{Gate, Handle, Load, Machine, Origin, Seat};
-use crate::port::{Deliver, Envelope, Message, Port, Refused, ReplyTo, Unanswered};
-use crate::supervisor::{Fault, NextOrders, Order, Supervisor};
+use crate::machine::{Handle, Load, Machine};
+use crate::port::{Deliver, Envelope, Gate, Message, Pending, Port, Refused, ReplyTo, Unanswered};
+use crate::supervisor::seat::Seat;
 
 /// How long a machine with waiting work rests before it is idled again.
 const NAP: Duration = Duration::from_millis(5);
-/// How long a machine may take to be built: keys and stores are large. A thread that dies is seen
-/// at once.
-const BUILD_PATIENCE: Duration = Duration::from_secs(900);
-/// How long the node waits for its supervisor before it takes it for dead.
-const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs a future inside of an actix system on this thread: what [`Crew`] needs around it.
+/// Runs a future inside of an actix system on this thread: what a crew needs around it.
 pub fn run<T>(future: impl Future<Output = T>) -> T {
     actix::System::new().block_on(future)
 }
@@ -42,16 +37,16 @@ struct Shell<A: Machine> {
     seat: Seat<A>,
     clock: Arc<dyn Clock>,
     napping: bool,
-    halting: Vec<ReplyTo<()>>,
+    stopping: Vec<ReplyTo<()>>,
 }
 
 impl<A: Machine> Shell<A> {
     /// Completes a stop when nothing waits any more; otherwise sees to it that idle is called again.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         if self.seat.load() == Load::Clear {
-            if !self.halting.is_empty() {
+            if !self.stopping.is_empty() {
                 self.seat.vacate();
-                self.halting.drain(..).for_each(|halted| halted.answer(()));
+                self.stopping.drain(..).for_each(|stopped| stopped.answer(()));
             }
         } else if !self.napping {
             self.napping = true;
@@ -81,12 +76,18 @@ impl<A: Handle<M>, M: Message> Handler<Envelope<M>> for Shell<A> {
     }
 }
 
-/// What the crew tells a shell, past the gate.
-enum Control {
-    Ready(ReplyTo<()>),
+/// What is done to a machine instead of told to it.
+#[derive(Clone, Copy)]
+pub enum Command {
+    /// Nothing; the answer says that the machine listens.
+    Attend,
+    /// Builds a follower again.
     Rebuild,
-    Halt(ReplyTo<()>),
+    /// Closes the ports, lets the machine finish what waits, and drops it.
+    Stop,
 }
+
+struct Control(Command, ReplyTo<()>);
 
 impl actix::Message for Control {
     type Result = ();
@@ -95,172 +96,82 @@ impl actix::Message for Control {
 impl<A: Machine> Handler<Control> for Shell<A> {
     type Result = ();
 
-    fn handle(&mut self, control: Control, ctx: &mut Context<Self>) {
-        match control {
-            Control::Ready(reply) => reply.answer(()),
-            Control::Rebuild if self.halting.is_empty() => self.seat.rebuild(),
-            Control::Rebuild => {}
-            Control::Halt(reply) => {
+    fn handle(&mut self, Control(command, done): Control, ctx: &mut Context<Self>) {
+        match command {
+            Command::Stop => {
                 self.seat.close();
-                self.halting.push(reply);
+                self.stopping.push(done);
                 self.seat.idle(self.clock.now());
             }
+            Command::Rebuild if self.stopping.is_empty() => {
+                self.seat.rebuild();
+                done.answer(());
+            }
+            Command::Attend | Command::Rebuild => done.answer(()),
         }
         self.settle(ctx);
+    }
+}
+
+/// Commands a machine, past its gate.
+pub struct Lever(Recipient<Control>);
+
+impl Lever {
+    /// Sends a command; the answer comes when it is carried out.
+    ///
+    /// # Errors
+    /// [`Unanswered::Dropped`] when the thread is gone.
+    pub fn pull(&self, command: Command) -> Result<Pending<()>, Unanswered> {
+        let (done, pending) = ReplyTo::new();
+        self.0.try_send(Control(command, done)).map_err(|_| Unanswered::Dropped)?;
+        Ok(pending)
     }
 }
 
 /// Where a machine can be reached; turns into a port for each message that it handles.
 pub struct Address<A: Machine> {
     actor: Addr<Shell<A>>,
-    gate: Arc<Gate>,
+    /// The bound of its mailbox.
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl<A: Machine> Address<A> {
+    /// Seats a machine on `thread`; the seat is made there.
+    pub fn start(
+        thread: &Thread,
+        clock: Arc<dyn Clock>,
+        gate: Arc<Gate>,
+        seat: impl FnOnce() -> Seat<A> + Send + 'static,
+    ) -> Self {
+        let actor = Shell::start_in_arbiter(&thread.0.handle(), |ctx| {
+            ctx.set_mailbox_capacity(0);
+            Shell { seat: seat(), clock, napping: false, stopping: Vec::new() }
+        });
+        Self { actor, gate }
+    }
+
     /// The port for messages of type `M`.
     pub fn port<M: Message>(&self) -> Port<M>
     where
         A: Handle<M>,
     {
-        Port::new(self.clone())
+        Port::new(Self { actor: self.actor.clone(), gate: Arc::clone(&self.gate) })
     }
-}
 
-impl<A: Machine> Clone for Address<A> {
-    fn clone(&self) -> Self {
-        Self { actor: self.actor.clone(), gate: Arc::clone(&self.gate) }
+    /// The lever of the machine.
+    pub fn lever(&self) -> Lever {
+        Lever(self.actor.clone().recipient())
     }
 }
 
 impl<A: Handle<M>, M: Message> Deliver<M> for Address<A> {
-    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<Envelope<M>>> {
-        match self.gate.enter() {
-            None => return Err(Refused::Closed(envelope)),
-            Some(false) => return Err(Refused::Full(envelope)),
-            Some(true) => {}
-        }
+    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<M>> {
+        let envelope = self.gate.enter(envelope)?;
         self.actor.try_send(envelope).map_err(|refused| {
             self.gate.leave();
-            match refused {
-                actix::prelude::SendError::Full(envelope) => Refused::Full(envelope),
-                actix::prelude::SendError::Closed(envelope) => Refused::Closed(envelope),
-            }
+            let (SendError::Full(envelope) | SendError::Closed(envelope)) = refused;
+            // The mailbox itself has no bound: a refusal means that the thread is gone.
+            Refused::Closed(envelope.message)
         })
     }
 }
-
-/// The machines of a node, by name.
-pub struct Crew {
-    clock: Arc<dyn Clock>,
-    faults: Option<Port<Fault>>,
-    controls: BTreeMap<String, Recipient<Control>>,
-}
-
-impl Crew {
-    /// A crew that begins with its supervisor, on its own thread.
-    ///
-    /// # Errors
-    /// [`Unanswered`] when the thread does not come up.
-    pub async fn start(
-        clock: Arc<dyn Clock>,
-        supervisor: Supervisor,
-    ) -> Result<(Self, Address<Supervisor>), Unanswered> {
-        let mut crew = Self { clock, faults: None, controls: BTreeMap::new() };
-        let origin = Origin::Once(supervisor);
-        let address = crew.seat(&Thread::start(), "supervisor", 256, origin).await?;
-        crew.faults = Some(address.port());
-        Ok((crew, address))
-    }
-
-    /// Seats a machine on `thread` with room for `capacity` waiting messages, and returns when it
-    /// listens. A follower whose first build fails is reported and rebuilt like after a panic.
-    ///
-    /// # Errors
-    /// [`Unanswered`] when the thread does not come up.
-    pub async fn seat<A: Machine>(
-        &mut self,
-        thread: &Thread,
-        name: &str,
-        capacity: usize,
-        origin: Origin<A>,
-    ) -> Result<Address<A>, Unanswered> {
-        let gate = Gate::new(capacity);
-        let (seat_gate, clock) = (Arc::clone(&gate), Arc::clone(&self.clock));
-        let (seat_name, faults) = (name.to_owned(), self.faults.clone());
-        let actor = Shell::start_in_arbiter(&thread.0.handle(), move |ctx| {
-            ctx.set_mailbox_capacity(0);
-            let seat = Seat::new(seat_name, seat_gate, faults, origin);
-            Shell { seat, clock, napping: false, halting: Vec::new() }
-        });
-        let control = actor.clone().recipient();
-        command(&control, Control::Ready, BUILD_PATIENCE).await?;
-        let before = self.controls.insert(name.to_owned(), control);
-        assert!(before.is_none(), "two machines are called {name}");
-        Ok(Address { actor, gate })
-    }
-
-    /// Closes the ports of a machine, lets it finish what waits, and drops it.
-    ///
-    /// # Errors
-    /// [`Unanswered::TimedOut`] when it is not done within `limit`; the node may exit nevertheless,
-    /// because the journal holds everything that was acknowledged.
-    pub async fn stop(&self, name: &str, limit: Duration) -> Result<(), Unanswered> {
-        let control = self.controls.get(name).ok_or(Unanswered::Dropped)?;
-        command(control, Control::Halt, limit).await
-    }
-
-    /// Stops machines one after the other, sources first, so that each still finds those that it
-    /// tells. Returns the names of those that did not finish; the others are stopped nevertheless.
-    pub async fn stop_in_order(&self, names: &[&str], limit: Duration) -> Vec<String> {
-        let mut unfinished = Vec::new();
-        for name in names {
-            if let Err(error) = self.stop(name, limit).await {
-                tracing::warn!(machine = name, %error, "did not stop in order");
-                unfinished.push((*name).to_owned());
-            }
-        }
-        unfinished
-    }
-
-    /// Carries out the supervisor's orders until it says stop; returns the reason. A supervisor
-    /// that does not answer is a reason, too.
-    pub async fn supervise(&self, orders: Port<NextOrders>, period: Duration) -> String {
-        loop {
-            let answer = match orders.ask(NextOrders) {
-                Ok(pending) => pending.wait(SUPERVISOR_PATIENCE).await,
-                Err(refused) => return format!("the supervisor is out of reach: {refused}"),
-            };
-            match answer {
-                Ok(orders) => {
-                    for order in orders {
-                        match order {
-                            Order::Stop(reason) => return reason,
-                            Order::Rebuild(name) => self.rebuild(&name),
-                        }
-                    }
-                }
-                Err(error) => return format!("the supervisor does not answer: {error}"),
-            }
-            tokio::time::sleep(period).await;
-        }
-    }
-
-    fn rebuild(&self, name: &str) {
-        // A refusal means that the shell is gone, which happens only while the node stops.
-        let sent = self.controls.get(name).map(|control| control.try_send(Control::Rebuild));
-        tracing::info!(machine = name, sent = matches!(sent, Some(Ok(()))), "rebuild");
-    }
-}
-
-async fn command(
-    to: &Recipient<Control>,
-    command: impl FnOnce(ReplyTo<()>) -> Control,
-    limit: Duration,
-) -> Result<(), Unanswered> {
-    let (reply, pending) = ReplyTo::new();
-    to.try_send(command(reply)).map_err(|_| Unanswered::Dropped)?;
-    pending.wait(limit).await
-}
-
-#[cfg(test)]
-mod tests;

@@ -3,11 +3,15 @@
 //! It is told of faults by the seats and *pulled* for orders by the crew, so that no port leads
 //! from it back to the machines. It never touches a machine itself.
 
+pub mod crew;
+pub mod seat;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::machine::{Handle, Machine};
 use crate::port::Message;
-use crate::turn::{Timestamp, Turn};
+use crate::timestamp::Timestamp;
+use crate::turn::Turn;
 
 /// When a machine is rebuilt, and when the supervisor gives up on it.
 #[derive(Debug, Clone, Copy)]

@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
 
 use crate::clock::Tick;
-use crate::machine::{Gate, Handle, Load, Machine, Origin, Seat};
-use crate::port::{Deliver, Envelope, Message, Pending, Port, Refused, Unanswered};
+use crate::machine::{Handle, Load, Machine};
+use crate::port::{Deliver, Envelope, Gate, Message, Pending, Port, Refused, Unanswered};
+use crate::supervisor::seat::{Origin, Seat};
 use crate::supervisor::{self, Fault, NextOrders, Order, Supervisor};
-use crate::turn::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Longest delay of a message, in virtual milliseconds.
 const DELAY_MAX_MS: u64 = 3;
@@ -183,14 +184,10 @@ impl<A: Machine> Clone for Place<A> {
 }
 
 impl<A: Handle<M>, M: Message> Deliver<M> for Place<A> {
-    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<Envelope<M>>> {
+    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<M>> {
         let text: String = format!("{:?}", envelope.message).chars().take(TEXT_MAX).collect();
         let Some(extra) = self.world.judge(&self.name, &text) else { return Ok(()) };
-        match self.gate.enter() {
-            None => return Err(Refused::Closed(envelope)),
-            Some(false) => return Err(Refused::Full(envelope)),
-            Some(true) => {}
-        }
+        let envelope = self.gate.enter(envelope)?;
         let (seat, name) = (Arc::clone(&self.seat), self.name.clone());
         let work: Work = Box::new(move |world| {
             let load = {
@@ -232,7 +229,7 @@ impl World {
     pub fn seat<A: Machine>(&self, name: &str, capacity: usize, origin: Origin<A>) -> Place<A> {
         let gate = Gate::new(capacity);
         let faults = self.faults.clone();
-        let seat = Seat::new(name.to_owned(), Arc::clone(&gate), faults, origin);
+        let seat = Seat::new(name, Arc::clone(&gate), faults, origin);
         let seat = Arc::new(Mutex::new(seat));
         let any: Arc<dyn AnySeat> = Arc::<Mutex<Seat<A>>>::clone(&seat);
         let before = self.inner().seats.insert(name.to_owned(), any);

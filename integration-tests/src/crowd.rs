@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use zklink::id::{AccountId, ChainId, SubAccountId, TokenId};
 use zklink::state::State;
 use zklink_actors::builder::ViewReader;
-use zklink_actors::turn::Timestamp;
+use zklink_actors::timestamp::Timestamp;
 use zklink_actors::world::Seed;
 
 use crate::auditor::Auditor;

@@ -8,7 +8,7 @@ use zklink::reject::Reject;
 use zklink::tx::{SignedTx, TxHash};
 use zklink_actors::builder::{Receipt, Refusal, Submit, ViewReader};
 use zklink_actors::port::{Pending, Port, ReplyTo};
-use zklink_actors::turn::Timestamp;
+use zklink_actors::timestamp::Timestamp;
 
 use crate::network::{DEPLOYMENT, network};
 

@@ -12,7 +12,7 @@ use zklink_actors::archive::store::SimStore;
 use zklink_actors::builder;
 use zklink_actors::journal::sim::SimDisk;
 use zklink_actors::supervisor;
-use zklink_actors::turn::Timestamp;
+use zklink_actors::timestamp::Timestamp;
 use zklink_actors::world::{Seed, Verdict, World};
 
 use crate::auditor::Auditor;

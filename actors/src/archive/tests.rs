@@ -14,9 +14,9 @@ use crate::journal::disk::FileDisk;
 use crate::journal::segment::{SEGMENT_BYTES, SegmentLog};
 use crate::journal::sim::SimDisk;
 use crate::journal::{Append, Journal, Waiter};
-use crate::machine::Origin;
 use crate::port::Port;
 use crate::supervisor::Config;
+use crate::supervisor::seat::Origin;
 use crate::world::{Seed, World};
 
 const POLICY: Config =
@@ -157,7 +157,7 @@ fn a_snapshot_is_stored_only_when_everything_before_it_is_applied() {
     let mut log = log_with(10);
     let (mut archive, _) = open(&store, &mut log).unwrap();
     let snapshot = |position| Snapshot { position, bytes: vec![1, 2, 3] };
-    let mut turn = Turn::at(crate::turn::Timestamp(0));
+    let mut turn = Turn::at(crate::timestamp::Timestamp(0));
     archive.handle(Keep { made: vec![Made::Snapshot(snapshot(12))] }, &mut turn);
     assert_eq!(archive.reader().snapshot().unwrap(), None);
     write(&mut log, 2);

@@ -21,7 +21,7 @@ use zklink::tx::{KeyAuthorisations, SignedTx, TxHash};
 use super::record::{
     AcceptedDeposit, AcceptedTx, FinalDeposit, KeyAuthorised, Record, SealedBlock, Source,
 };
-use crate::turn::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Keys may be authorised for the next nonce of the owner's account and so many after it.
 const NONCES_AHEAD: u32 = 16;

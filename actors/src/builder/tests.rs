@@ -12,7 +12,7 @@ use zklink::tx::{TransferTx, Tx};
 
 use super::fixture::*;
 use super::*;
-use crate::turn::Timestamp;
+use crate::timestamp::Timestamp;
 
 mod node;
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::client::{At, Header};
-use crate::turn::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Where the final part of a chain ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

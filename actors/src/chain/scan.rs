@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::client::{At, Hash, Header, Log, LogQuery};
 use super::finality::{Ageing, Anchor, Finality};
-use crate::turn::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// What is read, and how.
 #[derive(Clone, Debug)]

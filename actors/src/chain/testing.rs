@@ -21,7 +21,8 @@ use super::endpoint::{Endpoint, EndpointLimits};
 use super::sender::{SendPolicy, Sender};
 use crate::deploy::{ChainPlan, Deployment, Plan, ShapePlan, TokenPlan, TokenSource, deploy};
 use crate::port::{Deliver, Envelope, Message, Port, Refused};
-use crate::turn::{Timestamp, Turn};
+use crate::timestamp::Timestamp;
+use crate::turn::Turn;
 use crate::wallet::Wallet;
 
 /// The hub of every test deployment.
@@ -57,10 +58,10 @@ impl<M: Message> Inbox<M> {
 }
 
 impl<M: Message> Deliver<M> for Inbox<M> {
-    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<Envelope<M>>> {
+    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<M>> {
         let mut told = self.told.lock().unwrap();
         if told.len() >= *self.room.lock().unwrap() {
-            return Err(Refused::Full(envelope));
+            return Err(Refused::Full(envelope.message));
         }
         told.push(envelope.message);
         Ok(())
@@ -106,7 +107,7 @@ fn credulous_verifier(key: &[u8]) -> Vec<u8> {
 pub(crate) struct Direct<A>(pub(crate) Arc<Mutex<A>>);
 
 impl<A: crate::machine::Handle<M>, M: Message> Deliver<M> for Direct<A> {
-    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<Envelope<M>>> {
+    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<M>> {
         let mut turn = Turn::at(Timestamp(0));
         let answer = self.0.lock().unwrap().handle(envelope.message, &mut turn);
         if let Some(reply) = envelope.reply {

@@ -22,7 +22,8 @@ use super::watcher::{ChainStatus, Halt, Outlets, WatchConfig, Watcher};
 use crate::builder::KeyAuthorised;
 use crate::merge_ledger::{DepositFinal, Reading};
 use crate::port::Port;
-use crate::turn::{Timestamp, Turn};
+use crate::timestamp::Timestamp;
+use crate::turn::Turn;
 use crate::wallet::{Wallet, WalletError};
 
 const ROOT: [u8; 32] = {

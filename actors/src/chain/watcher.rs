@@ -23,7 +23,8 @@ use super::scan::{Progress, ScanConfig, Scanner, Told};
 use crate::builder::{FinalDeposit, KeyAuthorised};
 use crate::machine::{Handle, Machine};
 use crate::merge_ledger::{DepositFinal, Reading};
-use crate::turn::{Timestamp, Turn};
+use crate::timestamp::Timestamp;
+use crate::turn::Turn;
 
 /// Deposits whose content is remembered, to notice that the chain changed its mind about them.
 const REMEMBERED: usize = 8192;

@@ -7,7 +7,7 @@ use zklink::id::{BlockNumber, ShapeId};
 
 use super::provers::{ProverId, ProverProgress};
 use crate::port::Message;
-use crate::turn::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// A job is known by the hash of its statement: the same statement is the same job.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

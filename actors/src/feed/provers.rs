@@ -7,7 +7,7 @@ use zklink::id::BlockNumber;
 
 use super::Config;
 use super::job::LeaseRefusal;
-use crate::turn::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Longest name of a prover, in bytes.
 const NAME_BYTES_MAX: usize = 64;

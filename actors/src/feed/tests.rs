@@ -5,10 +5,10 @@ use std::sync::Arc;
 use zklink::id::ShapeId;
 
 use super::*;
-use crate::machine::Origin;
 use crate::port::Pending as Answer;
 use crate::probe::Sink;
 use crate::supervisor;
+use crate::supervisor::seat::Origin;
 use crate::world::{Place, Verdict, World};
 
 const POLICY: supervisor::Config = supervisor::Config {

@@ -9,7 +9,7 @@ use tower::Layer;
 use zklink_client::error::{busy, code};
 
 use crate::clock::Clock;
-use crate::turn::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Parts of a call: a bucket fills by `calls_per_second` of them each millisecond.
 const PARTS: u64 = 1_000;

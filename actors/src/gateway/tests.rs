@@ -25,9 +25,10 @@ use crate::clock::SystemClock;
 use crate::journal::Journal;
 use crate::journal::segment::{SEGMENT_BYTES, SegmentLog};
 use crate::journal::sim::SimDisk;
-use crate::machine::Origin;
 use crate::port::Port;
-use crate::shell::{Crew, Thread};
+use crate::shell::Thread;
+use crate::supervisor::crew::Crew;
+use crate::supervisor::seat::Origin;
 use crate::supervisor::{self, Supervisor};
 
 mod bounds;

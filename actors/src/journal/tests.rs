@@ -8,10 +8,10 @@ use super::log::{HEADER_BYTES, genesis_chain};
 use super::segment::{Cut, Opened, SEGMENT_BYTES, SegmentLog};
 use super::sim::{SimDisk, SimFault};
 use super::*;
-use crate::machine::Origin;
 use crate::port::{Pending, Unanswered};
 use crate::probe::Sink;
 use crate::supervisor::Config;
+use crate::supervisor::seat::Origin;
 use crate::world::{Place, Seed, World};
 
 const FIRST: &str = "00000000000000000000.log";

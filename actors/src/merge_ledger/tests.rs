@@ -11,9 +11,9 @@ use crate::builder::{Builder, ViewReader};
 use crate::journal::Journal;
 use crate::journal::segment::{SEGMENT_BYTES, SegmentLog};
 use crate::journal::sim::SimDisk;
-use crate::machine::Origin;
 use crate::probe::Sink;
 use crate::supervisor;
+use crate::supervisor::seat::Origin;
 use crate::world::{Place, Verdict, World};
 
 /// Pools of the builder's view, and those of blocks as the test says.

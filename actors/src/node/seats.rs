@@ -31,13 +31,14 @@ use crate::gateway::{About, Api, Gateway, Sources};
 use crate::journal::disk::FileDisk;
 use crate::journal::segment::SegmentLog;
 use crate::journal::{Append, Journal, replay};
-use crate::machine::Origin;
 use crate::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
 use crate::port::{Deliver, Envelope, Port, Refused};
 use crate::settlement::book::{Attestation, AttestationBook, WhatNext};
 use crate::settlement::driver::{Done, Report, SettlementStatus, Settler};
 use crate::settlement::{Contracts, HubView, Step, read_hub_view};
-use crate::shell::{Address, Crew, Thread};
+use crate::shell::{Address, Thread};
+use crate::supervisor::crew::Crew;
+use crate::supervisor::seat::Origin;
 use crate::supervisor::{Config as SupervisorConfig, Fault, Supervisor};
 use crate::{attester, builder, clock, prover, witness_maker};
 
@@ -162,8 +163,8 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
 struct Nowhere;
 
 impl Deliver<Append> for Nowhere {
-    fn deliver(&self, envelope: Envelope<Append>) -> Result<(), Refused<Envelope<Append>>> {
-        Err(Refused::Closed(envelope))
+    fn deliver(&self, envelope: Envelope<Append>) -> Result<(), Refused<Append>> {
+        Err(Refused::Closed(envelope.message))
     }
 }
 

@@ -23,7 +23,8 @@ use crate::chain::finality::Finality;
 use crate::chain::testing::{COIN, Direct, HUB, SPOKE, Testnet, USD, key};
 use crate::deploy::ShapePlan;
 use crate::port::Port;
-use crate::turn::{Timestamp, Turn};
+use crate::timestamp::Timestamp;
+use crate::turn::Turn;
 
 /// Blocks in memory, with proofs that may be missing.
 #[derive(Default)]

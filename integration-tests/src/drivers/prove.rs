@@ -12,7 +12,7 @@ use zklink_actors::feed::{
     SubmitRefusal, Submitted,
 };
 use zklink_actors::port::{Pending, Port};
-use zklink_actors::turn::Timestamp;
+use zklink_actors::timestamp::Timestamp;
 use zklink_actors::witness_maker::WitnessMaker;
 use zklink_circuit::witness::Witness;
 

@@ -8,7 +8,7 @@ use zklink_actors::chain::client::ChainClient;
 use zklink_actors::chain::driver::{Contract, answer as answer_watcher};
 use zklink_actors::chain::watcher::{self, ChainStatus};
 use zklink_actors::port::{Message, Pending, Port};
-use zklink_actors::turn::Timestamp;
+use zklink_actors::timestamp::Timestamp;
 
 use super::{Driver, at_once, pause_ms};
 

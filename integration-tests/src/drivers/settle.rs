@@ -13,7 +13,7 @@ use zklink_actors::settlement::{
     Contracts, Diverged, SettlementSource, Situation, Step, call_of, next_step, read_chain_view,
     read_hub_view,
 };
-use zklink_actors::turn::Timestamp;
+use zklink_actors::timestamp::Timestamp;
 
 use super::{Driver, at_once, pause_ms};
 use crate::simulated::SimulatedChainHandle;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use zklink::token::Address;
 use zklink::tx::keccak;
 use zklink_actors::chain::client::{At, Call, Hash, Header, Log, LogQuery};
-use zklink_actors::turn::Timestamp;
+use zklink_actors::timestamp::Timestamp;
 use zklink_actors::world::Seed;
 
 use super::abi;

@@ -17,11 +17,11 @@ use zklink_actors::chain::watcher::{Outlets, WatchConfig, Watcher};
 use zklink_actors::feed::{self, Feed, ProverId};
 use zklink_actors::journal::segment::SegmentLog;
 use zklink_actors::journal::{Append, Journal, replay};
-use zklink_actors::machine::Origin;
 use zklink_actors::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
 use zklink_actors::node::{Alarms, PoolHistory};
 use zklink_actors::port::{Deliver, Envelope, Port, Refused};
 use zklink_actors::settlement::book::AttestationBook;
+use zklink_actors::supervisor::seat::Origin;
 use zklink_actors::witness_maker::WitnessMaker;
 use zklink_actors::world::{Place, World};
 
@@ -98,8 +98,8 @@ impl Seated {
 struct Nowhere;
 
 impl Deliver<Append> for Nowhere {
-    fn deliver(&self, envelope: Envelope<Append>) -> Result<(), Refused<Envelope<Append>>> {
-        Err(Refused::Closed(envelope))
+    fn deliver(&self, envelope: Envelope<Append>) -> Result<(), Refused<Append>> {
+        Err(Refused::Closed(envelope.message))
     }
 }
 

@@ -10,6 +10,11 @@ const LINES_MAX: usize = 600;
 /// The widest line. rustfmt holds code to 100 columns; this is for what it leaves alone: comments, text, macros.
 const COLUMNS: usize = 120;
 
+/// The actor mechanism: how a message gets from a port into a machine. It has to fit into one head.
+const MECHANISM: [&str; 4] = ["port", "turn", "machine", "shell"];
+/// Lines of code in it, all files together, without comments.
+const MECHANISM_MAX: usize = 300;
+
 /// Reports large files and wide lines of Rust and Solidity.
 pub(super) fn check(files: &[TextFile], problems: &mut Problems) {
     for file in files.iter().filter(|file| file.is(".rs") || file.is(".sol")) {
@@ -24,6 +29,22 @@ pub(super) fn check(files: &[TextFile], problems: &mut Problems) {
         }
         problems.failures.extend(wide(file));
     }
+    let mechanism: usize =
+        files.iter().filter(|file| is_mechanism(&file.path)).map(lines_of_code).sum();
+    if mechanism > MECHANISM_MAX {
+        let text =
+            format!("the actor mechanism has {mechanism} lines of code, at most {MECHANISM_MAX}");
+        problems.failures.push(text);
+    }
+}
+
+fn is_mechanism(path: &str) -> bool {
+    MECHANISM.iter().any(|name| path == format!("actors/src/{name}.rs"))
+}
+
+fn lines_of_code(file: &TextFile) -> usize {
+    let lines = file.text.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
 fn wide(file: &TextFile) -> Vec<String> {
@@ -81,5 +102,22 @@ mod tests {
     fn files_of_tests_are_reported_and_do_not_fail() {
         assert!(is_test("src/key/tests.rs") && is_test("tests/reject.rs"));
         assert!(is_test("contracts/test/Hub.t.sol") && !is_test("src/attestation.rs"));
+    }
+
+    #[test]
+    fn the_mechanism_is_counted_over_its_files_without_comments() {
+        let file = |name: &str, lines: usize| TextFile {
+            path: format!("actors/src/{name}.rs"),
+            text: "/// Said.\nlet a = 1;\n".repeat(lines),
+        };
+        let failures = |lines| {
+            let mut problems = Problems::default();
+            let files = [file("port", 100), file("shell", lines), file("world", 100)];
+            check(&files, &mut problems);
+            problems.failures
+        };
+        assert_eq!(failures(200), Vec::<String>::new());
+        let text = "the actor mechanism has 301 lines of code, at most 300";
+        assert_eq!(failures(201), [text.to_owned()]);
     }
 }

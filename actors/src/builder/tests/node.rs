@@ -13,9 +13,9 @@ use crate::archive::{Archive, ArchiveReader, TxPlace};
 use crate::journal::segment::{SEGMENT_BYTES, SegmentLog};
 use crate::journal::sim::{SimDisk, SimFault};
 use crate::journal::{Journal, log};
-use crate::machine::Origin;
 use crate::port::{Deliver, Envelope, Pending, Unanswered};
 use crate::supervisor;
+use crate::supervisor::seat::Origin;
 use crate::world::{Seed, World};
 
 /// A builder with its journal and archive in the World, on a disk that outlives them.
@@ -34,15 +34,11 @@ struct Valve {
 }
 
 impl Deliver<Append> for Valve {
-    fn deliver(&self, envelope: Envelope<Append>) -> Result<(), Refused<Envelope<Append>>> {
+    fn deliver(&self, envelope: Envelope<Append>) -> Result<(), Refused<Append>> {
         if self.blocked.load(SeqCst) {
-            return Err(Refused::Full(envelope));
+            return Err(Refused::Full(envelope.message));
         }
-        let told = self.port.tell(envelope.message);
-        told.map_err(|refused| match refused {
-            Refused::Full(message) => Refused::Full(Envelope { message, reply: None }),
-            Refused::Closed(message) => Refused::Closed(Envelope { message, reply: None }),
-        })
+        self.port.tell(envelope.message)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::chain::finality::Finality;
 use crate::chain::scan::{Question, Told};
 use crate::merge_ledger::{DepositFinal, Reading};
 use crate::port::{Message, Port};
-use crate::turn::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// What is watched.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::chain::account::EthKey;
-use crate::turn::Timestamp;
+use crate::timestamp::Timestamp;
 
 fn deployment() -> DeploymentId {
     DeploymentId([7; 31])

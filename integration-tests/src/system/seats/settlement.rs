@@ -12,7 +12,7 @@ use zklink_actors::chain::client::ChainClient;
 use zklink_actors::chain::finality::Finality;
 use zklink_actors::settlement::Contracts;
 use zklink_actors::settlement::book::AttestationBook;
-use zklink_actors::turn::Timestamp;
+use zklink_actors::timestamp::Timestamp;
 use zklink_actors::world::Place;
 
 use super::Seating;

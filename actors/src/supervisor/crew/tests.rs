@@ -1,23 +1,20 @@
-//! The shell under the real actix: bounds, panics, rebuilds, stops.
+//! The crew and the shell under the real actix: bounds, panics, rebuilds, stops.
 
-use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::port::Pending;
+use crate::machine::{Handle, Load};
+use crate::port::{Message, Pending, Refused};
 use crate::probe::{Add, Burden, Counter, Explode, GiveUp, Hold};
+use crate::shell::run;
 use crate::supervisor::Config;
 use crate::turn::Turn;
 
 const SOON: Duration = Duration::from_secs(5);
 const POLICY: Config =
     Config { backoff_first_ms: 10, backoff_max_ms: 50, failures_max: 2, window_ms: 60_000 };
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    actix::System::new().block_on(test)
-}
 
 async fn crew() -> (Crew, Address<Supervisor>) {
     Crew::start(Arc::new(SystemClock::default()), Supervisor::new(POLICY)).await.unwrap()
@@ -243,7 +240,7 @@ fn a_saturated_machine_answers_full_and_recovers_by_itself() {
         let pending = loop {
             match add.ask(Add(1)) {
                 Ok(pending) => break pending,
-                Err(_) => tokio::time::sleep(NAP).await,
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         };
         assert_eq!(pending.wait(SOON).await, Ok(1));

@@ -1,0 +1,123 @@
+//! The crew: the machines of a node by name, and the hands of the supervisor.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::seat::{Origin, Seat};
+use super::{Fault, NextOrders, Order, Supervisor};
+use crate::clock::Clock;
+use crate::machine::Machine;
+use crate::port::{Gate, Port, Unanswered};
+use crate::shell::{Address, Command, Lever, Thread};
+
+/// How long a machine may take to be built: keys and stores are large. A thread that dies is seen
+/// at once.
+const BUILD_PATIENCE: Duration = Duration::from_secs(900);
+/// How long the node waits for its supervisor before it takes it for dead.
+const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);
+/// Messages that may wait before the supervisor.
+const SUPERVISOR_MAILBOX: usize = 256;
+
+/// See the module.
+pub struct Crew {
+    clock: Arc<dyn Clock>,
+    faults: Option<Port<Fault>>,
+    levers: BTreeMap<String, Lever>,
+}
+
+impl Crew {
+    /// A crew that begins with its supervisor, on its own thread.
+    ///
+    /// # Errors
+    /// [`Unanswered`] when the thread does not come up.
+    pub async fn start(
+        clock: Arc<dyn Clock>,
+        supervisor: Supervisor,
+    ) -> Result<(Self, Address<Supervisor>), Unanswered> {
+        let mut crew = Self { clock, faults: None, levers: BTreeMap::new() };
+        let (thread, origin) = (Thread::start(), Origin::Once(supervisor));
+        let address = crew.seat(&thread, "supervisor", SUPERVISOR_MAILBOX, origin).await?;
+        crew.faults = Some(address.port());
+        Ok((crew, address))
+    }
+
+    /// Seats a machine on `thread` with room for `capacity` waiting messages, and returns when it
+    /// listens. A follower whose first build fails is reported and rebuilt like after a panic.
+    ///
+    /// # Errors
+    /// [`Unanswered`] when the thread does not come up.
+    pub async fn seat<A: Machine>(
+        &mut self,
+        thread: &Thread,
+        name: &str,
+        capacity: usize,
+        origin: Origin<A>,
+    ) -> Result<Address<A>, Unanswered> {
+        let gate = Gate::new(capacity);
+        let (its_name, its_gate) = (name.to_owned(), Arc::clone(&gate));
+        let faults = self.faults.clone();
+        let seat = move || Seat::new(&its_name, its_gate, faults, origin);
+        let address = Address::start(thread, Arc::clone(&self.clock), gate, seat);
+        let lever = address.lever();
+        lever.pull(Command::Attend)?.wait(BUILD_PATIENCE).await?;
+        let before = self.levers.insert(name.to_owned(), lever);
+        assert!(before.is_none(), "two machines are called {name}");
+        Ok(address)
+    }
+
+    /// Closes the ports of a machine, lets it finish what waits, and drops it.
+    ///
+    /// # Errors
+    /// [`Unanswered::TimedOut`] when it is not done within `limit`; the node may exit nevertheless,
+    /// because the journal holds everything that was acknowledged.
+    pub async fn stop(&self, name: &str, limit: Duration) -> Result<(), Unanswered> {
+        let lever = self.levers.get(name).ok_or(Unanswered::Dropped)?;
+        lever.pull(Command::Stop)?.wait(limit).await
+    }
+
+    /// Stops machines one after the other, sources first, so that each still finds those that it
+    /// tells. Returns the names of those that did not finish; the others are stopped nevertheless.
+    pub async fn stop_in_order(&self, names: &[&str], limit: Duration) -> Vec<String> {
+        let mut unfinished = Vec::new();
+        for name in names {
+            if let Err(error) = self.stop(name, limit).await {
+                tracing::warn!(machine = name, %error, "did not stop in order");
+                unfinished.push((*name).to_owned());
+            }
+        }
+        unfinished
+    }
+
+    /// Carries out the supervisor's orders until it says stop; returns the reason. A supervisor
+    /// that does not answer is a reason, too.
+    pub async fn supervise(&self, orders: Port<NextOrders>, period: Duration) -> String {
+        loop {
+            let answer = match orders.ask(NextOrders) {
+                Ok(pending) => pending.wait(SUPERVISOR_PATIENCE).await,
+                Err(refused) => return format!("the supervisor is out of reach: {refused}"),
+            };
+            match answer {
+                Ok(orders) => {
+                    for order in orders {
+                        match order {
+                            Order::Stop(reason) => return reason,
+                            Order::Rebuild(name) => self.rebuild(&name),
+                        }
+                    }
+                }
+                Err(error) => return format!("the supervisor does not answer: {error}"),
+            }
+            tokio::time::sleep(period).await;
+        }
+    }
+
+    /// Has a follower built again, and does not wait: a build that fails is reported by its seat.
+    fn rebuild(&self, name: &str) {
+        let pulled = self.levers.get(name).map(|lever| lever.pull(Command::Rebuild));
+        tracing::info!(machine = name, sent = matches!(pulled, Some(Ok(_))), "rebuild");
+    }
+}
+
+#[cfg(test)]
+mod tests;
