@@ -41,7 +41,7 @@ use crate::settlement::driver::{Report, SettlementStatus};
 use crate::supervisor::crew::Crew;
 use crate::supervisor::{NextOrders, RequestStop};
 
-pub use alarms::{Alarms, ReadAlarms};
+pub use alarms::{Alarms, Bell, ReadAlarms};
 pub use follow::PoolHistory;
 
 /// How long one machine may take to finish what it has.

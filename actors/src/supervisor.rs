@@ -41,6 +41,20 @@ impl Message for Fault {
     type Reply = ();
 }
 
+/// A follower holds what others told it, and loses that when it falls: they are to be built again
+/// after it, so that they tell it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetoldBy {
+    /// The follower.
+    pub machine: String,
+    /// Followers themselves, who tell everything again that is not done yet.
+    pub sources: Vec<String>,
+}
+
+impl Message for RetoldBy {
+    type Reply = ();
+}
+
 /// What is to be done now? Asked by the crew.
 #[derive(Debug)]
 pub struct NextOrders;
@@ -103,6 +117,7 @@ pub enum Mode {
 struct Record {
     failures: VecDeque<Timestamp>,
     due: Option<Timestamp>,
+    sources: Vec<String>,
 }
 
 /// See the module.
@@ -156,19 +171,32 @@ impl Handle<Fault> for Supervisor {
     }
 }
 
+impl Handle<RetoldBy> for Supervisor {
+    fn handle(&mut self, RetoldBy { machine, sources }: RetoldBy, _: &mut Turn) {
+        self.machines.entry(machine).or_default().sources = sources;
+    }
+}
+
 impl Handle<NextOrders> for Supervisor {
     fn handle(&mut self, _: NextOrders, turn: &mut Turn) -> Vec<Order> {
         if let Mode::Stopping(reason) = &self.mode {
             return vec![Order::Stop(reason.clone())];
         }
-        let mut orders = Vec::new();
+        let mut rebuilds = Vec::new();
+        let mut sources = Vec::new();
         for (name, record) in &mut self.machines {
             if record.due.is_some_and(|due| due <= turn.now) {
                 record.due = None;
-                orders.push(Order::Rebuild(name.clone()));
+                rebuilds.push(name.clone());
+                sources.extend(record.sources.iter().cloned());
             }
         }
-        orders
+        // Sources come last: those whom they tell must listen again.
+        rebuilds.retain(|name| !sources.contains(name));
+        sources.sort();
+        sources.dedup();
+        rebuilds.extend(sources);
+        rebuilds.into_iter().map(Order::Rebuild).collect()
     }
 }
 
@@ -221,6 +249,22 @@ mod tests {
         assert_eq!(orders(&mut supervisor, 1_099), []);
         assert_eq!(orders(&mut supervisor, 1_100), [Order::Rebuild("rpc".to_owned())]);
         assert_eq!(orders(&mut supervisor, 1_200), []);
+    }
+
+    #[test]
+    fn the_sources_of_a_machine_are_built_again_after_it_and_once() {
+        let mut supervisor = Supervisor::new(POLICY);
+        let mut turn = Turn::at(Timestamp(0));
+        for machine in ["ledger-1", "ledger-2"] {
+            let sources = ["a-watcher", "b-watcher"].map(str::to_owned).to_vec();
+            supervisor.handle(RetoldBy { machine: machine.to_owned(), sources }, &mut turn);
+        }
+        for fallen in ["ledger-2", "a-watcher", "ledger-1"] {
+            supervisor.handle(fault(fallen, false), &mut turn);
+        }
+        let rebuilds = ["ledger-1", "ledger-2", "a-watcher", "b-watcher"];
+        assert_eq!(orders(&mut supervisor, 100), rebuilds.map(|name| Order::Rebuild(name.into())));
+        assert_eq!(orders(&mut supervisor, 200), []);
     }
 
     #[test]

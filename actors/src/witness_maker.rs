@@ -3,6 +3,8 @@
 //! It trusts nobody's state: each block is decoded from its public data and replayed on its own trees, and a root that
 //! differs stops the node. It never changes a block and never talks to a chain.
 
+pub mod unproven;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +25,10 @@ use crate::events::{Event, Events};
 use crate::feed::{Enqueue, EnqueueRefusal, Job, JobId};
 use crate::node::PoolHistory;
 use crate::port::Port;
+use unproven::Unproven;
 
+/// How often the feed is given again what has no proof yet.
+const AGAIN: Duration = Duration::from_secs(2);
 /// How long to wait when there is nothing to do, or when the feed is full.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long the feed may take for an answer.
@@ -137,6 +142,8 @@ pub async fn drive(
     events: Events,
     stop: watch::Receiver<bool>,
 ) -> Result<(), WitnessFault> {
+    let mut unproven = Unproven::new(maker.archive.clone());
+    let mut offered = std::time::Instant::now();
     while !*stop.borrow() {
         let start = std::time::Instant::now();
         let work = tokio::task::spawn_blocking(move || {
@@ -154,8 +161,15 @@ pub async fn drive(
                 events.tell(Event::BlockSealed { number, shape, ops });
                 let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
                 events.tell(Event::WitnessMade { number: job.block, millis });
+                enqueue(job.clone(), &feed, &stop).await?;
+                unproven.note(job);
+            }
+        }
+        if offered.elapsed() >= AGAIN {
+            for job in unproven.remaining()? {
                 enqueue(job, &feed, &stop).await?;
             }
+            offered = std::time::Instant::now();
         }
     }
     Ok(())

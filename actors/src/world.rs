@@ -14,7 +14,7 @@ use crate::clock::Tick;
 use crate::machine::{Handle, Load, Machine};
 use crate::port::{Deliver, Envelope, Gate, Message, Pending, Port, Refused, Unanswered};
 use crate::supervisor::seat::{Origin, Seat};
-use crate::supervisor::{self, Fault, NextOrders, Order, Supervisor};
+use crate::supervisor::{self, Fault, NextOrders, Order, RetoldBy, Supervisor};
 use crate::timestamp::Timestamp;
 
 /// Longest delay of a message, in virtual milliseconds.
@@ -111,6 +111,7 @@ pub struct World {
     first_seed: u64,
     thread: ThreadId,
     faults: Option<Port<Fault>>,
+    retold: Option<Port<RetoldBy>>,
 }
 
 /// A seat whose machine's type is forgotten.
@@ -119,6 +120,7 @@ trait AnySeat: Send + Sync {
     fn close(&self);
     fn is_done(&self) -> bool;
     fn kill(&self);
+    fn panic(&self);
     fn rebuild(&self) -> Load;
 }
 
@@ -139,6 +141,10 @@ impl<A: Machine> AnySeat for Mutex<Seat<A>> {
 
     fn kill(&self) {
         lock(self).vacate();
+    }
+
+    fn panic(&self) {
+        lock(self).fall("panicked: by order of the World".to_owned(), false);
     }
 
     fn rebuild(&self) -> Load {
@@ -218,9 +224,10 @@ impl World {
             stopped: None,
         };
         let (inner, thread) = (Arc::new(Mutex::new(inner)), thread::current().id());
-        let mut world = Self { inner, first_seed: seed, thread, faults: None };
+        let mut world = Self { inner, first_seed: seed, thread, faults: None, retold: None };
         let place = world.seat("supervisor", 256, Origin::Once(Supervisor::new(config)));
         world.faults = Some(place.port());
+        world.retold = Some(place.port());
         world.supervise(place.port());
         world
     }
@@ -276,6 +283,24 @@ impl World {
     pub fn kill(&self, name: &str) {
         self.note(format!("kill {name}"));
         self.named(name).kill();
+    }
+
+    /// Makes a machine fall as if a handler of it had panicked: the supervisor hears of it.
+    pub fn panic(&self, name: &str) {
+        self.note(format!("panic of {name}"));
+        self.named(name).panic();
+    }
+
+    /// Kills a machine and forgets it: its node is gone, and no supervisor builds it again.
+    pub fn bury(&self, name: &str) {
+        self.kill(name);
+        self.inner().seats.remove(name);
+    }
+
+    /// Has sources of a follower built again after it: see [`RetoldBy`].
+    pub fn retold_by(&self, machine: String, sources: Vec<String>) {
+        let told = self.retold.as_ref().map(|port| port.tell(RetoldBy { machine, sources }));
+        assert!(matches!(told, Some(Ok(()))), "the supervisor does not listen");
     }
 
     /// Builds a killed follower again.
@@ -342,9 +367,12 @@ impl World {
         self.inner.lock().expect("the World's lock is not held while machines run")
     }
 
+    fn seat_of(&self, name: &str) -> Option<Arc<dyn AnySeat>> {
+        self.inner().seats.get(name).cloned()
+    }
+
     fn named(&self, name: &str) -> Arc<dyn AnySeat> {
-        let seat = self.inner().seats.get(name).cloned();
-        seat.unwrap_or_else(|| panic!("no machine is called {name}"))
+        self.seat_of(name).unwrap_or_else(|| panic!("no machine is called {name}"))
     }
 
     fn note(&self, text: String) {
@@ -419,8 +447,10 @@ impl World {
         let (due, name) = (self.now().after(NAP_MS), name.to_owned());
         let work: Work = Box::new(move |world| {
             world.inner().napping.remove(&name);
-            let load = world.named(&name).idle(world.now());
-            world.rest(&name, load);
+            if let Some(seat) = world.seat_of(&name) {
+                let load = seat.idle(world.now());
+                world.rest(&name, load);
+            }
         });
         self.schedule(due, String::new(), work);
     }
@@ -457,7 +487,11 @@ impl World {
 
     fn carry_out(&self, order: Order) {
         match order {
-            Order::Rebuild(name) => self.rebuild(&name),
+            Order::Rebuild(name) => {
+                if self.seat_of(&name).is_some() {
+                    self.rebuild(&name);
+                }
+            }
             Order::Stop(reason) => {
                 if self.stopped().is_none() {
                     self.note(format!("stop: {reason}"));

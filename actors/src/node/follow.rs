@@ -139,6 +139,7 @@ impl PoolHistory {
 }
 
 /// What the rollup owes, for the merge ledgers.
+#[derive(Clone)]
 pub(super) struct NodePools {
     pub(super) view: ViewReader,
     pub(super) history: PoolHistory,

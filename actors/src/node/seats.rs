@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use zklink::amount::Amount;
 use zklink::hash::Fr;
-use zklink::id::{BlockNumber, ChainId, ShapeId, TokenId};
+use zklink::id::{BlockNumber, ChainId, Serial, ShapeId, TokenId};
 use zklink::token::Network;
 use zklink_circuit::proving::ShapeKeys;
 use zklink_circuit::witness::Witness;
 
+use super::alarms::Bell;
 use super::follow::{ArchivedBlocks, HubStages, NodePools, PoolHistory};
 use super::{Alarms, ChainSetup, Health, Node, Setup, StartError, supervise};
 use crate::archive::parity::ParityStore;
@@ -39,7 +41,7 @@ use crate::settlement::{Contracts, HubView, Step, read_hub_view};
 use crate::shell::{Address, Thread};
 use crate::supervisor::crew::Crew;
 use crate::supervisor::seat::Origin;
-use crate::supervisor::{Config as SupervisorConfig, Fault, Supervisor};
+use crate::supervisor::{Config as SupervisorConfig, Fault, RetoldBy, Supervisor};
 use crate::{attester, builder, clock, prover, witness_maker};
 
 /// Bytes after which the journal begins a new segment.
@@ -68,6 +70,11 @@ const FEED: feed::Config = feed::Config {
     bar_ms: 600_000,
 };
 
+/// Name of the watcher of a chain.
+fn watcher_name(chain: ChainId) -> String {
+    format!("watcher-{chain}")
+}
+
 /// Name of the merge ledger of a token.
 pub(super) fn ledger_name(token: TokenId) -> String {
     format!("merge-ledger-{token}")
@@ -81,7 +88,6 @@ struct Core {
     keep: Port<crate::archive::Keep>,
     builder: Address<Builder>,
     view: ViewReader,
-    cursors: BTreeMap<ChainId, zklink::id::Serial>,
     ticks: Vec<Port<Tick>>,
     supervisor: Address<Supervisor>,
 }
@@ -132,7 +138,8 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
 
     let (proving, provers) =
         start_proving(&setup, &mut core, &mut drivers, &events, &history).await?;
-    let chains = start_chains(&setup, &network, &mut core, &mut drivers, &history).await?;
+    let ledgers = start_ledgers(&network, &mut core, &history).await?;
+    let chains = start_watchers(&setup, &mut core, &mut drivers, &ledgers).await?;
     let (settlement, report, hub) =
         start_settlement(&setup, &mut core, &mut drivers, &events).await?;
     let stages = Arc::new(HubStages { hub, report: report.clone() });
@@ -204,14 +211,12 @@ async fn start_core(setup: &Setup, network: &Arc<Network>) -> Result<Core, Start
         crew.seat(&Thread::start(), "journal", 4 * MAILBOX, Origin::Once(journal)).await?;
     machine.connect(journal.port());
 
-    let state = machine.ledger().state();
-    let cursors = network.chains.keys().map(|chain| (*chain, state.cursor(*chain))).collect();
     let view = machine.reader();
     let builder =
         crew.seat(&Thread::start(), "builder", 4 * MAILBOX, Origin::Once(machine)).await?;
     let ticks = vec![builder.port()];
     let keep = archive.port();
-    Ok(Core { crew, clock, archive: reader, keep, builder, view, cursors, ticks, supervisor })
+    Ok(Core { crew, clock, archive: reader, keep, builder, view, ticks, supervisor })
 }
 
 /// The prover feed, the witness maker, and the provers of this process.
@@ -222,10 +227,13 @@ async fn start_proving(
     events: &Events,
     history: &PoolHistory,
 ) -> Result<(Port<feed::ReadProgress>, prover::Ports), StartError> {
-    let keys = Arc::clone(&setup.keys);
-    let check = Box::new(move |job: &Job, proof: &[u8]| check_proof(&keys, job, proof));
-    let machine = Feed::new(FEED, check, core.keep.clone());
-    let feed = core.crew.seat(&Thread::start(), "feed", MAILBOX, Origin::Once(machine)).await?;
+    let (keys, keep) = (Arc::clone(&setup.keys), core.keep.clone());
+    let origin = Origin::rebuilt(move || {
+        let keys = Arc::clone(&keys);
+        let check = Box::new(move |job: &Job, proof: &[u8]| check_proof(&keys, job, proof));
+        Ok(Feed::new(FEED, check, keep.clone()))
+    });
+    let feed = core.crew.seat(&Thread::start(), "feed", MAILBOX, origin).await?;
     core.ticks.push(feed.port());
 
     let maker = witness_maker::WitnessMaker::new(
@@ -259,18 +267,16 @@ fn check_proof(keys: &ShapeKeys, job: &Job, proof: &[u8]) -> Result<(), String> 
     keys.check(job.shape, &inputs, proof).map_err(|error| error.to_string())
 }
 
-/// For each token its merge ledger, for each chain its watcher with a driver.
-async fn start_chains(
-    setup: &Setup,
+type Ledgers = BTreeMap<TokenId, Address<MergeLedger>>;
+type ChainHealth = BTreeMap<ChainId, watch::Receiver<Option<crate::chain::watcher::ChainStatus>>>;
+
+/// For each token its merge ledger.
+async fn start_ledgers(
     network: &Network,
     core: &mut Core,
-    drivers: &mut Drivers,
     history: &PoolHistory,
-) -> Result<
-    BTreeMap<ChainId, watch::Receiver<Option<crate::chain::watcher::ChainStatus>>>,
-    StartError,
-> {
-    let alarms = Origin::Once(Alarms::default());
+) -> Result<Ledgers, StartError> {
+    let alarms = Origin::rebuilt(|| Ok(Alarms::default()));
     let alarms = core.crew.seat(&Thread::start(), "alarms", MAILBOX, alarms).await?;
     let thread = Thread::start();
     let mut ledgers = BTreeMap::new();
@@ -286,12 +292,34 @@ async fn start_chains(
             kept_max: MAILBOX,
         };
         let pools = NodePools { view: core.view.clone(), history: history.clone() };
-        let machine = MergeLedger::new(config, pools, core.builder.port(), alarms.port());
+        let (credit, alarm) = (core.builder.port(), Bell::new(alarms.port()));
+        let rung = alarm.rung();
+        let alarm = Port::new(alarm);
+        let origin = Origin::rebuilt(move || {
+            if rung.load(SeqCst) {
+                return Err("it held deposits back, and a person must look first".to_owned());
+            }
+            Ok(MergeLedger::new(config.clone(), pools.clone(), credit.clone(), alarm.clone()))
+        });
         let name = ledger_name(*id);
-        let seat = core.crew.seat(&thread, &name, MAILBOX, Origin::Once(machine)).await?;
+        let seat = core.crew.seat(&thread, &name, MAILBOX, origin).await?;
+        // A ledger that was built anew knows no deposit: the watchers read them again.
+        let sources = token.chains.keys().map(|chain| watcher_name(*chain)).collect();
+        let retold: Port<RetoldBy> = core.supervisor.port();
+        drop(retold.tell(RetoldBy { machine: name, sources }));
         core.ticks.push(seat.port());
         ledgers.insert(*id, seat);
     }
+    Ok(ledgers)
+}
+
+/// For each chain its watcher with a driver.
+async fn start_watchers(
+    setup: &Setup,
+    core: &mut Core,
+    drivers: &mut Drivers,
+    ledgers: &Ledgers,
+) -> Result<ChainHealth, StartError> {
     let mut health = BTreeMap::new();
     for chain in &setup.deployment.chains {
         let of_chain = &setup.chains[&chain.id];
@@ -301,10 +329,14 @@ async fn start_chains(
             readings: tokens.iter().map(|id| (*id, ledgers[id].port())).collect(),
             keys: core.builder.port(),
         };
-        let config = watch_config(chain, of_chain, tokens, core.cursors[&chain.id]);
-        let name = format!("watcher-{}", chain.id);
-        let machine = Origin::Once(Watcher::new(config, outlets));
-        let seat = core.crew.seat(&Thread::start(), &name, MAILBOX, machine).await?;
+        let config = watch_config(chain, of_chain, tokens);
+        let (view, id) = (core.view.clone(), chain.id);
+        let origin = Origin::rebuilt(move || {
+            let resume = view.read().state.cursor(id);
+            Ok(Watcher::new(WatchConfig { resume, ..config.clone() }, outlets.clone()))
+        });
+        let name = watcher_name(chain.id);
+        let seat = core.crew.seat(&Thread::start(), &name, MAILBOX, origin).await?;
         let contract = chain_driver::Contract {
             rollup: chain.rollup,
             tokens: chain.tokens.iter().map(|token| (token.id, token.address)).collect(),
@@ -325,12 +357,7 @@ async fn start_chains(
     Ok(health)
 }
 
-fn watch_config(
-    chain: &DeployedChain,
-    setup: &ChainSetup,
-    tokens: Vec<TokenId>,
-    resume: zklink::id::Serial,
-) -> WatchConfig {
+fn watch_config(chain: &DeployedChain, setup: &ChainSetup, tokens: Vec<TokenId>) -> WatchConfig {
     WatchConfig {
         chain: chain.id,
         rollup: chain.rollup,
@@ -342,7 +369,7 @@ fn watch_config(
         reading_ms: 10 * setup.poll_ms,
         held_max: MAILBOX,
         tokens,
-        resume,
+        resume: Serial(0),
     }
 }
 
@@ -360,9 +387,12 @@ async fn start_settlement(
     let ids: BTreeSet<ChainId> = deployment.chains.iter().map(|chain| chain.id).collect();
     let attesters = deployment.attesters.iter().map(|address| address.0).collect();
     let threshold = usize::try_from(deployment.threshold).unwrap_or(usize::MAX);
-    let book = AttestationBook::new(deployment.deployment_id, ids, attesters, threshold);
-    let book =
-        core.crew.seat(&Thread::start(), "attestation-book", MAILBOX, Origin::Once(book)).await?;
+    let (id, attesters): (_, BTreeSet<_>) = (deployment.deployment_id, attesters);
+    // The attesters offer again what a chain has not taken, so a new book fills by itself.
+    let origin = Origin::rebuilt(move || {
+        Ok(AttestationBook::new(id, ids.clone(), attesters.clone(), threshold))
+    });
+    let book = core.crew.seat(&Thread::start(), "attestation-book", MAILBOX, origin).await?;
     let attestations: Port<Attestation> = book.port();
     for (number, key) in setup.attesters.iter().enumerate() {
         start_attester(setup, core, drivers, number, key, attestations.clone()).await?;
@@ -459,12 +489,16 @@ async fn start_attester(
     key: &crate::chain::account::EthKey,
     book: Port<Attestation>,
 ) -> Result<(), StartError> {
-    let config = attester_config(setup);
+    let (config, key) = (attester_config(setup), key.clone());
     let path = setup.data.join(format!("attester-{number}.history"));
-    let history = open_history(&path)?;
-    let machine = Attester::new(config, key.clone(), history, book);
+    // A history that cannot be opened is reported here; later it stops the node by and by.
+    drop(open_history(&path)?);
+    let origin = Origin::rebuilt(move || {
+        let history = History::open(&path).map_err(|error| error.to_string())?;
+        Ok(Attester::new(config.clone(), key.clone(), history, book.clone()))
+    });
     let name = format!("attester-{number}");
-    let seat = core.crew.seat(&Thread::start(), &name, MAILBOX, Origin::Once(machine)).await?;
+    let seat = core.crew.seat(&Thread::start(), &name, MAILBOX, origin).await?;
     for chain in &setup.deployment.chains {
         let of_chain = &setup.chains[&chain.id];
         let others = setup.deployment.chains.iter().map(|other| other.id);

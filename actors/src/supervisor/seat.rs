@@ -150,7 +150,8 @@ impl<A: Machine> Seat<A> {
         None
     }
 
-    fn fall(&mut self, reason: String, gave_up: bool) {
+    /// Drops the machine and reports why: it panicked, or it gave up, which no rebuild can mend.
+    pub fn fall(&mut self, reason: String, gave_up: bool) {
         self.vacate();
         let fatal = gave_up || self.factory.is_none();
         tracing::error!(machine = self.name, fatal, reason, "a machine fell");

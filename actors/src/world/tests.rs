@@ -170,3 +170,42 @@ fn a_foreign_thread_is_refused() {
     let foreign = thread::spawn(move || add.tell(Add(1)).is_ok());
     assert!(foreign.join().is_err());
 }
+
+/// A counter that says how often it was built.
+fn counted(world: &World, name: &str) -> (Place<Counter>, Arc<Mutex<u64>>) {
+    let builds = Arc::new(Mutex::new(0));
+    let built = Arc::clone(&builds);
+    let origin = Origin::rebuilt(move || {
+        *built.lock().unwrap() += 1;
+        Ok(Counter::default())
+    });
+    (world.seat(name, 64, origin), builds)
+}
+
+#[test]
+fn a_panic_by_order_is_mended_like_any_and_sources_are_built_again_too() {
+    let world = World::new(1, POLICY);
+    let (ledger, of_ledger) = counted(&world, "ledger");
+    let (watcher, of_watcher) = counted(&world, "watcher");
+    world.retold_by("ledger".to_owned(), vec!["watcher".to_owned()]);
+    watcher.port().tell(Add(5)).unwrap();
+    world.run_for(10);
+    world.panic("ledger");
+    assert!(ledger.inspect(|_| ()).is_none());
+    world.run_for(1_000);
+    assert!(ledger.inspect(|_| ()).is_some());
+    assert_eq!((*of_ledger.lock().unwrap(), *of_watcher.lock().unwrap()), (2, 2));
+    assert_eq!(watcher.inspect(|watcher| watcher.total), Some(0), "it is another one");
+    assert_eq!(world.stopped(), None);
+}
+
+#[test]
+fn a_buried_machine_is_not_built_again() {
+    let world = World::new(1, POLICY);
+    let (place, builds) = counted(&world, "counter");
+    world.panic("counter");
+    world.bury("counter");
+    world.run_for(5_000);
+    assert!(place.inspect(|_| ()).is_none());
+    assert_eq!(*builds.lock().unwrap(), 1);
+}
