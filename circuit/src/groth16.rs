@@ -19,6 +19,7 @@ mod keygen;
 mod keys;
 mod msm;
 mod names;
+mod outline;
 mod point;
 mod prove;
 mod r1cs;

@@ -18,10 +18,9 @@ use zklink::shape::Shape;
 use crate::gadget::zero::enforce_pairwise_distinct;
 use crate::gadget::{Bit, Expression};
 use crate::witness::{AccountWitness, AmountWitness, ChainWitness, Witness};
-use leaf::{AccountVar, AmountVar, ChainVar, SubAccountVar};
+pub use leaf::AMOUNT_BITS;
+use leaf::{AccountFields, AccountVar, AmountVar, ChainVar, SubAccountVar};
 
-/// Bits of an amount.
-pub const AMOUNT_BITS: usize = 128;
 /// The leaves of a block.
 #[derive(Clone, Debug)]
 pub struct WorkingSet {
@@ -46,6 +45,9 @@ pub struct PoolRef {
     pool: Vec<Bit>,
     chain: Vec<Expression>,
 }
+
+/// What reading a selected leaf gives.
+type Read = Result<Expression, SynthesisError>;
 
 impl WorkingSet {
     /// Allocates the leaves of the shape's groups and checks that they are distinct.
@@ -124,7 +126,7 @@ impl WorkingSet {
         let mut accounts = old_accounts.clone();
         for (at, account) in self.accounts.iter().enumerate() {
             let cs = &mut cs.namespace(|| format!("account {at}"));
-            accounts = account.close(cs, &accounts, self)?;
+            accounts = account.close(cs, &accounts, &self.sub_accounts, &self.balances)?;
         }
         let mut chains = old_chains.clone();
         for (at, chain) in self.chains.iter().enumerate() {
@@ -142,9 +144,7 @@ impl WorkingSet {
         at: Option<Option<usize>>,
     ) -> Result<BalanceRef, SynthesisError> {
         let balance = one_hot(cs, at, self.balances.len(), enabled)?;
-        let sum = |range: &Range<usize>| {
-            Expression::sum(balance[range.clone()].iter().map(Bit::expression))
-        };
+        let sum = |range: &Range<usize>| Expression::sum(bits(&balance[range.clone()]));
         let sub_account: Vec<Expression> =
             self.sub_accounts.iter().map(|sub| sum(&sub.balances)).collect();
         let account = self.accounts.iter();
@@ -163,55 +163,27 @@ impl WorkingSet {
     ) -> Result<PoolRef, SynthesisError> {
         let pool = one_hot(cs, at, self.pools.len(), enabled)?;
         let chains = self.chains.iter();
-        let chain = chains
-            .map(|chain| Expression::sum(pool[chain.pools.clone()].iter().map(Bit::expression)))
-            .collect();
+        let chain = chains.map(|chain| Expression::sum(bits(&pool[chain.pools.clone()]))).collect();
         Ok(PoolRef { pool, chain })
     }
 
     /// The token of the selected balance.
-    pub fn token<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        at: &BalanceRef,
-    ) -> Result<Expression, SynthesisError> {
-        dot(
-            cs,
-            "token",
-            at.balance.iter().map(Bit::expression),
-            self.balances.iter().map(|b| &b.token),
-        )
+    pub fn token<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &BalanceRef) -> Read {
+        dot(cs, "token", bits(&at.balance), self.balances.iter().map(|balance| &balance.token))
     }
 
     /// The amount of the selected balance.
-    pub fn balance<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        at: &BalanceRef,
-    ) -> Result<Expression, SynthesisError> {
-        dot(
-            cs,
-            "balance",
-            at.balance.iter().map(Bit::expression),
-            self.balances.iter().map(|b| &b.now),
-        )
+    pub fn balance<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &BalanceRef) -> Read {
+        dot(cs, "balance", bits(&at.balance), self.balances.iter().map(|balance| &balance.now))
     }
 
     /// `account * 2^8 + sub-account` of the selected balance.
-    pub fn place<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        at: &BalanceRef,
-    ) -> Result<Expression, SynthesisError> {
+    pub fn place<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &BalanceRef) -> Read {
         dot(cs, "place", &at.sub_account, self.sub_accounts.iter().map(|sub| &sub.place))
     }
 
     /// The sub-account id of the selected balance.
-    pub fn sub_account<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        at: &BalanceRef,
-    ) -> Result<Expression, SynthesisError> {
+    pub fn sub_account<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &BalanceRef) -> Read {
         dot(cs, "sub-account", &at.sub_account, self.sub_accounts.iter().map(|sub| &sub.id))
     }
 
@@ -220,17 +192,28 @@ impl WorkingSet {
         &self,
         cs: &mut CS,
         at: &BalanceRef,
-    ) -> Result<Expression, SynthesisError> {
+    ) -> Read {
         dot(cs, "nonce", &at.sub_account, self.sub_accounts.iter().map(|sub| &sub.nonce))
     }
 
+    /// The token of the selected pool.
+    pub fn pool_token<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &PoolRef) -> Read {
+        dot(cs, "pool token", bits(&at.pool), self.pools.iter().map(|pool| &pool.token))
+    }
+
+    /// The amount of the selected pool.
+    pub fn pool<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &PoolRef) -> Read {
+        dot(cs, "pool", bits(&at.pool), self.pools.iter().map(|pool| &pool.now))
+    }
+
+    /// The chain of the selected pool.
+    pub fn chain<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &PoolRef) -> Read {
+        dot(cs, "chain", &at.chain, self.chains.iter().map(|chain| &chain.id))
+    }
+
     /// The nonce of the selected account.
-    pub fn account_nonce<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        at: &BalanceRef,
-    ) -> Result<Expression, SynthesisError> {
-        dot(cs, "account nonce", &at.account, self.accounts.iter().map(|a| &a.now.nonce))
+    pub fn account_nonce<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &BalanceRef) -> Read {
+        self.account_field(cs, at, "account nonce", |account| &account.nonce)
     }
 
     /// The owner of the selected account: first byte and the rest.
@@ -239,10 +222,8 @@ impl WorkingSet {
         cs: &mut CS,
         at: &BalanceRef,
     ) -> Result<(Expression, Expression), SynthesisError> {
-        let top =
-            dot(cs, "owner top", &at.account, self.accounts.iter().map(|a| &a.now.owner_top))?;
-        let low =
-            dot(cs, "owner low", &at.account, self.accounts.iter().map(|a| &a.now.owner_low))?;
+        let top = self.account_field(cs, at, "owner top", |account| &account.owner_top)?;
+        let low = self.account_field(cs, at, "owner low", |account| &account.owner_low)?;
         Ok((top, low))
     }
 
@@ -252,41 +233,19 @@ impl WorkingSet {
         cs: &mut CS,
         at: &BalanceRef,
     ) -> Result<(Expression, Expression), SynthesisError> {
-        let x = dot(cs, "key x", &at.account, self.accounts.iter().map(|a| &a.now.key_x))?;
-        let y = dot(cs, "key y", &at.account, self.accounts.iter().map(|a| &a.now.key_y))?;
+        let x = self.account_field(cs, at, "key x", |account| &account.key_x)?;
+        let y = self.account_field(cs, at, "key y", |account| &account.key_y)?;
         Ok((x, y))
     }
 
-    /// The token of the selected pool.
-    pub fn pool_token<CS: ConstraintSystem<Fr>>(
+    fn account_field<CS: ConstraintSystem<Fr>>(
         &self,
         cs: &mut CS,
-        at: &PoolRef,
-    ) -> Result<Expression, SynthesisError> {
-        dot(
-            cs,
-            "pool token",
-            at.pool.iter().map(Bit::expression),
-            self.pools.iter().map(|p| &p.token),
-        )
-    }
-
-    /// The amount of the selected pool.
-    pub fn pool<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        at: &PoolRef,
-    ) -> Result<Expression, SynthesisError> {
-        dot(cs, "pool", at.pool.iter().map(Bit::expression), self.pools.iter().map(|p| &p.now))
-    }
-
-    /// The chain of the selected pool.
-    pub fn chain<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        at: &PoolRef,
-    ) -> Result<Expression, SynthesisError> {
-        dot(cs, "chain", &at.chain, self.chains.iter().map(|chain| &chain.id))
+        at: &BalanceRef,
+        name: &'static str,
+        field: impl Fn(&AccountFields) -> &Expression,
+    ) -> Read {
+        dot(cs, name, &at.account, self.accounts.iter().map(|account| field(&account.now)))
     }
 
     /// Adds to the selected balance; `by` may be negative. The range of the result is the caller's concern where
@@ -406,9 +365,14 @@ fn one_hot<CS: ConstraintSystem<Fr>>(
         let cs = &mut cs.namespace(|| format!("place {place}"));
         selected.push(Bit::witness(cs, "bit", at.map(|at| at == Some(place)))?);
     }
-    let sum = Expression::sum(selected.iter().map(Bit::expression));
+    let sum = Expression::sum(bits(&selected));
     Expression::enforce_equal(cs, "one if on", &sum, enabled.expression());
     Ok(selected)
+}
+
+/// Bits as the numbers zero and one.
+fn bits(bits: &[Bit]) -> impl Iterator<Item = &Expression> {
+    bits.iter().map(Bit::expression)
 }
 
 /// `sum of selector * value`.
@@ -417,7 +381,7 @@ fn dot<'a, CS: ConstraintSystem<Fr>>(
     name: &'static str,
     selectors: impl IntoIterator<Item = &'a Expression>,
     values: impl IntoIterator<Item = &'a Expression>,
-) -> Result<Expression, SynthesisError> {
+) -> Read {
     let cs = &mut cs.namespace(|| name);
     let mut terms = Vec::new();
     for (at, (selector, value)) in selectors.into_iter().zip(values).enumerate() {

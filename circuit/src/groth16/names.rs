@@ -1,7 +1,9 @@
 //! Names of constraints, for reading errors.
 
-use bellman::{Circuit, ConstraintSystem, Index, LinearCombination, SynthesisError, Variable};
+use bellman::{Circuit, LinearCombination, SynthesisError};
 use bls12_381::Scalar;
+
+use super::outline::{Counts, Listener, Outline};
 
 /// The name of constraint `row` with its namespaces, as in `transfer 3/balance/bit 7`.
 ///
@@ -14,51 +16,24 @@ pub fn constraint_name<C: Circuit<Scalar>>(
     circuit: C,
     row: usize,
 ) -> Result<Option<String>, SynthesisError> {
-    let mut names = Names { namespaces: Vec::new(), inputs: 1, aux: 0, before: row, found: None };
-    circuit.synthesize(&mut names)?;
-    Ok(names.found)
+    let names = Names { namespaces: Vec::new(), before: row, found: None };
+    Ok(Outline::of(circuit, names)?.listener.found)
 }
 
 struct Names {
     namespaces: Vec<String>,
-    inputs: usize,
-    aux: usize,
     /// Constraints still to come before the one wanted.
     before: usize,
     found: Option<String>,
 }
 
-impl ConstraintSystem<Scalar> for Names {
-    type Root = Self;
-
-    fn alloc<F, A, AR>(&mut self, _: A, _: F) -> Result<Variable, SynthesisError>
-    where
-        F: FnOnce() -> Result<Scalar, SynthesisError>,
-        A: FnOnce() -> AR,
-        AR: Into<String>,
-    {
-        self.aux += 1;
-        Ok(Variable::new_unchecked(Index::Aux(self.aux - 1)))
-    }
-
-    fn alloc_input<F, A, AR>(&mut self, _: A, _: F) -> Result<Variable, SynthesisError>
-    where
-        F: FnOnce() -> Result<Scalar, SynthesisError>,
-        A: FnOnce() -> AR,
-        AR: Into<String>,
-    {
-        self.inputs += 1;
-        Ok(Variable::new_unchecked(Index::Input(self.inputs - 1)))
-    }
-
-    fn enforce<A, AR, LA, LB, LC>(&mut self, name: A, _: LA, _: LB, _: LC)
-    where
-        A: FnOnce() -> AR,
-        AR: Into<String>,
-        LA: FnOnce(LinearCombination<Scalar>) -> LinearCombination<Scalar>,
-        LB: FnOnce(LinearCombination<Scalar>) -> LinearCombination<Scalar>,
-        LC: FnOnce(LinearCombination<Scalar>) -> LinearCombination<Scalar>,
-    {
+impl Listener for Names {
+    fn constraint(
+        &mut self,
+        _: Counts,
+        name: impl FnOnce() -> String,
+        _: impl FnOnce() -> [LinearCombination<Scalar>; 3],
+    ) {
         if self.found.is_some() {
             return;
         }
@@ -66,31 +41,25 @@ impl ConstraintSystem<Scalar> for Names {
             Some(before) => self.before = before,
             None => {
                 let mut path = self.namespaces.clone();
-                path.push(name().into());
+                path.push(name());
                 self.found = Some(path.join("/"));
             }
         }
     }
 
-    fn push_namespace<NR, N>(&mut self, name: N)
-    where
-        NR: Into<String>,
-        N: FnOnce() -> NR,
-    {
-        self.namespaces.push(name().into());
+    fn enter(&mut self, name: impl FnOnce() -> String) {
+        self.namespaces.push(name());
     }
 
-    fn pop_namespace(&mut self) {
+    fn leave(&mut self) {
         self.namespaces.pop();
-    }
-
-    fn get_root(&mut self) -> &mut Self::Root {
-        self
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bellman::ConstraintSystem;
+
     use super::*;
 
     struct Nested;

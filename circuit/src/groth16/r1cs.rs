@@ -11,6 +11,8 @@ use ff::{Field, PrimeField};
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
+use super::outline::{Counts, Listener, Outline};
+
 /// Most constraints (public inputs included) that a system may have; 2^26 rows are already a key
 /// of tens of gigabytes.
 pub(crate) const MAX_ROWS: usize = 1 << 26;
@@ -87,14 +89,12 @@ impl R1cs {
     /// # Errors
     /// [`R1csError`] if the circuit fails, is too large, or mixes in foreign variables.
     pub fn of<C: Circuit<Scalar>>(circuit: C) -> Result<Self, R1csError> {
-        let mut recorder = Recorder::new();
-        recorder.alloc_input(|| "one", || Ok(Scalar::ONE))?;
-        circuit.synthesize(&mut recorder)?;
-        for input in 0..recorder.inputs {
+        let mut outline = Outline::of(circuit, Recorder::new())?;
+        for input in 0..outline.counts.inputs {
             let variable = Variable::new_unchecked(Index::Input(input));
-            recorder.enforce(|| "", |lc| lc + variable, |lc| lc, |lc| lc);
+            outline.enforce(|| "", |lc| lc + variable, |lc| lc, |lc| lc);
         }
-        recorder.finish()
+        outline.listener.finish(outline.counts)
     }
 
     /// Public inputs, the constant 1 included.
@@ -215,12 +215,10 @@ impl R1cs {
     }
 }
 
-/// The constraint system that writes matrices down.
+/// The listener that writes matrices down.
 ///
 /// Until all inputs are known a column is `2 i` for input `i` and `2 j + 1` for auxiliary `j`.
 struct Recorder {
-    inputs: usize,
-    aux: usize,
     coefficients: Vec<Scalar>,
     known: BTreeMap<[u8; 32], u32>,
     matrices: [Matrix; 3],
@@ -234,8 +232,6 @@ impl Recorder {
         let known = (0u32..).zip(&coefficients).map(|(at, c)| (c.to_bytes(), at)).collect();
         let empty = || Matrix { row_ends: Vec::new(), terms: Vec::new() };
         Self {
-            inputs: 0,
-            aux: 0,
             coefficients,
             known,
             matrices: [empty(), empty(), empty()],
@@ -257,14 +253,14 @@ impl Recorder {
     }
 
     /// Appends one row: terms of one variable are merged, zero coefficients dropped.
-    fn push_row(&mut self, which: usize, combination: &LinearCombination<Scalar>) {
+    fn push_row(&mut self, which: usize, side: &LinearCombination<Scalar>, counts: Counts) {
         let row = self.matrices[which].row_ends.len();
         let mut terms = std::mem::take(&mut self.scratch);
         terms.clear();
-        for (variable, coefficient) in combination.as_ref() {
+        for (variable, coefficient) in side.as_ref() {
             let (known, column) = match variable.get_unchecked() {
-                Index::Input(input) => (input < self.inputs, 2 * input),
-                Index::Aux(aux) => (aux < self.aux, 2 * aux + 1),
+                Index::Input(input) => (input < counts.inputs, 2 * input),
+                Index::Aux(aux) => (aux < counts.aux, 2 * aux + 1),
             };
             if !known {
                 self.fail(R1csError::UnknownVariable { row });
@@ -299,20 +295,20 @@ impl Recorder {
         self.failure.get_or_insert(failure);
     }
 
-    fn finish(self) -> Result<R1cs, R1csError> {
+    fn finish(self, Counts { inputs, aux }: Counts) -> Result<R1cs, R1csError> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
         // Interim columns were below 2^32 with two numberings interleaved, so final ones,
         // which are fewer than the sum of both counts, need this check of their own.
-        if u32::try_from(self.inputs + self.aux).is_err() {
+        if u32::try_from(inputs + aux).is_err() {
             return Err(R1csError::TooLarge);
         }
-        let inputs = self.inputs as u32;
+        let first_aux = inputs as u32;
         let place = |mut matrix: Matrix| {
             for term in &mut matrix.terms {
                 let ordinal = term.column / 2;
-                term.column = if term.column % 2 == 0 { ordinal } else { inputs + ordinal };
+                term.column = if term.column % 2 == 0 { ordinal } else { first_aux + ordinal };
             }
             let mut start = 0;
             for &end in &matrix.row_ends {
@@ -322,66 +318,26 @@ impl Recorder {
             matrix
         };
         let [a, b, c] = self.matrices.map(place);
-        let mut system = R1cs {
-            inputs: self.inputs,
-            aux: self.aux,
-            coefficients: self.coefficients,
-            a,
-            b,
-            c,
-            digest: [0; 32],
-        };
+        let mut system =
+            R1cs { inputs, aux, coefficients: self.coefficients, a, b, c, digest: [0; 32] };
         system.digest = system.compute_digest();
         Ok(system)
     }
 }
 
-impl ConstraintSystem<Scalar> for Recorder {
-    type Root = Self;
-
-    fn alloc<F, A, AR>(&mut self, _: A, _: F) -> Result<Variable, SynthesisError>
-    where
-        F: FnOnce() -> Result<Scalar, SynthesisError>,
-        A: FnOnce() -> AR,
-        AR: Into<String>,
-    {
-        self.aux += 1;
-        Ok(Variable::new_unchecked(Index::Aux(self.aux - 1)))
+impl Listener for Recorder {
+    fn constraint(
+        &mut self,
+        counts: Counts,
+        _: impl FnOnce() -> String,
+        sides: impl FnOnce() -> [LinearCombination<Scalar>; 3],
+    ) {
+        for (which, side) in sides().iter().enumerate() {
+            self.push_row(which, side, counts);
+        }
     }
 
-    fn alloc_input<F, A, AR>(&mut self, _: A, _: F) -> Result<Variable, SynthesisError>
-    where
-        F: FnOnce() -> Result<Scalar, SynthesisError>,
-        A: FnOnce() -> AR,
-        AR: Into<String>,
-    {
-        self.inputs += 1;
-        Ok(Variable::new_unchecked(Index::Input(self.inputs - 1)))
-    }
+    fn enter(&mut self, _: impl FnOnce() -> String) {}
 
-    fn enforce<A, AR, LA, LB, LC>(&mut self, _: A, a: LA, b: LB, c: LC)
-    where
-        A: FnOnce() -> AR,
-        AR: Into<String>,
-        LA: FnOnce(LinearCombination<Scalar>) -> LinearCombination<Scalar>,
-        LB: FnOnce(LinearCombination<Scalar>) -> LinearCombination<Scalar>,
-        LC: FnOnce(LinearCombination<Scalar>) -> LinearCombination<Scalar>,
-    {
-        self.push_row(0, &a(LinearCombination::zero()));
-        self.push_row(1, &b(LinearCombination::zero()));
-        self.push_row(2, &c(LinearCombination::zero()));
-    }
-
-    fn push_namespace<NR, N>(&mut self, _: N)
-    where
-        NR: Into<String>,
-        N: FnOnce() -> NR,
-    {
-    }
-
-    fn pop_namespace(&mut self) {}
-
-    fn get_root(&mut self) -> &mut Self::Root {
-        self
-    }
+    fn leave(&mut self) {}
 }

@@ -9,7 +9,6 @@ use zklink::id::{AccountId, ChainId, SubAccountId, TokenId};
 use zklink::layout::power_of_two;
 use zklink::tree::Path;
 
-use super::{AMOUNT_BITS, WorkingSet};
 use crate::gadget::bits::to_bits;
 use crate::gadget::poseidon2::{compress4, hash_many};
 use crate::gadget::select::Digit;
@@ -17,6 +16,8 @@ use crate::gadget::zero::enforce_nonzero;
 use crate::gadget::{Bit, Expression, bits, merkle};
 use crate::witness::{AccountWitness, AmountWitness, ChainWitness, SubAccountWitness};
 
+/// Bits of an amount.
+pub const AMOUNT_BITS: usize = 128;
 /// Bits of a nonce.
 const NONCE_BITS: usize = 32;
 
@@ -253,12 +254,13 @@ impl AccountVar {
         &self,
         cs: &mut CS,
         root: &Expression,
-        set: &WorkingSet,
+        sub_accounts: &[SubAccountVar],
+        balances: &[AmountVar],
     ) -> Result<Expression, SynthesisError> {
         let mut new_subs = self.sub_accounts_root.clone();
         for at in self.sub_accounts.clone() {
             let cs = &mut cs.namespace(|| format!("sub-account {at}"));
-            new_subs = set.sub_accounts[at].close(cs, &new_subs, &set.balances)?;
+            new_subs = sub_accounts[at].close(cs, &new_subs, balances)?;
         }
         to_bits(&mut cs.namespace(|| "new nonce range"), &self.now.nonce, NONCE_BITS)?;
         let old = self.old.leaf(&mut cs.namespace(|| "old leaf"), &self.sub_accounts_root)?;

@@ -1,0 +1,170 @@
+//! What the signatures bind: the field element under the L2 signature, the hash made of it, and the EIP-712 digest by
+//! which an owner authorises a key.
+
+use serde::{Deserialize, Serialize};
+
+use super::ethereum::{keccak, word};
+use super::form::{ChangePubKeyTx, SignedTx, TransferTx, Tx, TxSignature, WithdrawTx};
+use super::header;
+use crate::amount::Amount;
+use crate::commitment::amount_to_fr;
+use crate::hash::{Domain, Fr, compress4, fr_to_be_bytes};
+use crate::id::{AccountId, SubAccountId};
+use crate::key::{SecretKey, sign};
+use crate::layout::low_word;
+use crate::op::{ChangePubKey, Transfer, Withdraw};
+use crate::reject::Reject;
+use crate::state::DeploymentId;
+use crate::token::{Chain, Network, scale_down};
+
+/// Identifies a transaction: the Keccak hash of what its L2 signature binds, so that a copy with another
+/// signature is the same transaction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TxHash(#[serde(with = "hex::serde")] pub [u8; 32]);
+
+impl std::fmt::Display for TxHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "0x{}", hex::encode(self.0))
+    }
+}
+
+impl std::fmt::Debug for TxHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// What an L2 signature binds.
+fn message(deployment: DeploymentId, header: Fr, third: Fr, fourth: Fr) -> Fr {
+    compress4(Domain::Message, [low_word(deployment.0), header, third, fourth])
+}
+
+impl TransferTx {
+    fn message(&self, deployment: DeploymentId) -> Result<Fr, Reject> {
+        check_account(self.account_id, self.from_sub_account_id)?;
+        let header = header::TRANSFER.pack([
+            Transfer::CODE.into(),
+            self.account_id.0.into(),
+            self.from_sub_account_id.0.into(),
+            self.to_sub_account_id.0.into(),
+            self.token.0.into(),
+            self.fee.canonical().0.into(),
+            self.nonce.0.into(),
+            self.to.top().into(),
+        ]);
+        Ok(message(deployment, header, amount_to_fr(self.amount), low_word(self.to.low())))
+    }
+}
+
+impl WithdrawTx {
+    /// The amount in the chain's units, and the scale between them and ours.
+    pub(super) fn l1_amount(&self, network: &Network) -> Result<(u128, u8), Reject> {
+        let token = network.l1_token(self.to_chain_id, self.token)?;
+        let dust = Reject::Dust { chain: self.to_chain_id, decimals: token.decimals };
+        Ok((scale_down(self.amount, token.scale()).ok_or(dust)?, token.scale()))
+    }
+
+    fn message(&self, deployment: DeploymentId, network: &Network) -> Result<Fr, Reject> {
+        check_account(self.account_id, self.sub_account_id)?;
+        let (l1_amount, scale) = self.l1_amount(network)?;
+        let header = header::WITHDRAW.pack([
+            Withdraw::CODE.into(),
+            self.account_id.0.into(),
+            self.sub_account_id.0.into(),
+            self.to_chain_id.0.into(),
+            self.token.0.into(),
+            self.fee.canonical().0.into(),
+            self.nonce.0.into(),
+            scale.into(),
+            self.to.top().into(),
+        ]);
+        Ok(message(deployment, header, amount_to_fr(Amount(l1_amount)), low_word(self.to.low())))
+    }
+}
+
+impl ChangePubKeyTx {
+    fn message(&self, deployment: DeploymentId) -> Result<Fr, Reject> {
+        check_account(self.account_id, self.sub_account_id)?;
+        let header = header::CHANGE_PUB_KEY.pack([
+            ChangePubKey::CODE.into(),
+            self.account_id.0.into(),
+            self.sub_account_id.0.into(),
+            self.chain_id.0.into(),
+            self.fee_token.0.into(),
+            self.fee.canonical().0.into(),
+            self.nonce.0.into(),
+        ]);
+        Ok(message(deployment, header, self.new_pub_key.x(), self.new_pub_key.y()))
+    }
+
+    /// The EIP-712 digest that the owner signs for the contract of a chain.
+    pub fn eth_digest(&self, chain: &Chain) -> [u8; 32] {
+        let domain_type =
+            "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)";
+        let key_type = "ChangePubKey(uint256 keyX,uint256 keyY,uint32 accountId,uint32 nonce)";
+        let domain = keccak(&[
+            &keccak(&[domain_type.as_bytes()]),
+            &keccak(&[b"zkLink"]),
+            &keccak(&[b"1"]),
+            &word(&chain.evm_chain_id.to_be_bytes()),
+            &word(&chain.contract),
+        ]);
+        let key = keccak(&[
+            &keccak(&[key_type.as_bytes()]),
+            &fr_to_be_bytes(self.new_pub_key.x()),
+            &fr_to_be_bytes(self.new_pub_key.y()),
+            &word(&self.account_id.0.to_be_bytes()),
+            &word(&self.nonce.0.to_be_bytes()),
+        ]);
+        keccak(&[b"\x19\x01", &domain, &key])
+    }
+}
+
+impl Tx {
+    /// The field element that the L2 signature signs.
+    ///
+    /// # Errors
+    /// When a field is so far out of range that the message cannot be formed.
+    pub fn message(&self, deployment: DeploymentId, network: &Network) -> Result<Fr, Reject> {
+        match self {
+            Tx::Transfer(tx) => tx.message(deployment),
+            Tx::Withdraw(tx) => tx.message(deployment, network),
+            Tx::ChangePubKey(tx) => tx.message(deployment),
+        }
+    }
+
+    /// The hash of the transaction.
+    ///
+    /// # Errors
+    /// As [`Tx::message`].
+    pub fn hash(&self, deployment: DeploymentId, network: &Network) -> Result<TxHash, Reject> {
+        let message = self.message(deployment, network)?;
+        Ok(TxHash(keccak(&[&fr_to_be_bytes(message)])))
+    }
+
+    /// Signs the transaction.
+    ///
+    /// # Errors
+    /// As [`Tx::message`].
+    pub fn sign(
+        self,
+        key: &SecretKey,
+        deployment: DeploymentId,
+        network: &Network,
+    ) -> Result<SignedTx, Reject> {
+        let message = self.message(deployment, network)?;
+        let signature = TxSignature { pub_key: key.public(), signature: sign(key, message) };
+        Ok(SignedTx { tx: self, signature })
+    }
+}
+
+/// Account and sub-account are within the trees.
+pub(super) fn check_account(account: AccountId, sub: SubAccountId) -> Result<(), Reject> {
+    if !account.is_valid() {
+        return Err(Reject::BadAccount(account));
+    }
+    if !sub.is_valid() {
+        return Err(Reject::BadSubAccount(sub));
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Whether a transaction may be executed, and how an [`Op`] comes out of it.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::ethereum::recover;
+use super::form::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, TxSignature, WithdrawTx};
+use super::message::check_account;
+use crate::id::{AccountId, ChainId, Nonce, Owner, SubAccountId};
+use crate::key::{PublicKey, verify};
+use crate::op::{ChangePubKey, Op, Transfer, Withdraw};
+use crate::reject::Reject;
+use crate::state::State;
+use crate::token::Network;
+
+/// Keys that owners authorised by a transaction on a chain, as far as that is final there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyAuthorisations(pub BTreeSet<(ChainId, Owner, Nonce, String)>);
+
+impl KeyAuthorisations {
+    /// Records that the owner authorised the key for this nonce.
+    pub fn insert(&mut self, chain: ChainId, owner: Owner, nonce: Nonce, key: &PublicKey) {
+        self.0.insert((chain, owner, nonce, String::from(*key)));
+    }
+
+    fn contains(&self, tx: &ChangePubKeyTx, owner: Owner) -> bool {
+        let key = String::from(tx.new_pub_key);
+        self.0.contains(&(tx.chain_id, owner, tx.nonce, key))
+    }
+}
+
+impl TransferTx {
+    fn resolve(&self, state: &State, network: &Network) -> Result<Op, Reject> {
+        check_account(self.account_id, self.from_sub_account_id)?;
+        check_account(self.account_id, self.to_sub_account_id)?;
+        network.token(self.token)?;
+        if self.to.is_none() {
+            return Err(Reject::BadReceiver);
+        }
+        let (to_account, new_owner) = match state.account_of(self.to) {
+            Some(id) => (id, None),
+            None => (state.next_account()?, Some(self.to)),
+        };
+        Ok(Op::Transfer(Transfer {
+            account: self.account_id,
+            sub_account: self.from_sub_account_id,
+            to_account,
+            to_sub_account: self.to_sub_account_id,
+            token: self.token,
+            amount: self.amount,
+            fee: self.fee.canonical(),
+            new_owner,
+        }))
+    }
+}
+
+impl WithdrawTx {
+    fn resolve(&self, network: &Network) -> Result<Op, Reject> {
+        network.chain(self.to_chain_id)?;
+        check_account(self.account_id, self.sub_account_id)?;
+        let (l1_amount, scale) = self.l1_amount(network)?;
+        // The vault pays EVM addresses only, and would refuse a block with any other receiver.
+        if self.to.is_none() || self.to.to_evm().is_none() {
+            return Err(Reject::BadReceiver);
+        }
+        Ok(Op::Withdraw(Withdraw {
+            chain: self.to_chain_id,
+            account: self.account_id,
+            sub_account: self.sub_account_id,
+            token: self.token,
+            l1_amount,
+            scale,
+            fee: self.fee.canonical(),
+            to: self.to,
+        }))
+    }
+}
+
+impl ChangePubKeyTx {
+    fn check_auth(
+        &self,
+        owner: Owner,
+        network: &Network,
+        authorised: &KeyAuthorisations,
+    ) -> Result<(), Reject> {
+        let chain = network.chain(self.chain_id)?;
+        let address = owner.to_evm();
+        let address = address.ok_or(Reject::KeyNotAuthorised("the owner is not an EVM address"))?;
+        match &self.eth_auth_data {
+            KeyAuth::Onchain if authorised.contains(self, owner) => Ok(()),
+            KeyAuth::Onchain => Err(Reject::KeyNotAuthorised(
+                "no final setAuthPubKey of this key and nonce was seen on that chain",
+            )),
+            KeyAuth::EthEcdsa { signature } => {
+                let signer = recover(&self.eth_digest(chain), signature);
+                if signer == Some(address) {
+                    Ok(())
+                } else {
+                    Err(Reject::KeyNotAuthorised("the EIP-712 signature is not by the owner"))
+                }
+            }
+        }
+    }
+
+    fn resolve(
+        &self,
+        state: &State,
+        network: &Network,
+        authorised: &KeyAuthorisations,
+    ) -> Result<Op, Reject> {
+        network.chain(self.chain_id)?;
+        check_account(self.account_id, self.sub_account_id)?;
+        network.token(self.fee_token)?;
+        let account = state.account(self.account_id);
+        let account = account.ok_or(Reject::AccountNotFound(self.account_id))?;
+        check_nonce(account.nonce, self.nonce)?;
+        self.check_auth(account.owner, network, authorised)?;
+        Ok(Op::ChangePubKey(ChangePubKey {
+            chain: self.chain_id,
+            account: self.account_id,
+            sub_account: self.sub_account_id,
+            fee_token: self.fee_token,
+            fee: self.fee.canonical(),
+            nonce: self.nonce,
+            owner: account.owner,
+            key: self.new_pub_key,
+        }))
+    }
+}
+
+impl SignedTx {
+    /// Checks everything but balances and reserves, and gives the operation to apply.
+    ///
+    /// # Errors
+    /// The first broken rule: chain, account, token, receiver, existence, key, nonce, authorisation, signature.
+    pub fn verify(
+        &self,
+        state: &State,
+        network: &Network,
+        authorised: &KeyAuthorisations,
+    ) -> Result<Op, Reject> {
+        let op = match &self.tx {
+            Tx::Transfer(tx) => {
+                let op = tx.resolve(state, network)?;
+                self.check_signer(state, tx.account_id, tx.from_sub_account_id, tx.nonce)?;
+                op
+            }
+            Tx::Withdraw(tx) => {
+                let op = tx.resolve(network)?;
+                self.check_signer(state, tx.account_id, tx.sub_account_id, tx.nonce)?;
+                op
+            }
+            Tx::ChangePubKey(tx) => {
+                let op = tx.resolve(state, network, authorised)?;
+                if self.signature.pub_key != tx.new_pub_key {
+                    return Err(Reject::Signature);
+                }
+                op
+            }
+        };
+        let message = self.tx.message(state.system.deployment, network)?;
+        let TxSignature { pub_key, signature } = &self.signature;
+        verify(pub_key, message, signature).map_err(|_| Reject::Signature)?;
+        Ok(op)
+    }
+
+    /// The account exists, has a key, the nonce is its next one, and the signature names that key.
+    fn check_signer(
+        &self,
+        state: &State,
+        id: AccountId,
+        sub: SubAccountId,
+        nonce: Nonce,
+    ) -> Result<(), Reject> {
+        let account = state.account(id).ok_or(Reject::AccountNotFound(id))?;
+        let key = account.key.as_ref().ok_or(Reject::KeyNotSet(id))?;
+        let expected = account.sub_accounts.get(&sub).map(|sub| sub.nonce).unwrap_or_default();
+        check_nonce(expected, nonce)?;
+        if *key != self.signature.pub_key {
+            return Err(Reject::Signature);
+        }
+        Ok(())
+    }
+}
+
+fn check_nonce(expected: Nonce, found: Nonce) -> Result<(), Reject> {
+    if expected != found {
+        return Err(Reject::Nonce { expected, found });
+    }
+    Ok(())
+}
