@@ -17,40 +17,21 @@ use crate::port::{Port, Refused};
 use crate::timestamp::Timestamp;
 use crate::turn::Turn;
 
+mod config;
 pub mod job;
 pub mod provers;
 
+pub use config::Config;
 pub use job::{
-    Enqueue, EnqueueRefusal, Job, JobId, JobProgress, Lease, LeaseRefusal, Leased, Progress,
-    ReadProgress, Submit, SubmitRefusal, Submitted,
+    Enqueue, EnqueueRefusal, Job, JobId, JobProgress, Lease, Leased, Progress, ReadProgress,
+    Submit, SubmitRefusal, Submitted,
 };
-pub use provers::{ProverId, ProverProgress};
+pub use provers::{LeaseRefusal, ProverId, ProverProgress};
 
 use provers::Provers;
 
 /// Proofs that may wait for the archive before the feed's port answers `Full`.
 const UNKEPT_MAX: usize = 64;
-
-/// Bounds and times of the feed.
-#[derive(Debug, Clone, Copy)]
-pub struct Config {
-    /// Most jobs that wait or are leased.
-    pub jobs_max: usize,
-    /// Most bytes of witnesses of all these jobs together.
-    pub witness_bytes_max: usize,
-    /// Largest proof, in bytes.
-    pub proof_bytes_max: usize,
-    /// Most provers that are known at a time.
-    pub provers_max: usize,
-    /// How long a prover may work on a job, in milliseconds.
-    pub lease_ms: u64,
-    /// How long after its last word a prover counts as alive, in milliseconds.
-    pub alive_ms: u64,
-    /// After so many wrong proofs a prover is barred.
-    pub strikes_max: u32,
-    /// For how long, in milliseconds.
-    pub bar_ms: u64,
-}
 
 /// Whether a proof proves the statement of its job. The text says why not.
 pub type Check = Box<dyn Fn(&Job, &[u8]) -> Result<(), String> + Send>;

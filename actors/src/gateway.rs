@@ -23,12 +23,14 @@ pub mod api;
 mod history;
 pub mod limit;
 pub mod present;
+mod sources;
 
 #[cfg(test)]
 mod tests;
 
-pub use api::{About, Api, Faucet, FaucetRequest, Sources, Stages};
+pub use api::{About, Api};
 use limit::{Bucket, RateLimit};
+pub use sources::{Dripped, Faucet, FaucetRequest, Sources, Stages};
 
 /// What one stranger, and all together, may use.
 #[derive(Clone, Copy, Debug)]

@@ -34,6 +34,7 @@ pub mod attester;
 pub mod config;
 pub mod events;
 pub mod node;
+pub mod pool_history;
 pub mod prover;
 pub mod settlement;
 pub mod witness_maker;

@@ -9,7 +9,7 @@
 //! ```
 
 mod alarms;
-mod follow;
+pub mod follow;
 mod seats;
 
 use std::collections::BTreeMap;
@@ -42,7 +42,6 @@ use crate::supervisor::crew::Crew;
 use crate::supervisor::{NextOrders, RequestStop};
 
 pub use alarms::{Alarms, Bell, ReadAlarms};
-pub use follow::PoolHistory;
 
 /// How long one machine may take to finish what it has.
 const STOP_LIMIT: Duration = Duration::from_secs(10);

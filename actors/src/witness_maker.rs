@@ -23,7 +23,7 @@ use crate::archive::{ArchiveError, ArchiveReader};
 use crate::builder::record::{SealedBlock, Source};
 use crate::events::{Event, Events};
 use crate::feed::{Enqueue, EnqueueRefusal, Job, JobId};
-use crate::node::PoolHistory;
+use crate::pool_history::PoolHistory;
 use crate::port::Port;
 use unproven::Unproven;
 

@@ -13,8 +13,8 @@ use zklink::token::scale_up;
 use zklink_actors::archive::ArchiveReader;
 use zklink_actors::builder::Source;
 use zklink_actors::builder::record::SealedBlock;
+use zklink_actors::pool_history::PoolHistory;
 
-use crate::follow::{PoolBook, stored_block};
 use crate::network::{HUB, genesis};
 use crate::simulated::{SimulatedChainHandle, SimulatedContracts};
 
@@ -25,7 +25,7 @@ pub struct Auditor {
     chains: BTreeMap<ChainId, SimulatedChainHandle>,
     state: State,
     blocks: Vec<SealedBlock>,
-    pools: PoolBook,
+    pools: PoolHistory,
     supply: BTreeMap<(ChainId, TokenId), u128>,
     credited: BTreeMap<ChainId, u64>,
     /// The content of each chain after each block with operations of it.
@@ -43,7 +43,7 @@ impl Auditor {
             let contracts = handle.lock().contracts();
             supply_of(&contracts).into_iter().map(move |(token, units)| ((*chain, token), units))
         });
-        let (state, pools) = (genesis(), PoolBook::default());
+        let (state, pools) = (genesis(), PoolHistory::default());
         pools.note(&state);
         Auditor {
             supply: supply.collect(),
@@ -265,6 +265,15 @@ impl Auditor {
         let last = blocks.find(|block| block.ops.iter().any(|op| op.chain() == Some(chain)));
         last.map(|block| block.head.number).unwrap_or_default()
     }
+}
+
+/// A block as the archive holds it.
+///
+/// # Panics
+/// When the archive fails or holds something else: both are faults that a test must show.
+pub fn stored_block(archive: &ArchiveReader, number: BlockNumber) -> Option<SealedBlock> {
+    let bytes = archive.block(number).expect("the simulated store reads")?;
+    Some(serde_json::from_slice(&bytes).expect("a stored block can be read"))
 }
 
 /// The units of each token, whoever has them.

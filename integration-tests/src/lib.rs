@@ -8,7 +8,6 @@ pub mod simulated;
 pub mod network;
 
 pub mod drivers;
-pub mod follow;
 
 pub mod auditor;
 pub mod desk;

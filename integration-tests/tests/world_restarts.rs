@@ -9,7 +9,7 @@ use zklink::state::State;
 use zklink_actors::builder::record::SealedBlock;
 use zklink_actors::journal::sim::SimFault;
 use zklink_actors::world::Verdict;
-use zklink_integration_tests::follow::stored_block;
+use zklink_integration_tests::auditor::stored_block;
 use zklink_integration_tests::story::{Story, Told};
 use zklink_integration_tests::{Config, System};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use zklink::id::{BlockNumber, ShapeId};
 
-use super::provers::{ProverId, ProverProgress};
+use super::provers::{LeaseRefusal, ProverId, ProverProgress};
 use crate::port::Message;
 use crate::timestamp::Timestamp;
 
@@ -84,17 +84,6 @@ pub struct Leased {
     pub job: Job,
     /// From then on others may get it, too. A proof that comes later is still taken if it is first.
     pub deadline: Timestamp,
-}
-
-/// Why a prover gets no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LeaseRefusal {
-    /// It sent too many wrong proofs.
-    #[error("too many wrong proofs: barred until {0}; check the prover's keys and version")]
-    Barred(Timestamp),
-    /// As many provers are alive as the feed knows at a time.
-    #[error("too many provers: raise the limit in the configuration, or try later")]
-    TooManyProvers,
 }
 
 /// A prover hands in a proof.

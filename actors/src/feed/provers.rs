@@ -5,8 +5,7 @@ use std::fmt;
 
 use zklink::id::BlockNumber;
 
-use super::Config;
-use super::job::LeaseRefusal;
+use super::config::Config;
 use crate::timestamp::Timestamp;
 
 /// Longest name of a prover, in bytes.
@@ -48,6 +47,17 @@ impl fmt::Debug for ProverId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Why a prover gets no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeaseRefusal {
+    /// It sent too many wrong proofs.
+    #[error("too many wrong proofs: barred until {0}; check the prover's keys and version")]
+    Barred(Timestamp),
+    /// As many provers are alive as the feed knows at a time.
+    #[error("too many provers: raise the limit in the configuration, or try later")]
+    TooManyProvers,
 }
 
 /// How one prover is doing.

@@ -9,8 +9,8 @@ use zklink::tx::TxHash;
 use zklink_client::error::{busy, code, error};
 use zklink_client::{HistoryKind, TxInfo};
 
-use super::api::Sources;
 use super::present::{open_info, status, tx_info};
+use super::sources::Sources;
 use crate::archive::TxPlace;
 use crate::archive::reader::PAGE_MAX;
 use crate::builder::SealedBlock;

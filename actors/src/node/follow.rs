@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError};
 
 use zklink::amount::Amount;
 use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
-use zklink::state::State;
 use zklink_circuit::groth16::evm::proof_to_evm;
 use zklink_circuit::proving::read_proof;
 use zklink_client::{BlockOnChain, ChainTx, HexBytes};
@@ -16,17 +15,20 @@ use crate::builder::ViewReader;
 use crate::builder::record::SealedBlock as StoredBlock;
 use crate::gateway::Stages;
 use crate::merge_ledger::Pools;
+use crate::pool_history::PoolHistory;
 use crate::settlement::driver::Report;
 use crate::settlement::{HubView, SealedBlock, SettlementSource, Step};
 
 /// Blocks that are kept ready for settlement.
 const BLOCKS_MAX: usize = 64;
-/// Blocks whose pools are remembered.
-const POOLS_MAX: usize = 4096;
+
+/// How a stored proof is written for the verifier contract, or what is wrong with it.
+pub type ProofForm = fn(&[u8]) -> Result<Vec<u8>, String>;
 
 /// Sealed blocks and proofs of the archive, as the contracts want them.
-pub(super) struct ArchivedBlocks {
+pub struct ArchivedBlocks {
     archive: ArchiveReader,
+    proof_form: ProofForm,
     ready: Mutex<BTreeMap<BlockNumber, SealedBlock>>,
     index: Mutex<ChainIndex>,
 }
@@ -39,8 +41,9 @@ struct ChainIndex {
 }
 
 impl ArchivedBlocks {
-    pub(super) fn new(archive: ArchiveReader) -> ArchivedBlocks {
-        ArchivedBlocks { archive, ready: Mutex::default(), index: Mutex::default() }
+    /// Reads from an archive, whose proofs are in this form.
+    pub fn new(archive: ArchiveReader, proof_form: ProofForm) -> ArchivedBlocks {
+        ArchivedBlocks { archive, proof_form, ready: Mutex::default(), index: Mutex::default() }
     }
 
     fn stored(&self, number: BlockNumber) -> Option<StoredBlock> {
@@ -103,46 +106,28 @@ impl SettlementSource for ArchivedBlocks {
 
     fn proof(&self, number: BlockNumber) -> Option<Vec<u8>> {
         let bytes = self.archive.proof(number).ok().flatten()?;
-        let proof = read_proof(&bytes)
-            .inspect_err(|error| tracing::error!(%error, %number, "a stored proof is damaged"))
-            .ok()?;
-        Some(proof_to_evm(&proof).to_vec())
+        (self.proof_form)(&bytes)
+            .inspect_err(|error| tracing::error!(error, %number, "a stored proof is damaged"))
+            .ok()
     }
 }
 
-/// The pools after each of the last blocks, written by the witness maker.
-#[derive(Clone, Debug, Default)]
-pub struct PoolHistory(Arc<RwLock<BTreeMap<BlockNumber, PoolAmounts>>>);
-
-/// What each chain owes of each token.
-type PoolAmounts = BTreeMap<(ChainId, TokenId), Amount>;
-
-impl PoolHistory {
-    /// Notes the pools of the state after a block.
-    pub fn note(&self, state: &State) {
-        let pools = state.chains().flat_map(|(chain, of_chain)| {
-            of_chain.pools.iter().map(move |(token, amount)| ((chain, *token), *amount))
-        });
-        let pools = pools.collect();
-        let mut history = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        history.insert(state.system.number, pools);
-        while history.len() > POOLS_MAX {
-            history.pop_first();
-        }
-    }
-
-    fn after(&self, chain: ChainId, token: TokenId, block: BlockNumber) -> Option<Amount> {
-        let history = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let pools = history.get(&block)?;
-        Some(pools.get(&(chain, token)).copied().unwrap_or_default())
-    }
+/// A Groth16 proof as the verifier contract reads it.
+///
+/// # Errors
+/// Why the stored bytes are none.
+pub fn groth16_form(stored: &[u8]) -> Result<Vec<u8>, String> {
+    let proof = read_proof(stored).map_err(|error| error.to_string())?;
+    Ok(proof_to_evm(&proof).to_vec())
 }
 
 /// What the rollup owes, for the merge ledgers.
 #[derive(Clone)]
-pub(super) struct NodePools {
-    pub(super) view: ViewReader,
-    pub(super) history: PoolHistory,
+pub struct NodePools {
+    /// The executed state.
+    pub view: ViewReader,
+    /// The pools after each block.
+    pub history: PoolHistory,
 }
 
 impl Pools for NodePools {

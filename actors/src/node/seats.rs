@@ -16,7 +16,7 @@ use zklink_circuit::proving::ShapeKeys;
 use zklink_circuit::witness::Witness;
 
 use super::alarms::Bell;
-use super::follow::{ArchivedBlocks, HubStages, NodePools, PoolHistory};
+use super::follow::{ArchivedBlocks, HubStages, NodePools, groth16_form};
 use super::{Alarms, ChainSetup, Health, Node, Setup, StartError, supervise};
 use crate::archive::parity::ParityStore;
 use crate::archive::{Archive, ArchiveReader};
@@ -34,6 +34,7 @@ use crate::journal::disk::FileDisk;
 use crate::journal::segment::SegmentLog;
 use crate::journal::{Append, Journal, replay};
 use crate::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
+use crate::pool_history::PoolHistory;
 use crate::port::{Deliver, Envelope, Port, Refused};
 use crate::settlement::book::{Attestation, AttestationBook, WhatNext};
 use crate::settlement::driver::{Done, Report, SettlementStatus, Settler};
@@ -399,7 +400,7 @@ async fn start_settlement(
     }
     let heard = events.clone();
     let report = Report::with_listener(Arc::new(move |done: &Done| heard.tell(settled(done))));
-    let source = Arc::new(ArchivedBlocks::new(core.archive.clone()));
+    let source = Arc::new(ArchivedBlocks::new(core.archive.clone(), groth16_form));
     let contracts: BTreeMap<ChainId, Contracts> = deployment
         .chains
         .iter()

@@ -115,6 +115,19 @@ impl Bit {
     }
 }
 
+impl Expression {
+    /// The number whose base-2 digits are `bits`, lowest first: free.
+    #[must_use]
+    pub fn from_bits(bits: &[Bit]) -> Self {
+        let mut weight = Fr::one();
+        Self::weighted_sum(bits.iter().map(|bit| {
+            let term = (weight, bit.expression());
+            weight = weight.double();
+            term
+        }))
+    }
+}
+
 /// The lowest `count` bits of a value, lowest first, as far as it is known.
 fn value_bits(value: Option<Fr>, count: usize) -> Vec<Option<bool>> {
     match value {

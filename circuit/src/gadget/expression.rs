@@ -111,17 +111,6 @@ impl Expression {
         Self::weighted_sum(parts.into_iter().map(|part| (Fr::one(), part)))
     }
 
-    /// The number whose base-2 digits are `bits`, lowest first: free.
-    #[must_use]
-    pub fn from_bits(bits: &[super::Bit]) -> Self {
-        let mut weight = Fr::one();
-        Self::weighted_sum(bits.iter().map(|bit| {
-            let term = (weight, bit.expression());
-            weight = weight.double();
-            term
-        }))
-    }
-
     /// Adds `factor` times this expression to a linear combination of bellman.
     #[must_use]
     pub fn add_to(&self, factor: Fr, combination: LinearCombination<Fr>) -> LinearCombination<Fr> {

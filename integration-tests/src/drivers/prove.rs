@@ -3,10 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use zklink::hash::fr_to_be_bytes;
-use zklink::id::BlockNumber;
 use zklink::shape::shape;
-use zklink::state::State;
-use zklink_actors::archive::ArchiveReader;
 use zklink_actors::feed::{
     Enqueue, EnqueueRefusal, Job, JobId, Lease, LeaseRefusal, Leased, ProverId, Submit,
     SubmitRefusal, Submitted,
@@ -17,7 +14,6 @@ use zklink_actors::witness_maker::WitnessMaker;
 use zklink_circuit::witness::Witness;
 
 use super::Driver;
-use crate::follow::{PoolBook, stored_block};
 use crate::simulated::simulated_proof;
 
 /// The pause when there is nothing to do, virtual milliseconds.
@@ -29,9 +25,6 @@ pub type Faults = Arc<Mutex<Vec<String>>>;
 /// Makes witnesses and gives them to the feed.
 pub struct WitnessLoop {
     maker: WitnessMaker,
-    archive: ArchiveReader,
-    state: State,
-    pools: PoolBook,
     feed: Port<Enqueue>,
     job: Option<Job>,
     asked: Option<Pending<Result<(), EnqueueRefusal>>>,
@@ -40,27 +33,10 @@ pub struct WitnessLoop {
 }
 
 impl WitnessLoop {
-    /// A loop around a witness maker at genesis.
-    pub fn new(
-        maker: WitnessMaker,
-        archive: ArchiveReader,
-        genesis: State,
-        pools: PoolBook,
-        feed: Port<Enqueue>,
-        faults: Faults,
-    ) -> WitnessLoop {
+    /// A loop around a witness maker.
+    pub fn new(maker: WitnessMaker, feed: Port<Enqueue>, faults: Faults) -> WitnessLoop {
         let (job, asked, due) = (None, None, Timestamp(0));
-        WitnessLoop { maker, archive, state: genesis, pools, feed, job, asked, due, faults }
-    }
-
-    /// Follows the block with a state of its own, for the pools.
-    fn note_pools(&mut self, number: BlockNumber) {
-        let stored = stored_block(&self.archive, number).expect("the witness maker just read it");
-        for op in &stored.block.ops {
-            op.apply(&mut self.state).expect("the witness maker just replayed it");
-        }
-        self.state.system.number = number;
-        self.pools.note(&self.state);
+        WitnessLoop { maker, feed, job, asked, due, faults }
     }
 }
 
@@ -83,10 +59,7 @@ impl Driver for WitnessLoop {
         }
         match self.maker.step() {
             Ok(None) => self.due = now.after(PAUSE_MS),
-            Ok(Some(taken)) => {
-                self.note_pools(taken.number);
-                self.job = taken.job;
-            }
+            Ok(Some(taken)) => self.job = taken.job,
             Err(fault) => {
                 self.faults.lock().expect("no holder of this lock panics").push(fault.to_string());
                 self.due = Timestamp(u64::MAX);

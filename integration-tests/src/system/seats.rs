@@ -18,7 +18,9 @@ use zklink_actors::feed::{self, Feed, ProverId};
 use zklink_actors::journal::segment::SegmentLog;
 use zklink_actors::journal::{Append, Journal, replay};
 use zklink_actors::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
-use zklink_actors::node::{Alarms, PoolHistory};
+use zklink_actors::node::Alarms;
+use zklink_actors::node::follow::NodePools;
+use zklink_actors::pool_history::PoolHistory;
 use zklink_actors::port::{Deliver, Envelope, Port, Refused};
 use zklink_actors::settlement::book::AttestationBook;
 use zklink_actors::supervisor::seat::Origin;
@@ -29,7 +31,6 @@ use super::System;
 use crate::drivers::prove::{ProverLoop, WitnessLoop, check_simulated_proof};
 use crate::drivers::read::{ReadLoop, SharedStatus, WatcherReader};
 use crate::drivers::{Running, start as start_driver};
-use crate::follow::{PoolBook, SimulatedPools};
 use crate::network::{DEPLOYMENT, genesis, network, shape_ids};
 
 /// Bytes after which the journal begins a new segment: few, so that restarts meet several.
@@ -156,7 +157,7 @@ pub(super) fn start(system: &System, generation: u32) -> Result<Seated, String> 
     let (running, names) = (Running::yes(), Vec::new());
     let mut seating = Seating { system, generation, running, names };
     let core = start_core(&mut seating)?;
-    let pools = PoolBook::default();
+    let pools = PoolHistory::default();
     pools.note(&genesis());
     let feed = start_proving(&mut seating, &core, &pools);
     let alarms = seating.seat("alarms", 1024, Alarms::default());
@@ -219,20 +220,13 @@ impl From<zklink_actors::journal::LogError> for ReplayFailed {
     }
 }
 
-fn start_proving(seating: &mut Seating<'_>, core: &Core, pools: &PoolBook) -> Place<Feed> {
+fn start_proving(seating: &mut Seating<'_>, core: &Core, pools: &PoolHistory) -> Place<Feed> {
     let system = seating.system;
     let machine = Feed::new(FEED, Box::new(check_simulated_proof), core.archive.port());
     let feed = seating.seat("feed", 1024, machine);
     seating.tick(feed.port());
-    let maker = WitnessMaker::new(core.reader.clone(), genesis(), PoolHistory::default());
-    let witness = WitnessLoop::new(
-        maker,
-        core.reader.clone(),
-        genesis(),
-        pools.clone(),
-        feed.port(),
-        Arc::clone(&system.faults),
-    );
+    let maker = WitnessMaker::new(core.reader.clone(), genesis(), pools.clone());
+    let witness = WitnessLoop::new(maker, feed.port(), Arc::clone(&system.faults));
     start_driver(&system.world, &seating.running, witness);
     for (number, character) in system.config.provers.iter().enumerate() {
         let name = ProverId::new(&format!("simulated-{number}")).expect("a plain name");
@@ -246,7 +240,7 @@ fn start_proving(seating: &mut Seating<'_>, core: &Core, pools: &PoolBook) -> Pl
 fn start_ledgers(
     seating: &mut Seating<'_>,
     core: &Core,
-    pools: &PoolBook,
+    pools: &PoolHistory,
     alarms: &Place<Alarms>,
 ) -> BTreeMap<TokenId, Place<MergeLedger>> {
     let mut ledgers = BTreeMap::new();
@@ -260,7 +254,7 @@ fn start_ledgers(
             merge_cap: Amount(1 << 126),
             kept_max: 1024,
         };
-        let pools = SimulatedPools { view: core.view.clone(), book: pools.clone() };
+        let pools = NodePools { view: core.view.clone(), history: pools.clone() };
         let machine = MergeLedger::new(config, pools, core.builder.port(), alarms.port());
         let place = seating.seat(&format!("merge-ledger-{id}"), 1024, machine);
         seating.tick(place.port());

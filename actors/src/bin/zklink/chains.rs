@@ -141,7 +141,7 @@ impl Chains {
 
 #[cfg(feature = "devnet")]
 async fn start_embedded(block_time: Duration) -> Result<Chains> {
-    let funder = crate::local::key_of("funder");
+    let funder = crate::people::key_of("funder");
     let (host, urls) = embedded::Host::start(CHAINS.len(), block_time, funder.address()).await?;
     Chains::connect(urls, funder, 100, Hosts::Embedded(host)).await
 }

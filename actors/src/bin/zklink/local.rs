@@ -15,12 +15,10 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use zklink::commitment::StateTree;
 use zklink::hash::fr_to_be_bytes;
-use zklink::id::{ChainId, Owner, TokenId};
+use zklink::id::{ChainId, TokenId};
 use zklink::shape::Shape;
 use zklink::state::{DeploymentId, State};
 use zklink::token::Address;
-use zklink::tx::keccak;
-use zklink_actors::chain::account::EthKey;
 use zklink_actors::chain::client::{At, Call};
 use zklink_actors::chain::finality::Finality;
 use zklink_actors::deploy::{
@@ -34,6 +32,7 @@ use zklink_circuit::proving::ShapeKeys;
 use zklink_client::Client;
 
 use crate::chains::{CHAINS, Chains};
+use crate::people::{ATTESTERS, USERS, key_of, owner_of, public_addresses};
 use crate::show::{Show, decimal, group, hex0x};
 use faucet::FunderFaucet;
 
@@ -43,10 +42,7 @@ pub(crate) const USDC: TokenId = TokenId(17);
 pub(crate) const COIN: TokenId = TokenId(32);
 /// One whole token, in 18 decimals.
 pub(crate) const ONE: u128 = 10u128.pow(18);
-/// The people of a local network. Their keys come from their names, so everybody knows them.
-pub(crate) const USERS: [&str; 4] = ["Alice", "Bob", "Carol", "Dora"];
-/// Whose signatures the light oracle takes, and how many of them.
-const ATTESTERS: [&str; 3] = ["attester 1", "attester 2", "attester 3"];
+/// How many attesters must agree.
 const THRESHOLD: u64 = 2;
 /// Percent of the funder's coins that the accounts of a chain may get together, so that enough is left for gas.
 const SPEND_PERCENT: u128 = 50;
@@ -82,28 +78,6 @@ pub(crate) struct LocalNetwork {
     /// The folder of journal and archive.
     pub(crate) data: PathBuf,
     temporary: Option<TempDir>,
-}
-
-/// The private key of a person or of a role of a local network. It is public knowledge.
-pub(crate) fn secret_of(name: &str) -> [u8; 32] {
-    keccak(&[b"zkLink development key", name.as_bytes()])
-}
-
-/// [`secret_of`] as a key.
-pub(crate) fn key_of(name: &str) -> EthKey {
-    EthKey::from_bytes(&secret_of(name)).expect("all but one in 2^128 hashes are a key")
-}
-
-/// The person as an owner of an L2 account.
-pub(crate) fn owner_of(name: &str) -> Owner {
-    Owner::from_evm(key_of(name).address())
-}
-
-/// The addresses whose private keys everybody can compute: no deployment with real money may use them.
-pub(crate) fn public_addresses() -> Vec<Address> {
-    let names =
-        USERS.into_iter().chain(ATTESTERS).chain(["validator", "fees", "insurance", "funder"]);
-    names.map(|name| key_of(name).address()).collect()
 }
 
 /// The shapes up to this one: a block takes the cheapest that holds it.
@@ -159,20 +133,6 @@ impl LocalNetwork {
     /// A token as a chain has it.
     pub(crate) fn token(&self, chain: ChainId, token: TokenId) -> Option<&DeployedToken> {
         self.deployment.chain(chain)?.tokens.iter().find(|found| found.id == token)
-    }
-
-    /// What an address has of a token on a chain, in the chain's units.
-    ///
-    /// # Errors
-    /// The chain does not answer.
-    pub(crate) async fn l1_balance(
-        &self,
-        chain: ChainId,
-        token: TokenId,
-        of: Address,
-    ) -> Result<u128> {
-        let Some(found) = self.token(chain, token) else { return Ok(0) };
-        books::balance(&*self.chains.chain(chain).client, found.address, of).await
     }
 
     /// Stops the node, then the chains, and removes what was temporary.

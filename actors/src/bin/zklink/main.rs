@@ -5,6 +5,7 @@ mod cli;
 mod demo;
 mod keys;
 mod local;
+mod people;
 mod play;
 mod run_deploy;
 mod run_node;

@@ -8,7 +8,8 @@ use crate::chains::Chains;
 use crate::cli::{KeysArgs, L1Kind, LocalArgs};
 use crate::keys;
 use crate::local::watch::{Log, follow};
-use crate::local::{LocalNetwork, ONE, Options, USDC, USERS, key_of, secret_of, shapes_up_to};
+use crate::local::{LocalNetwork, ONE, Options, USDC, shapes_up_to};
+use crate::people::{USERS, key_of, secret_of};
 use crate::show::{Show, hex0x};
 use crate::stop;
 

@@ -18,7 +18,7 @@ use zklink_circuit::groth16::evm::verifying_key_to_evm;
 use zklink_circuit::proving::ShapeKeys;
 
 use crate::cli::{DeployArgs, KeysArgs};
-use crate::local::public_addresses;
+use crate::people::public_addresses;
 use crate::show::{Show, group};
 use crate::{keys, stop};
 

@@ -10,6 +10,7 @@ use zklink_actors::attester::history::History;
 use zklink_actors::attester::{AttestedChain, Attester, AttesterConfig};
 use zklink_actors::chain::client::ChainClient;
 use zklink_actors::chain::finality::Finality;
+use zklink_actors::node::follow::ArchivedBlocks;
 use zklink_actors::settlement::Contracts;
 use zklink_actors::settlement::book::AttestationBook;
 use zklink_actors::timestamp::Timestamp;
@@ -19,7 +20,6 @@ use super::Seating;
 use crate::drivers::read::{AttesterReader, ReadLoop};
 use crate::drivers::settle::{SettleLoop, Stage};
 use crate::drivers::start as start_driver;
-use crate::follow::SimulatedSource;
 use crate::network::{DEPLOYMENT, HUB, THRESHOLD, attesters, network, oracle, validator};
 use crate::system::ENDPOINTS;
 
@@ -33,7 +33,8 @@ pub(super) fn start(seating: &mut Seating<'_>, reader: &ArchiveReader) -> Place<
     for number in 0..attesters().len() {
         start_attester(seating, number, &book);
     }
-    let source = Arc::new(SimulatedSource::new(reader.clone()));
+    // Proofs are handed on as they are stored, because here they are not Groth16 proofs.
+    let source = Arc::new(ArchivedBlocks::new(reader.clone(), |proof| Ok(proof.to_vec())));
     let contracts: BTreeMap<ChainId, Contracts> = network()
         .chains
         .iter()

@@ -14,7 +14,8 @@ use zklink_client::{ClientError, ZkLinkClient};
 
 use crate::chains::CHAINS;
 use crate::local::books::is_settled;
-use crate::local::{COIN, LocalNetwork, ONE, USDC, USERS, owner_of};
+use crate::local::{COIN, LocalNetwork, ONE, USDC};
+use crate::people::{USERS, owner_of};
 use crate::show::{Show, decimal};
 use actor::Actor;
 

@@ -60,6 +60,22 @@ impl TokenBook {
     }
 }
 
+impl LocalNetwork {
+    /// What an address has of a token on a chain, in the chain's units.
+    ///
+    /// # Errors
+    /// The chain does not answer.
+    pub(crate) async fn l1_balance(
+        &self,
+        chain: ChainId,
+        token: TokenId,
+        of: Address,
+    ) -> Result<u128> {
+        let Some(found) = self.token(chain, token) else { return Ok(0) };
+        balance(&*self.chains.chain(chain).client, found.address, of).await
+    }
+}
+
 /// What an address has of a token, in its units; of the native coin for the zero address.
 ///
 /// # Errors

@@ -11,7 +11,8 @@ use zklink::token::Address;
 use zklink::tx::keccak;
 use zklink_client::Wallet;
 
-use crate::local::{LocalNetwork, key_of};
+use crate::local::LocalNetwork;
+use crate::people::key_of;
 
 /// zkLink's code for a key that the owner did not authorise, or not finally yet.
 const NOT_AUTHORISED: i32 = 108;
