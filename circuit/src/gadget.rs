@@ -5,6 +5,7 @@
 //! add nothing to the prover's multi-exponentiations. Of a product, the operand whose variables
 //! occur on the B side anyway stands on B, since a point of the B query costs most.
 
+mod bit;
 pub mod bits;
 pub mod edwards;
 mod expression;
@@ -17,7 +18,7 @@ pub mod schnorr;
 pub mod select;
 pub mod zero;
 
-pub use bits::Bit;
+pub use bit::Bit;
 pub use expression::Expression;
 
 #[cfg(test)]

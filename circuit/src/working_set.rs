@@ -15,6 +15,7 @@ use bellman::{ConstraintSystem, SynthesisError};
 use zklink::hash::Fr;
 use zklink::shape::Shape;
 
+use crate::gadget::select::{dot, one_hot};
 use crate::gadget::zero::enforce_pairwise_distinct;
 use crate::gadget::{Bit, Expression};
 use crate::witness::{AccountWitness, AmountWitness, ChainWitness, Witness};
@@ -352,41 +353,7 @@ fn add_selected<CS: ConstraintSystem<Fr>>(
     Ok(())
 }
 
-/// Bits of which one is set when `enabled` is, and none otherwise. Their number is far below the modulus, so that
-/// their sum does not wrap.
-fn one_hot<CS: ConstraintSystem<Fr>>(
-    cs: &mut CS,
-    at: Option<Option<usize>>,
-    size: usize,
-    enabled: &Bit,
-) -> Result<Vec<Bit>, SynthesisError> {
-    let mut selected = Vec::with_capacity(size);
-    for place in 0..size {
-        let cs = &mut cs.namespace(|| format!("place {place}"));
-        selected.push(Bit::witness(cs, "bit", at.map(|at| at == Some(place)))?);
-    }
-    let sum = Expression::sum(bits(&selected));
-    Expression::enforce_equal(cs, "one if on", &sum, enabled.expression());
-    Ok(selected)
-}
-
 /// Bits as the numbers zero and one.
 fn bits(bits: &[Bit]) -> impl Iterator<Item = &Expression> {
     bits.iter().map(Bit::expression)
-}
-
-/// `sum of selector * value`.
-fn dot<'a, CS: ConstraintSystem<Fr>>(
-    cs: &mut CS,
-    name: &'static str,
-    selectors: impl IntoIterator<Item = &'a Expression>,
-    values: impl IntoIterator<Item = &'a Expression>,
-) -> Read {
-    let cs = &mut cs.namespace(|| name);
-    let mut terms = Vec::new();
-    for (at, (selector, value)) in selectors.into_iter().zip(values).enumerate() {
-        let cs = &mut cs.namespace(|| format!("{at}"));
-        terms.push(Expression::product(cs, "term", value, selector)?);
-    }
-    Ok(Expression::sum(&terms))
 }

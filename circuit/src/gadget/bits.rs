@@ -1,132 +1,11 @@
-//! Booleans, range checks and canonical decomposition.
+//! Many bits: range checks, canonical decomposition, comparison.
 
 use bellman::{ConstraintSystem, SynthesisError};
 use ff::PrimeFieldBits;
 use zklink::hash::Fr;
 
-use super::Expression;
-
-/// An expression that is known to be zero or one.
-#[derive(Clone, Debug)]
-pub struct Bit(Expression);
-
-impl Bit {
-    /// A constant bit.
-    #[must_use]
-    pub fn constant(bit: bool) -> Self {
-        Self(Expression::constant(Fr::from(u64::from(bit))))
-    }
-
-    /// Allocates a bit: one constraint, `b * b = b`.
-    ///
-    /// # Errors
-    /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
-    pub fn witness<CS: ConstraintSystem<Fr>>(
-        cs: &mut CS,
-        name: &'static str,
-        bit: Option<bool>,
-    ) -> Result<Self, SynthesisError> {
-        let value = bit.map(|bit| Fr::from(u64::from(bit)));
-        let bit = Expression::witness(cs, name, value)?;
-        Expression::enforce_product(cs, name, &bit, &bit, &bit);
-        Ok(Self(bit))
-    }
-
-    /// Takes an expression for a bit.
-    ///
-    /// The caller says why it can only be zero or one; nothing is enforced here.
-    #[must_use]
-    pub fn assumed(expression: Expression) -> Self {
-        Self(expression)
-    }
-
-    /// The bit as a number.
-    #[must_use]
-    pub fn expression(&self) -> &Expression {
-        &self.0
-    }
-
-    /// The value of the bit; `None` while keys are made.
-    #[must_use]
-    pub fn value(&self) -> Option<bool> {
-        self.0.value().map(|value| value != Fr::zero())
-    }
-
-    /// The opposite bit: free.
-    #[must_use]
-    pub fn not(&self) -> Self {
-        Self(&Expression::one() - &self.0)
-    }
-
-    /// Both bits: one constraint.
-    ///
-    /// # Errors
-    /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
-    pub fn and<CS: ConstraintSystem<Fr>>(
-        cs: &mut CS,
-        name: &'static str,
-        a: &Self,
-        b: &Self,
-    ) -> Result<Self, SynthesisError> {
-        Expression::product(cs, name, &a.0, &b.0).map(Self)
-    }
-
-    /// At least one bit, `a + b - a*b`: one constraint.
-    ///
-    /// # Errors
-    /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
-    pub fn or<CS: ConstraintSystem<Fr>>(
-        cs: &mut CS,
-        name: &'static str,
-        a: &Self,
-        b: &Self,
-    ) -> Result<Self, SynthesisError> {
-        let both = Expression::product(cs, name, &a.0, &b.0)?;
-        Ok(Self(&(&a.0 + &b.0) - &both))
-    }
-
-    /// Exactly one bit, `a + b - 2*a*b`: one constraint.
-    ///
-    /// # Errors
-    /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
-    pub fn xor<CS: ConstraintSystem<Fr>>(
-        cs: &mut CS,
-        name: &'static str,
-        a: &Self,
-        b: &Self,
-    ) -> Result<Self, SynthesisError> {
-        let both = Expression::product(cs, name, &a.0, &b.0)?;
-        Ok(Self(&(&a.0 + &b.0) - &(&both * Fr::from(2))))
-    }
-
-    /// `if self { yes } else { no }`: one constraint, or none when the bit is a constant.
-    ///
-    /// # Errors
-    /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
-    pub fn select<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        name: &'static str,
-        yes: &Expression,
-        no: &Expression,
-    ) -> Result<Expression, SynthesisError> {
-        let difference = Expression::product(cs, name, &(yes - no), &self.0)?;
-        Ok(no + &difference)
-    }
-}
-
-impl Expression {
-    /// The number whose base-2 digits are `bits`, lowest first: free.
-    #[must_use]
-    pub fn from_bits(bits: &[Bit]) -> Self {
-        let mut weight = Fr::one();
-        Self::weighted_sum(bits.iter().map(|bit| {
-            let term = (weight, bit.expression());
-            weight = weight.double();
-            term
-        }))
-    }
-}
+use super::zero::is_zero;
+use super::{Bit, Expression};
 
 /// The lowest `count` bits of a value, lowest first, as far as it is known.
 fn value_bits(value: Option<Fr>, count: usize) -> Vec<Option<bool>> {
@@ -233,7 +112,7 @@ fn bit_not_with<CS: ConstraintSystem<Fr>>(
     let bit = Expression::witness(cs, "bit", value)?;
     let other = equal.not().expression() - &bit;
     Expression::enforce_product(cs, "bit", &other, &bit, &Expression::zero());
-    Ok(Bit(bit))
+    Ok(Bit::assumed(bit))
 }
 
 /// Whether all bits are one: `n - 1` constraints for up to three bits, otherwise two.
@@ -253,7 +132,7 @@ pub fn all<CS: ConstraintSystem<Fr>>(cs: &mut CS, bits: &[Bit]) -> Result<Bit, S
             // The number of zeros is below the modulus, so it is zero only if no bit is.
             let count = Expression::constant(Fr::from(many.len() as u64));
             let zeros = &count - &Expression::sum(many.iter().map(Bit::expression));
-            super::zero::is_zero(cs, &zeros)
+            is_zero(cs, &zeros)
         }
     }
 }

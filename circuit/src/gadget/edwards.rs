@@ -277,6 +277,29 @@ mod tests {
     }
 
     #[test]
+    fn another_sum_or_double_is_refused() {
+        let (seven, eleven) = (coordinates(multiple(7)), coordinates(multiple(11)));
+        // The right one mirrored, another point of the curve, and none.
+        let (x, y) = coordinates(multiple(18));
+        for wrong in [(-x, y), (x, -y), seven, (Fr::zero(), Fr::zero())] {
+            let mut fixture = Fixture::new();
+            let (p, q) = (given(&mut fixture, seven), given(&mut fixture, eleven));
+            let sum = given(&mut fixture, wrong);
+            Point::enforce_sum(&mut fixture.cs, &p, &q, &sum).unwrap();
+            let failure = fixture.cs.first_failure();
+            assert!(matches!(failure, Some("x" | "y")), "{failure:?}");
+        }
+        let (x, y) = coordinates(multiple(14));
+        for wrong in [(-x, y), (x, -y), seven, (Fr::zero(), Fr::zero())] {
+            let mut fixture = Fixture::new();
+            let (p, double) = (given(&mut fixture, seven), given(&mut fixture, wrong));
+            p.enforce_double(&mut fixture.cs, &double).unwrap();
+            let failure = fixture.cs.first_failure();
+            assert!(matches!(failure, Some("x" | "y")), "{failure:?}");
+        }
+    }
+
+    #[test]
     fn points_off_the_curve_are_refused() {
         let mut fixture = Fixture::new();
         let point = coordinates(multiple(5));

@@ -22,8 +22,7 @@ use jubjub::{AffinePoint, ExtendedPoint, Scalar};
 use zklink::hash::Fr;
 use zklink::key::base::base;
 
-use super::bits::Bit;
-use super::{Expression, edwards, montgomery};
+use super::{Bit, Expression, edwards, montgomery};
 
 /// Number of base-8 digits.
 const WINDOWS: usize = 84;
@@ -223,6 +222,20 @@ mod tests {
         let s = Scalar::from_bytes_wide(&[0x5a; 64]).to_bytes();
         multiply_base(&mut fixture.cs, Some(&s)).unwrap();
         assert_eq!(fixture.survivors(), NONE);
+    }
+
+    #[test]
+    fn the_product_of_another_number_is_refused() {
+        let mut fixture = Fixture::new();
+        let s = Scalar::from_bytes_wide(&[0x5a; 64]).to_bytes();
+        let product = multiply_base(&mut fixture.cs, Some(&s)).unwrap();
+        let mut other = s;
+        other[0] ^= 1;
+        let (x, _) = expected(&other);
+        assert_ne!(product.x.value(), Some(x));
+        let claim = Expression::constant(x);
+        Expression::enforce_equal(&mut fixture.cs, "claimed", &product.x, &claim);
+        assert_eq!(fixture.cs.failures(), ["claimed"]);
     }
 
     #[test]

@@ -60,4 +60,25 @@ mod tests {
             assert_eq!(fixture.survivors(), NONE);
         }
     }
+
+    #[test]
+    fn another_value_or_a_float_of_more_bits_is_refused() {
+        let mut fixture = Fixture::new();
+        let packed = fixture.given(Fr::from(7 << 5 | 5));
+        let bits = to_bits(&mut fixture.cs, &packed, FLOAT_BITS).unwrap();
+        decode(&mut fixture.cs, &bits).unwrap();
+        // The last factor is one, because the exponent is below 16: the value is that before it.
+        let honest = fixture.cs.tamper("exponent bit 4/scaled", Fr::from(700_001));
+        assert_eq!(honest, Fr::from(700_000));
+        assert_eq!(fixture.cs.failures(), ["exponent bit 4/scaled"]);
+        // A digit that is claimed to be another one.
+        fixture.cs.tamper("exponent bit 4/scaled", honest);
+        fixture.cs.tamper("bit0/bit", Fr::zero());
+        assert_eq!(fixture.cs.failures(), ["recomposed", "exponent bit 0/scaled"]);
+
+        let mut fixture = Fixture::new();
+        let packed = fixture.given(Fr::from(1 << 16));
+        to_bits(&mut fixture.cs, &packed, FLOAT_BITS).unwrap();
+        assert_eq!(fixture.cs.first_failure(), Some("recomposed"));
+    }
 }

@@ -226,6 +226,23 @@ mod tests {
     }
 
     #[test]
+    fn another_sum_is_refused() {
+        let mut fixture = Fixture::new();
+        let (five, nine) = (given(&mut fixture, 5), given(&mut fixture, 9));
+        Point::add(&mut fixture.cs, &five, &nine).unwrap();
+        let other = native(&multiple(15));
+        fixture.cs.tamper("u", other.0);
+        fixture.cs.tamper("v", other.1);
+        assert_eq!(fixture.cs.failures(), ["u", "v"]);
+        // A point and its mirror image have a sum that this form does not know.
+        let mut fixture = Fixture::new();
+        let five = given(&mut fixture, 5);
+        let mirrored = Point { u: five.u.clone(), v: -&five.v };
+        Point::add(&mut fixture.cs, &five, &mirrored).unwrap();
+        assert_eq!(fixture.cs.first_failure(), Some("slope"));
+    }
+
+    #[test]
     fn both_forms_convert_into_each_other() {
         let mut fixture = Fixture::new();
         let point = multiple(21);

@@ -28,7 +28,7 @@ use super::Expression;
 
 mod plan;
 
-use plan::{Plan, Slot, Terms};
+use plan::{Plan, Row, Slot, Terms};
 
 static PLAN4: LazyLock<Plan> = LazyLock::new(|| Plan::of(&T4));
 static PLAN8: LazyLock<Plan> = LazyLock::new(|| Plan::of(&T8));
@@ -91,14 +91,6 @@ pub fn hash_many<CS: ConstraintSystem<Fr>>(
         link = compress4(&mut cs.namespace(|| format!("link{index}")), domain, &lanes)?;
     }
     Ok(link)
-}
-
-/// The values of one S-box: its input, and the three variables that it allocates.
-#[derive(Clone, Copy)]
-struct Row {
-    square: Fr,
-    fourth: Fr,
-    next: Fr,
 }
 
 struct Compression<'a, const T: usize> {
@@ -296,6 +288,30 @@ mod tests {
             fixture.cs.tamper("given5", wrong);
             assert_eq!(fixture.cs.first_failure(), Some("box84/fifth"));
         }
+    }
+
+    #[test]
+    fn the_hash_of_something_else_is_refused() {
+        let mut fixture = Fixture::new();
+        let values: [Fr; 8] = std::array::from_fn(|_| fixture.random());
+        let lanes = values.map(|value| fixture.given(value));
+        compress8(&mut fixture.cs, Domain::PublicData, &lanes).unwrap();
+        for lane in 1..=8 {
+            let path = format!("given{lane}");
+            let honest = fixture.cs.tamper(&path, Fr::from(lane));
+            assert!(!fixture.cs.is_satisfied(), "{path} is not hashed");
+            fixture.cs.tamper(&path, honest);
+        }
+        let mut fixture = Fixture::new();
+        let elements: Vec<_> = (0..7u64).map(|value| fixture.given(Fr::from(value))).collect();
+        hash_many(&mut fixture.cs, Domain::Message, &elements).unwrap();
+        for element in 1..=7u64 {
+            let path = format!("given{element}");
+            let honest = fixture.cs.tamper(&path, Fr::from(1_000));
+            assert!(!fixture.cs.is_satisfied(), "{path} is not hashed");
+            fixture.cs.tamper(&path, honest);
+        }
+        assert!(fixture.cs.is_satisfied());
     }
 
     #[test]

@@ -1,76 +1,53 @@
-//! Selection: one-hot selectors, and the children of a node of a 4-ary tree.
+//! Selection: one place of several, and the children of a node of a 4-ary tree.
 
 use bellman::{ConstraintSystem, SynthesisError};
 use zklink::hash::Fr;
 
 use super::{Bit, Expression};
 
-/// Bits of which exactly one is set.
-#[derive(Clone, Debug)]
-pub struct OneHot {
-    bits: Vec<Bit>,
+/// Bits of which one is set when `enabled` is, and none otherwise: `size + 1` constraints.
+///
+/// `at` is the place that is set, if any. Other places than `at` and no place at all are equally good bits: it is the
+/// caller who ties what is selected to something else.
+///
+/// # Errors
+/// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
+pub fn one_hot<CS: ConstraintSystem<Fr>>(
+    cs: &mut CS,
+    at: Option<Option<usize>>,
+    size: usize,
+    enabled: &Bit,
+) -> Result<Vec<Bit>, SynthesisError> {
+    let mut selected = Vec::with_capacity(size);
+    for place in 0..size {
+        let cs = &mut cs.namespace(|| format!("place {place}"));
+        selected.push(Bit::witness(cs, "bit", at.map(|at| at == Some(place)))?);
+    }
+    // The number of bits is far below the modulus, so that their sum does not wrap.
+    let sum = Expression::sum(selected.iter().map(Bit::expression));
+    Expression::enforce_equal(cs, "one if on", &sum, enabled.expression());
+    Ok(selected)
 }
 
-impl OneHot {
-    /// Allocates a selector over `size` places with place `index` set: `size + 1` constraints.
-    ///
-    /// # Errors
-    /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
-    pub fn witness<CS: ConstraintSystem<Fr>>(
-        cs: &mut CS,
-        index: Option<usize>,
-        size: usize,
-    ) -> Result<Self, SynthesisError> {
-        let bits = (0..size)
-            .map(|place| {
-                let bit = index.map(|index| index == place);
-                Bit::witness(&mut cs.namespace(|| format!("place{place}")), "bit", bit)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        // The sum of at most 2^32 bits does not wrap around, so exactly one is set.
-        let sum = Expression::sum(bits.iter().map(Bit::expression));
-        Expression::enforce_equal(cs, "one place", &sum, &Expression::one());
-        Ok(Self { bits })
+/// `sum of selector * value`: one constraint a pair of which neither is a constant.
+///
+/// Of selectors that are [`one_hot`] it is the selected value, or zero.
+///
+/// # Errors
+/// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
+pub fn dot<'a, CS: ConstraintSystem<Fr>>(
+    cs: &mut CS,
+    name: &'static str,
+    selectors: impl IntoIterator<Item = &'a Expression>,
+    values: impl IntoIterator<Item = &'a Expression>,
+) -> Result<Expression, SynthesisError> {
+    let cs = &mut cs.namespace(|| name);
+    let mut terms = Vec::new();
+    for (at, (selector, value)) in selectors.into_iter().zip(values).enumerate() {
+        let cs = &mut cs.namespace(|| format!("{at}"));
+        terms.push(Expression::product(cs, "term", value, selector)?);
     }
-
-    /// The bits, one a place.
-    #[must_use]
-    pub fn bits(&self) -> &[Bit] {
-        &self.bits
-    }
-
-    /// The number of the place that is set: free.
-    #[must_use]
-    pub fn index(&self) -> Expression {
-        let places = (0u64..).map(Fr::from);
-        Expression::weighted_sum(places.zip(self.bits.iter().map(Bit::expression)))
-    }
-
-    /// The value at the place that is set: one constraint a place whose value is not a constant.
-    ///
-    /// # Errors
-    /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
-    ///
-    /// # Panics
-    /// When there are not as many values as places.
-    pub fn pick<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        values: &[Expression],
-    ) -> Result<Expression, SynthesisError> {
-        assert_eq!(values.len(), self.bits.len(), "one value a place");
-        let products = self
-            .bits
-            .iter()
-            .zip(values)
-            .enumerate()
-            .map(|(place, (bit, value))| {
-                let mut cs = cs.namespace(|| format!("place{place}"));
-                Expression::product(&mut cs, "product", value, bit.expression())
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Expression::sum(&products))
-    }
+    Ok(Expression::sum(&terms))
 }
 
 /// One base-4 digit of a leaf's index: which child of a node is on the path.
@@ -148,29 +125,54 @@ mod tests {
     use super::*;
     use crate::gadget::fixture::{Fixture, NONE};
 
-    #[test]
-    fn one_place_is_picked() {
-        for index in 0..5 {
-            let mut fixture = Fixture::new();
-            let values: Vec<_> = (10..15u64).map(|value| fixture.given(Fr::from(value))).collect();
-            let selector = OneHot::witness(&mut fixture.cs, Some(index), 5).unwrap();
-            let picked = selector.pick(&mut fixture.cs, &values).unwrap();
-            assert_eq!(picked.value(), Some(Fr::from(10 + index as u64)));
-            assert_eq!(selector.index().value(), Some(Fr::from(index as u64)));
-            assert_eq!(fixture.cost(), 11);
-            assert_eq!(fixture.survivors(), NONE);
-        }
+    /// Selects among five values, and reads the one.
+    fn select(at: Option<usize>, enabled: bool) -> (Fixture, Expression) {
+        let mut fixture = Fixture::new();
+        let values: Vec<_> = (10..15u64).map(|value| fixture.given(Fr::from(value))).collect();
+        let enabled = fixture.given_bit(enabled);
+        let bits = one_hot(&mut fixture.cs, Some(at), 5, &enabled).unwrap();
+        let read = dot(&mut fixture.cs, "read", bits.iter().map(Bit::expression), &values).unwrap();
+        (fixture, read)
     }
 
     #[test]
-    fn no_place_and_two_places_are_refused() {
-        let mut fixture = Fixture::new();
-        OneHot::witness(&mut fixture.cs, Some(9), 5).unwrap();
-        assert_eq!(fixture.cs.first_failure(), Some("one place"));
-        let mut fixture = Fixture::new();
-        OneHot::witness(&mut fixture.cs, Some(1), 5).unwrap();
-        fixture.cs.tamper("place3/bit", Fr::one());
-        assert_eq!(fixture.cs.first_failure(), Some("one place"));
+    fn one_place_is_selected_or_none_when_switched_off() {
+        for index in 0..5 {
+            let (mut fixture, read) = select(Some(index), true);
+            assert_eq!(read.value(), Some(Fr::from(10 + index as u64)));
+            assert_eq!(fixture.cost(), 11);
+            assert_eq!(fixture.survivors(), NONE);
+        }
+        let (mut fixture, read) = select(None, false);
+        assert_eq!(read.value(), Some(Fr::zero()));
+        assert_eq!(fixture.survivors(), NONE);
+    }
+
+    #[test]
+    fn a_place_too_many_or_too_few_is_refused() {
+        for (at, enabled) in [(Some(9), true), (None, true), (Some(1), false)] {
+            let (fixture, _) = select(at, enabled);
+            assert_eq!(fixture.cs.first_failure(), Some("one if on"));
+        }
+        let (mut fixture, _) = select(Some(1), true);
+        fixture.cs.tamper("place 3/bit", Fr::one());
+        assert_eq!(fixture.cs.first_failure(), Some("one if on"));
+        // Two halves are in sum one, and no bits.
+        let half = Fr::from(2).invert().unwrap();
+        let (mut fixture, _) = select(Some(1), true);
+        fixture.cs.tamper("place 1/bit", half);
+        fixture.cs.tamper("place 3/bit", half);
+        assert_eq!(fixture.cs.first_failure(), Some("place 1/bit"));
+    }
+
+    #[test]
+    fn another_value_than_the_selected_one_is_refused() {
+        let (mut fixture, _) = select(Some(1), true);
+        fixture.cs.tamper("read/1/term", Fr::from(12));
+        assert_eq!(fixture.cs.failures(), ["read/1/term"]);
+        let (mut fixture, _) = select(Some(1), true);
+        fixture.cs.tamper("read/2/term", Fr::from(12));
+        assert_eq!(fixture.cs.failures(), ["read/2/term"]);
     }
 
     #[test]
@@ -192,6 +194,9 @@ mod tests {
                 assert_eq!(child.value(), expected.value());
             }
             assert_eq!(fixture.survivors(), NONE);
+            let name = fixture.cs.aux_paths().last().expect("it allocated variables").clone();
+            fixture.cs.tamper(&name, Fr::from(1_000));
+            assert!(!fixture.cs.is_satisfied(), "{name}: another child cannot take its place");
         }
     }
 

@@ -109,6 +109,13 @@ mod tests {
         assert_eq!(equal(&mut fixture.cs, &x, &y).unwrap().value(), Some(true));
         fixture.cs.tamper("is zero", Fr::zero());
         assert_eq!(fixture.cs.first_failure(), Some("one if zero"));
+        let mut fixture = Fixture::new();
+        let (x, y) = (fixture.given(Fr::from(4)), fixture.given(Fr::from(5)));
+        assert_eq!(equal(&mut fixture.cs, &x, &y).unwrap().value(), Some(false));
+        // With the inverse that would go with it, too.
+        fixture.cs.tamper("is zero", Fr::one());
+        fixture.cs.tamper("inverse", Fr::zero());
+        assert_eq!(fixture.cs.failures(), ["zero if not"]);
     }
 
     #[test]
@@ -123,6 +130,25 @@ mod tests {
         let members: Vec<_> = [5u64, 9, 5].map(|value| fixture.given(Fr::from(value))).into();
         enforce_pairwise_distinct(&mut fixture.cs, &members).unwrap();
         assert_eq!(fixture.cs.first_failure(), Some("0 and 2/nonzero"));
+    }
+
+    #[test]
+    fn a_number_that_must_not_be_zero_is_not() {
+        for value in [Fr::one(), Fr::from(77), -Fr::one()] {
+            let mut fixture = Fixture::new();
+            let x = fixture.given(value);
+            enforce_nonzero(&mut fixture.cs, &x).unwrap();
+            assert_eq!(fixture.cost(), 1);
+            assert_eq!(fixture.survivors(), NONE);
+        }
+        let mut fixture = Fixture::new();
+        let x = fixture.given(Fr::zero());
+        enforce_nonzero(&mut fixture.cs, &x).unwrap();
+        // Zero has no inverse, whatever is claimed to be one.
+        for claim in [Fr::zero(), Fr::one(), Fr::from(5)] {
+            fixture.cs.tamper("inverse", claim);
+            assert_eq!(fixture.cs.first_failure(), Some("nonzero"));
+        }
     }
 
     #[test]

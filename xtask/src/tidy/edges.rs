@@ -1,5 +1,7 @@
-//! Which crate may use which. Every arrow points to the protocol.
+//! Which crate may use which. Every arrow points to the protocol. What is optional is switched on by the one feature
+//! that is named here, so that a build without default features is known to lack it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -20,7 +22,7 @@ const ALLOWED: [(&str, &[Edge]); 8] = [
             Edge::always("zklink-circuit"),
             Edge::always("zklink-client"),
             Edge::always("zklink-migrations"),
-            Edge::optional("zklink-devnet"),
+            Edge::optional("zklink-devnet", "devnet"),
         ],
     ),
     (
@@ -40,17 +42,17 @@ const ALLOWED: [(&str, &[Edge]); 8] = [
 /// A permitted use.
 struct Edge {
     to: &'static str,
-    /// Only behind a feature, except for tests.
-    optional: bool,
+    /// The feature behind which it stands, except for tests.
+    feature: Option<&'static str>,
 }
 
 impl Edge {
     const fn always(to: &'static str) -> Edge {
-        Edge { to, optional: false }
+        Edge { to, feature: None }
     }
 
-    const fn optional(to: &'static str) -> Edge {
-        Edge { to, optional: true }
+    const fn optional(to: &'static str, feature: &'static str) -> Edge {
+        Edge { to, feature: Some(feature) }
     }
 }
 
@@ -63,6 +65,8 @@ struct Metadata {
 struct Package {
     name: String,
     dependencies: Vec<Dependency>,
+    /// Features, and what each switches on.
+    features: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -77,16 +81,37 @@ struct Dependency {
 
 /// Every edge that is not allowed.
 pub(super) fn broken(root: &Path) -> Result<Vec<String>> {
+    let described = cargo(root, &["metadata", "--no-deps", "--offline", "--format-version", "1"])?;
+    let metadata: Metadata = serde_json::from_slice(&described)?;
+    let mut problems: Vec<String> = metadata.packages.iter().flat_map(broken_of).collect();
+    for (name, allowed) in ALLOWED {
+        for edge in allowed.iter().filter(|edge| edge.feature.is_some()) {
+            let tree = ["tree", "--offline", "--package", name, "--no-default-features"];
+            let plain = ["--edges", "normal", "--prefix", "none"];
+            let used = cargo(root, &[&tree[..], &plain[..]].concat())?;
+            problems.extend(still_used(name, edge.to, &String::from_utf8_lossy(&used)));
+        }
+    }
+    Ok(problems)
+}
+
+/// What cargo says.
+fn cargo(root: &Path, arguments: &[&str]) -> Result<Vec<u8>> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
-        .current_dir(root)
-        .output()
-        .context("starting cargo metadata")?;
-    let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "cargo metadata failed: {message}");
-    let metadata: Metadata = serde_json::from_slice(&output.stdout)?;
-    Ok(metadata.packages.iter().flat_map(broken_of).collect())
+    let output = Command::new(cargo).args(arguments).current_dir(root).output();
+    let output = output.with_context(|| format!("starting cargo {}", arguments[0]))?;
+    let message = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "cargo {} failed: {message}", arguments[0]);
+    Ok(output.stdout)
+}
+
+/// Whether a tree without default features (a crate and its version on each line) still has what it must lack.
+fn still_used(from: &str, to: &str, tree: &str) -> Option<String> {
+    let mut names = tree.lines().filter_map(|line| line.split(' ').next());
+    let found = names.any(|name| name == to);
+    found.then(|| {
+        format!("{from} uses {to} without default features too: nobody could leave it out")
+    })
 }
 
 fn broken_of(package: &Package) -> Vec<String> {
@@ -101,13 +126,29 @@ fn broken_of(package: &Package) -> Vec<String> {
         let to = &used.name;
         match allowed.iter().find(|edge| edge.to == to) {
             None => problems.push(format!("{from} must not use {to}")),
-            Some(edge) if edge.optional && used.kind.is_none() && !used.optional => {
+            Some(Edge { feature: Some(_), .. }) if used.kind.is_none() && !used.optional => {
                 problems.push(format!("{from} may use {to} only as an optional dependency"));
             }
-            Some(_) => {}
+            Some(Edge { feature: Some(feature), .. }) => {
+                let others = switches(package, to).filter(|other| other != feature);
+                problems.extend(others.map(|other| {
+                    format!("{from}: the feature {other} uses {to}; only {feature} may name it")
+                }));
+            }
+            Some(Edge { feature: None, .. }) => {}
         }
     }
     problems
+}
+
+/// The features of a package that name one of its dependencies, as `dep:name`, `name/feature` or `name?/feature`.
+fn switches<'a>(package: &'a Package, to: &'a str) -> impl Iterator<Item = &'a str> {
+    let names = move |entry: &String| {
+        let entry = entry.strip_prefix("dep:").unwrap_or(entry);
+        entry.split(['/', '?']).next() == Some(to)
+    };
+    let features = package.features.iter().filter(move |(_, on)| on.iter().any(names));
+    features.map(|(feature, _)| feature.as_str())
 }
 
 #[cfg(test)]
@@ -121,7 +162,7 @@ mod tests {
             kind: kind.map(String::from),
             path: Some("here".into()),
         };
-        Package { name: name.into(), dependencies: vec![used] }
+        Package { name: name.into(), dependencies: vec![used], features: BTreeMap::new() }
     }
 
     #[test]
@@ -137,5 +178,35 @@ mod tests {
         assert_eq!(uses("zklink-actors", "zklink-devnet", true, None), Vec::<String>::new());
         assert_eq!(uses("zklink", "zklink", false, Some("dev")), Vec::<String>::new());
         assert_eq!(uses("zklink-stranger", "zklink", false, None).len(), 1);
+    }
+    #[test]
+    fn a_default_feature_may_switch_an_optional_crate_on_by_its_own_feature_only() {
+        let with = |features: &[(&str, &str)]| {
+            let mut package = package("zklink-actors", "zklink-devnet", true, None);
+            let features = features.iter();
+            let features = features.map(|(name, on)| (name.to_string(), vec![on.to_string()]));
+            package.features = features.collect();
+            broken_of(&package)
+        };
+        assert_eq!(with(&[("default", "devnet"), ("devnet", "dep:zklink-devnet")]), [""; 0]);
+        assert_eq!(
+            with(&[("default", "dep:zklink-devnet"), ("devnet", "dep:zklink-devnet")]),
+            ["zklink-actors: the feature default uses zklink-devnet; only devnet may name it"]
+        );
+        assert_eq!(with(&[("metrics", "zklink-devnet/metrics")]).len(), 1);
+        assert_eq!(with(&[("metrics", "zklink-devnet-metrics")]), [""; 0]);
+    }
+
+    #[test]
+    fn what_stays_without_default_features_is_named() {
+        let tree = "zklink-actors v0.1.0 (here)\nanyhow v1.0.0\nzklink-devnet-like v1.0.0\n";
+        assert_eq!(still_used("zklink-actors", "zklink-devnet", tree), None);
+        let tree = format!("{tree}zklink-devnet v0.1.0 (here) (*)\n");
+        assert_eq!(
+            still_used("zklink-actors", "zklink-devnet", &tree).as_deref(),
+            Some(
+                "zklink-actors uses zklink-devnet without default features too: nobody could leave it out"
+            )
+        );
     }
 }

@@ -3,8 +3,6 @@
 use zklink::hash::Fr;
 use zklink::hash::poseidon2::{Parameters, external_matrix};
 
-use super::Row;
-
 /// What a term of a plan stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
@@ -24,6 +22,14 @@ pub(super) struct PlannedBox {
     /// Empty for the first round, whose inputs depend on the lanes that are given.
     pub(super) input: Terms,
     pub(super) result: Terms,
+}
+
+/// The values of one S-box: its input, and the three variables that it allocates.
+#[derive(Clone, Copy)]
+pub(super) struct Row {
+    pub(super) square: Fr,
+    pub(super) fourth: Fr,
+    pub(super) next: Fr,
 }
 
 /// All S-boxes of a compression in order: rounds one after another, lanes within a round.

@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 use super::super::key::{KeyError, ProvingKey, Queries, refuse_degenerate};
 use super::super::point::{G1, G2, Group};
 use super::super::r1cs::R1cs;
+use super::error::KeyFileError;
 use super::header::{FIELDS, HEADER, Header, Provenance, check_name};
-use super::{KeyFileError, StoredKey};
 
 /// Longest verifying key: ten thousand public inputs, far more than any contract can afford.
 const MAX_VK: u32 = 1 << 20;
@@ -35,6 +35,15 @@ pub enum PointCheck {
 const VK_HASH: usize = FIELDS;
 /// Place of the parameters' hash.
 const BODY_HASH: usize = FIELDS + 32;
+
+/// A proving key and where it comes from.
+#[derive(Debug)]
+pub struct StoredKey {
+    /// The key.
+    pub key: ProvingKey,
+    /// Who made it; a node refuses keys of a single party on real chains.
+    pub provenance: Provenance,
+}
 
 /// A path to put into errors.
 struct Place<'a>(&'a Path);

@@ -14,7 +14,7 @@
 
 use std::path::Path;
 
-use super::KeyFileError;
+use super::error::KeyFileError;
 
 const MAGIC: &[u8; 8] = b"zkLinkKy";
 const VERSION: u32 = 1;
