@@ -40,7 +40,7 @@ struct Chain {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BlockEntry {
-    number: u64,
+    number: u32,
     shape: String,
     operations: usize,
     constraints: usize,
@@ -299,7 +299,7 @@ fn the_report_of_the_demonstration_proves_itself() {
     assert!(report.blocks.len() > 1, "a story of more than one block");
     let mut root = &report.genesis_root;
     for (at, block) in report.blocks.iter().enumerate() {
-        assert_eq!(block.number, at as u64 + 1);
+        assert_eq!(block.number as usize, at + 1);
         assert_eq!(&block.old_root, root, "block {} does not follow", block.number);
         root = &block.new_root;
         check_block(block, &report.blocks[(at + 1) % report.blocks.len()]);
