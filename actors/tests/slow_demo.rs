@@ -274,6 +274,12 @@ fn check_accounts(report: &Report) {
     let names: Vec<&str> = report.accounts.iter().map(|account| account.name.as_str()).collect();
     assert_eq!(names, ["Alice", "Bob", "Carol", "Dora", "Newcomer"]);
     assert!(report.accounts.iter().all(|account| bytes(&account.address).len() == 20));
+    let holdings = report.accounts.iter().flat_map(|account| [&account.before, &account.after]);
+    for holding in holdings.flat_map(|holdings| &holdings.l1) {
+        let chain = report.chains.iter().find(|chain| chain.chain_id == holding.chain_id).unwrap();
+        let named = format!("token {} ", holding.token);
+        assert!(chain.contracts.keys().any(|name| name.starts_with(&named)), "{holding:?}");
+    }
 }
 
 #[test]
