@@ -203,16 +203,11 @@ fn check_block(block: &BlockEntry, other: &BlockEntry) {
 
 /// Each block goes through every step on the hub, once.
 fn check_transactions(block: &BlockEntry, hub: u64) {
-    let number = block.number;
     let on_hub = block.transactions.iter().filter(|tx| tx.chain_id == hub);
     let steps: Vec<&str> = on_hub.map(|tx| tx.step.as_str()).collect();
-    for wanted in [
-        format!("commit block {number} on the hub"),
-        format!("prove block {number}"),
-        format!("release block {number}"),
-    ] {
+    for wanted in ["commitBlock", "proveBlock", "releaseBlock"] {
         let count = steps.iter().filter(|step| **step == wanted).count();
-        assert_eq!(count, 1, "{wanted} among {steps:?}");
+        assert_eq!(count, 1, "block {}: {wanted} among {steps:?}", block.number);
     }
     block.transactions.iter().for_each(check_transaction);
 }
@@ -291,7 +286,7 @@ fn the_report_of_the_demonstration_proves_itself() {
     let report: Report = serde_json::from_str(&text).unwrap();
 
     assert_eq!(report.version, 1);
-    assert_ne!(word(&report.deployment_id), [0; 32]);
+    assert_eq!(bytes(&report.deployment_id).len(), 31);
     assert_eq!(report.chains.iter().map(|chain| chain.chain_id).collect::<Vec<_>>(), [1, 2, 3]);
     let hub = report.chains.iter().find(|chain| chain.role == "hub").unwrap();
     for chain in &report.chains {
