@@ -398,6 +398,15 @@ impl ChangePubKeyTx {
 }
 
 impl Tx {
+    /// The token in which the fee is paid, and the fee.
+    pub fn fee(&self) -> (TokenId, Fee) {
+        match self {
+            Tx::Transfer(tx) => (tx.token, tx.fee),
+            Tx::Withdraw(tx) => (tx.token, tx.fee),
+            Tx::ChangePubKey(tx) => (tx.fee_token, tx.fee),
+        }
+    }
+
     /// The field element that the L2 signature signs.
     ///
     /// # Errors
