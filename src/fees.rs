@@ -17,7 +17,7 @@ use crate::tx::{KeyAuthorisations, SignedTx, Tx};
 
 /// The least fees of transactions that pay them in one token. Zero asks for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct LeastFees {
     /// Of a payment to an address that has an account.
     pub transfer: Fee,

@@ -273,8 +273,7 @@ fn each_kind_of_transaction_has_its_least_fee() {
             let deployment = world.state.system.deployment;
             let signed = tx.clone().sign(&Scenario::key(USER), deployment, &world.network);
             let signed = signed.expect("it is well formed");
-            let admitted =
-                table.admit(&signed, &world.state, &world.network, &world.authorised);
+            let admitted = table.admit(&signed, &world.state, &world.network, &world.authorised);
             let (paid, least) = (fee.amount(), least.amount());
             if taken {
                 admitted.expect("it pays the least fee");

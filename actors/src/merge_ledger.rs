@@ -269,13 +269,25 @@ impl MergeLedger {
         }
     }
 
-    /// Has deposits told again to the builder, not too often.
+    /// Has deposits told again to the builder, not too often: those whose turn has come, and those that follow them
+    /// without a gap. What waits for a deposit of another ledger would only be told to wait on.
     fn say_again(&mut self, now: Timestamp) {
         if now.since(self.said) < SAY_AGAIN_MS {
             return;
         }
         self.said = now;
-        for kept in self.kept.values_mut() {
+        let mut turn: Option<(ChainId, Serial)> = None;
+        for ((chain, serial), kept) in &mut self.kept {
+            let next = match turn {
+                Some((of, next)) if of == *chain => next,
+                _ => self.pools.executed(*chain, self.config.token).1,
+            };
+            // What is before the builder's next deposit was executed, and only the answer was lost.
+            if *serial > next {
+                turn = Some((*chain, next));
+                continue;
+            }
+            turn = Some((*chain, next.max(serial.next())));
             if matches!(kept.stage, Stage::Later) {
                 kept.stage = Stage::New;
             }

@@ -3,13 +3,15 @@
 //! ```text
 //! archive ◄─ journal ◄─ builder ◄─ merge ledger[token] ◄─ watcher[chain]        (machines, by ports)
 //!    ▲                     ▲
-//!    │ reads               └─ gateway ◄─ users
+//!    │ reads               ├─ gateway ◄─ users
+//!    │                     └─ hub follower ◄─ hub                                (a driver: how far settlement is)
 //!    ├─ witness maker ─► feed ◄─ provers                                         (pulled by drivers)
 //!    └─ settler[chain] ─► contracts ─► attesters ─► attestation book ─► settler[chain]
 //! ```
 
 mod alarms;
 mod follow;
+mod hub;
 mod seats;
 
 use std::collections::BTreeMap;
@@ -25,7 +27,7 @@ use zklink::state::State;
 use zklink_circuit::proving::ShapeKeys;
 
 use crate::archive::{ArchiveFault, ArchiveReader, StoreError};
-use crate::builder::{ReplayError, ViewReader};
+use crate::builder::{ReplayError, Terms, ViewReader};
 use crate::chain::account::EthKey;
 use crate::chain::client::ChainClient;
 use crate::chain::finality::Finality;
@@ -85,6 +87,8 @@ pub struct Setup {
     pub limits: Limits,
     /// A block with operations is sealed when the first of them is this old, milliseconds.
     pub block_max_age_ms: u64,
+    /// On what terms transactions are taken.
+    pub terms: Terms,
     /// Provers that run in this process.
     pub provers: usize,
     /// Gives test tokens on a development network.

@@ -50,6 +50,7 @@ fn config() -> Config {
 
 struct Scene {
     world: World,
+    builder: Port<Credit>,
     ledger: Place<MergeLedger>,
     view: ViewReader,
     pools: TestPools,
@@ -79,7 +80,7 @@ fn scene(config: Config) -> Scene {
     let ledger = MergeLedger::new(config, pools.clone(), builder.port(), out);
     let ledger = world.seat("merge ledger", 64, Origin::Once(ledger));
     world.tick_every(50, ledger.port());
-    Scene { world, ledger, view, pools, reports }
+    Scene { world, builder: builder.port(), ledger, view, pools, reports }
 }
 
 impl Scene {
@@ -242,6 +243,40 @@ fn a_contract_that_disagrees_stops_its_chain() {
         assert_eq!(scene.pool(HUB), Amount::ZERO, "held back");
         assert_eq!(scene.pool(SPOKE), Amount(UNIT), "the other chain goes on");
     }
+}
+
+#[test]
+fn a_quarantine_holds_also_what_waited_for_another_token() {
+    let scene = scene(config());
+    // The first of the queue is of another token, whose ledger is slow.
+    scene.deposit(deposit(HUB, 1, owner(), UNIT));
+    scene.read(Reading { balance: 99_999_999, ..reading() });
+    assert_eq!(scene.faults().len(), 1);
+    let first = FinalDeposit { token: crate::builder::fixture::ETH, ..deposit(HUB, 0, owner(), 1) };
+    let asked = scene.builder.ask(Credit(first)).expect("room");
+    assert_eq!(scene.world.answer(asked, 1_000), Ok(Credited::Executed));
+    scene.world.run_for(1_000);
+    assert_eq!(scene.view.read().state.cursor(HUB), Serial(1));
+    assert_eq!(scene.pool(HUB), Amount::ZERO, "its token is held back");
+}
+
+#[test]
+fn deposits_that_waited_for_another_token_are_told_again_when_their_turn_has_come() {
+    let scene = scene(config());
+    for serial in [1, 2, 4] {
+        scene.deposit(deposit(HUB, serial, owner(), UNIT));
+    }
+    let other = |serial| FinalDeposit {
+        token: crate::builder::fixture::ETH,
+        ..deposit(HUB, serial, owner(), 1)
+    };
+    for (serial, pool) in [(0, 2), (3, 3)] {
+        let asked = scene.builder.ask(Credit(other(serial))).expect("room");
+        assert_eq!(scene.world.answer(asked, 1_000), Ok(Credited::Executed));
+        scene.world.run_for(200);
+        assert_eq!(scene.pool(HUB), Amount(pool * UNIT));
+    }
+    assert_eq!(scene.faults(), []);
 }
 
 #[test]

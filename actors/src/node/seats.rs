@@ -17,6 +17,7 @@ use zklink_circuit::witness::Witness;
 
 use super::alarms::Bell;
 use super::follow::{ArchivedBlocks, HubStages, NodePools, PoolHistory};
+use super::hub::HubFollower;
 use super::{Alarms, ChainSetup, Health, Node, Setup, StartError, supervise};
 use crate::archive::parity::ParityStore;
 use crate::archive::{Archive, ArchiveReader};
@@ -37,7 +38,7 @@ use crate::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
 use crate::port::{Deliver, Envelope, Port, Refused};
 use crate::settlement::book::{Attestation, AttestationBook, WhatNext};
 use crate::settlement::driver::{Done, Report, SettlementStatus, Settler};
-use crate::settlement::{Contracts, HubView, Step, read_hub_view};
+use crate::settlement::{Contracts, HubView, Step};
 use crate::shell::{Address, Thread};
 use crate::supervisor::crew::Crew;
 use crate::supervisor::seat::Origin;
@@ -196,9 +197,13 @@ async fn start_core(setup: &Setup, network: &Arc<Network>) -> Result<Core, Start
     let archive = crew.seat(&Thread::start(), "archive", MAILBOX, Origin::Once(archive)).await?;
 
     let shapes: Vec<ShapeId> = setup.deployment.shapes.iter().map(|shape| shape.id).collect();
-    let ledger = Ledger::new(Arc::clone(network), &shapes, setup.genesis.clone());
-    let config =
-        builder::Config { block_age_max_ms: setup.block_max_age_ms, ..builder::Config::default() };
+    let ledger = Ledger::new(Arc::clone(network), &shapes, setup.genesis.clone())
+        .with_fees(setup.terms.fees.clone());
+    let config = builder::Config {
+        block_age_max_ms: setup.block_max_age_ms,
+        pace: Some(setup.terms.pace),
+        ..builder::Config::default()
+    };
     let mut machine = Builder::new(config, ledger, Port::new(Nowhere));
     replay(&mut log, 0, |record| {
         let position = record.position;
@@ -438,27 +443,10 @@ async fn start_settlement(
     let rollup = contracts[&deployment.hub].rollup;
     let chains: Vec<ChainId> = contracts.keys().copied().collect();
     let period = Duration::from_millis(setup.chains[&deployment.hub].poll_ms);
-    let driver = watch_hub(hub_client, rollup, chains, view, period, drivers.stop.clone());
-    drivers.start("hub view".to_owned(), driver);
+    let builder = core.builder.port();
+    let follower = HubFollower { client: hub_client, rollup, chains, view, builder };
+    drivers.start("hub follower".to_owned(), follower.run(period, drivers.stop.clone()));
     Ok((health, report, view_heard))
-}
-
-/// Reads the hub again and again, for the RPC.
-async fn watch_hub(
-    client: Arc<dyn crate::chain::client::ChainClient>,
-    rollup: zklink::token::Address,
-    chains: Vec<ChainId>,
-    view: watch::Sender<HubView>,
-    period: Duration,
-    stop: watch::Receiver<bool>,
-) {
-    while !*stop.borrow() {
-        match read_hub_view(&*client, rollup, chains.iter().copied()).await {
-            Ok(read) => drop(view.send_replace(read)),
-            Err(error) => tracing::debug!(%error, "the hub could not be read"),
-        }
-        tokio::time::sleep(period).await;
-    }
 }
 
 fn settled(done: &Done) -> Event {
@@ -564,6 +552,7 @@ async fn start_gateway(
     };
     let about = About {
         network: Arc::clone(network),
+        fees: setup.terms.fees.clone(),
         shapes: setup.deployment.shapes.iter().map(|shape| shape.id).collect(),
         confirmations: BTreeMap::new(),
         key_chain: setup.deployment.hub,

@@ -20,6 +20,7 @@ use zklink::shape::Shape;
 use zklink::state::{DeploymentId, State};
 use zklink::token::Address;
 use zklink::tx::keccak;
+use zklink_actors::builder::Terms;
 use zklink_actors::chain::account::EthKey;
 use zklink_actors::chain::client::{At, Call};
 use zklink_actors::chain::finality::Finality;
@@ -142,6 +143,8 @@ impl LocalNetwork {
             rpc: options.rpc,
             limits: Limits::default(),
             block_max_age_ms: options.block_max_age_ms,
+            // Nobody should have to pay on a network whose tokens anybody may mint.
+            terms: Terms::default(),
             provers: 1,
             faucet: faucet.map(|faucet| Arc::new(faucet) as _),
         })

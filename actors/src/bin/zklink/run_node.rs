@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use zklink::commitment::StateTree;
+use zklink::fees::FeeTable;
 use zklink::hash::fr_to_be_bytes;
 use zklink::state::State;
 use zklink::tx::keccak;
@@ -80,6 +81,11 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
         };
         chains.insert(id, of_chain);
     }
+    let network = deployment.network();
+    let terms = loaded.terms(&network.tokens.keys().copied().collect())?;
+    if terms.fees == FeeTable::default() {
+        show.line("No [fees] are configured: transactions and new accounts cost nothing.");
+    }
     let folder = config.keys.as_ref().map(|folder| loaded.path(folder));
     let folder = keys_args.keys.clone().or(folder);
     let keys = keys_of(&deployment, folder.as_deref(), show).await?;
@@ -99,6 +105,7 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
         rpc: config.rpc.listen,
         limits: config.rpc.limits(),
         block_max_age_ms: config.block_max_age_ms,
+        terms,
         provers: config.provers,
         faucet: None,
     })
