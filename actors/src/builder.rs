@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use zklink::fees::FeeTable;
 use zklink::id::BlockNumber;
 use zklink::tx::TxHash;
 
@@ -126,6 +127,11 @@ impl Builder {
     /// Sends the records from now on to this journal: called once, between replay and seating.
     pub fn connect(&mut self, journal: Port<Append>) {
         self.journal = journal;
+    }
+
+    /// Asks new transactions for these fees from now on; replay never asks for any.
+    pub fn ask_fees(&mut self, fees: FeeTable) {
+        self.ledger.ask_fees(fees);
     }
 
     /// Does again what a record of the journal says was done.

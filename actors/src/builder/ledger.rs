@@ -142,10 +142,8 @@ impl Ledger {
     }
 
     /// Asks new transactions for these fees from now on. What the journal holds was accepted and stays so.
-    #[must_use]
-    pub fn with_fees(mut self, fees: FeeTable) -> Ledger {
+    pub fn ask_fees(&mut self, fees: FeeTable) {
         self.fees = fees;
-        self
     }
 
     /// Seals blocks with no later time than this from now on, Unix seconds. A block never carries an earlier time than

@@ -114,8 +114,9 @@ async fn start(setup: Setup) -> (Crew, Served) {
     let archive = crew.seat(&thread, "archive", 1_024, Origin::Once(archive)).await;
     let journal = Journal::new(log, archive.expect("a thread").port());
     let journal = crew.seat(&thread, "journal", 1_024, Origin::Once(journal)).await;
-    let ledger = ledger().with_fees(setup.fees.clone());
-    let builder = Builder::new(setup.config, ledger, journal.expect("a thread").port());
+    let journal = journal.expect("a thread").port();
+    let mut builder = Builder::new(setup.config, ledger(), journal);
+    builder.ask_fees(setup.fees.clone());
     let view = builder.reader();
     let builder = crew.seat(&thread, "builder", 1_024, Origin::Once(builder)).await;
     let builder = builder.expect("a thread");

@@ -47,6 +47,8 @@ use crate::{attester, builder, clock, prover, witness_maker};
 
 /// Bytes after which the journal begins a new segment.
 const SEGMENT_BYTES: u64 = 64 << 20;
+/// How long the RPC stays closed for a hub that does not answer.
+const HUB_PATIENCE: Duration = Duration::from_secs(5);
 /// Messages that may wait before a machine.
 const MAILBOX: usize = 1024;
 /// How often machines are told that time has passed.
@@ -141,8 +143,12 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
         start_proving(&setup, &mut core, &mut drivers, &events, &history).await?;
     let ledgers = start_ledgers(&network, &mut core, &history).await?;
     let chains = start_watchers(&setup, &mut core, &mut drivers, &ledgers).await?;
-    let (settlement, report, hub) =
+    let (settlement, report, mut hub) =
         start_settlement(&setup, &mut core, &mut drivers, &events).await?;
+    // The builder takes nothing before it has heard of the hub; a hub that is down must not keep readers out for long.
+    if tokio::time::timeout(HUB_PATIENCE, hub.changed()).await.is_err() {
+        tracing::warn!("the hub does not answer: nothing is executed until it does");
+    }
     let stages = Arc::new(HubStages { hub, report: report.clone() });
     let gateway = start_gateway(&setup, &network, &core, proving, stages).await?;
 
@@ -197,8 +203,7 @@ async fn start_core(setup: &Setup, network: &Arc<Network>) -> Result<Core, Start
     let archive = crew.seat(&Thread::start(), "archive", MAILBOX, Origin::Once(archive)).await?;
 
     let shapes: Vec<ShapeId> = setup.deployment.shapes.iter().map(|shape| shape.id).collect();
-    let ledger = Ledger::new(Arc::clone(network), &shapes, setup.genesis.clone())
-        .with_fees(setup.terms.fees.clone());
+    let ledger = Ledger::new(Arc::clone(network), &shapes, setup.genesis.clone());
     let config = builder::Config {
         block_age_max_ms: setup.block_max_age_ms,
         pace: Some(setup.terms.pace),
@@ -215,6 +220,7 @@ async fn start_core(setup: &Setup, network: &Arc<Network>) -> Result<Core, Start
     let journal =
         crew.seat(&Thread::start(), "journal", 4 * MAILBOX, Origin::Once(journal)).await?;
     machine.connect(journal.port());
+    machine.ask_fees(setup.terms.fees.clone());
 
     let view = machine.reader();
     let builder =

@@ -366,7 +366,8 @@ fn the_least_fee_is_asked_of_new_transactions_and_not_of_the_journal() {
     let fee = |amount| Fee::exact(Amount(amount)).expect("a round fee");
     let least = fee(UNIT / 20);
     let fees = LeastFees { transfer_to_new: fee(UNIT), transfer: least, ..LeastFees::default() };
-    let mut dear = ledger().with_fees(FeeTable([(USD, fees)].into()));
+    let mut dear = ledger();
+    dear.ask_fees(FeeTable([(USD, fees)].into()));
     for record in &journal {
         dear.replay(record).expect("what was accepted stays accepted");
     }
