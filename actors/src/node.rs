@@ -11,6 +11,7 @@
 
 mod alarms;
 mod follow;
+mod health;
 mod hub;
 mod seats;
 
@@ -32,19 +33,18 @@ use crate::chain::account::EthKey;
 use crate::chain::client::ChainClient;
 use crate::chain::finality::Finality;
 use crate::chain::sender::SendPolicy;
-use crate::chain::watcher::ChainStatus;
 use crate::deploy::Deployment;
 use crate::events::Events;
 use crate::gateway::{Faucet, Gateway, Limits};
 use crate::journal::LogError;
 use crate::port::{Port, Unanswered};
 use crate::prover;
-use crate::settlement::driver::{Report, SettlementStatus};
 use crate::supervisor::crew::Crew;
 use crate::supervisor::{NextOrders, RequestStop};
 
 pub use alarms::{Alarms, Bell, ReadAlarms};
 pub use follow::PoolHistory;
+pub use health::{Alarm, Health};
 
 /// How long one machine may take to finish what it has.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -145,17 +145,6 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
-}
-
-/// How the drivers are doing, for people and for tests.
-#[derive(Clone)]
-pub struct Health {
-    /// The watcher of each chain.
-    pub chains: BTreeMap<ChainId, watch::Receiver<Option<ChainStatus>>>,
-    /// Settlement on each chain.
-    pub settlement: BTreeMap<ChainId, watch::Receiver<SettlementStatus>>,
-    /// The steps that settlement took.
-    pub report: Report,
 }
 
 /// A node that runs.

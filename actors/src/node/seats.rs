@@ -18,13 +18,13 @@ use zklink_circuit::witness::Witness;
 use super::alarms::Bell;
 use super::follow::{ArchivedBlocks, HubStages, NodePools, PoolHistory};
 use super::hub::HubFollower;
-use super::{Alarms, ChainSetup, Health, Node, Setup, StartError, supervise};
+use super::{Alarms, ChainSetup, Health, Node, ReadAlarms, Setup, StartError, supervise};
 use crate::archive::parity::ParityStore;
 use crate::archive::{Archive, ArchiveReader};
 use crate::attester::history::History;
-use crate::attester::{AttestedChain, Attester, AttesterConfig};
+use crate::attester::{AttestedChain, Attester, AttesterConfig, AttesterStatus};
 use crate::builder::{Builder, Ledger, Record, ViewReader, fold};
-use crate::chain::watcher::{Outlets, WatchConfig, Watcher};
+use crate::chain::watcher::{ChainStatus, Outlets, WatchConfig, Watcher};
 use crate::chain::{driver as chain_driver, sender::Sender};
 use crate::clock::{Clock, SystemClock, Tick};
 use crate::deploy::{DeployedChain, Deployment};
@@ -141,9 +141,9 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
 
     let (proving, provers) =
         start_proving(&setup, &mut core, &mut drivers, &events, &history).await?;
-    let ledgers = start_ledgers(&network, &mut core, &history).await?;
+    let (ledgers, discrepancies) = start_ledgers(&network, &mut core, &history).await?;
     let chains = start_watchers(&setup, &mut core, &mut drivers, &ledgers).await?;
-    let (settlement, report, mut hub) =
+    let Settling { status: settlement, attesters, report, mut hub } =
         start_settlement(&setup, &mut core, &mut drivers, &events).await?;
     // The builder takes nothing before it has heard of the hub; a hub that is down must not keep readers out for long.
     if tokio::time::timeout(HUB_PATIENCE, hub.changed()).await.is_err() {
@@ -166,7 +166,7 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
         request_stop: core.supervisor.port(),
         provers,
         events,
-        health: Health { chains, settlement, report },
+        health: Health { chains, settlement, attesters, report, discrepancies },
         view: core.view,
         archive: core.archive,
         tokens: network.tokens.keys().copied().collect(),
@@ -279,14 +279,14 @@ fn check_proof(keys: &ShapeKeys, job: &Job, proof: &[u8]) -> Result<(), String> 
 }
 
 type Ledgers = BTreeMap<TokenId, Address<MergeLedger>>;
-type ChainHealth = BTreeMap<ChainId, watch::Receiver<Option<crate::chain::watcher::ChainStatus>>>;
+type ChainHealth = BTreeMap<ChainId, watch::Receiver<Option<ChainStatus>>>;
 
-/// For each token its merge ledger.
+/// For each token its merge ledger; and who knows what they hold back.
 async fn start_ledgers(
     network: &Network,
     core: &mut Core,
     history: &PoolHistory,
-) -> Result<Ledgers, StartError> {
+) -> Result<(Ledgers, Port<ReadAlarms>), StartError> {
     let alarms = Origin::rebuilt(|| Ok(Alarms::default()));
     let alarms = core.crew.seat(&Thread::start(), "alarms", MAILBOX, alarms).await?;
     let thread = Thread::start();
@@ -321,7 +321,7 @@ async fn start_ledgers(
         core.ticks.push(seat.port());
         ledgers.insert(*id, seat);
     }
-    Ok(ledgers)
+    Ok((ledgers, alarms.port()))
 }
 
 /// For each chain its watcher with a driver.
@@ -384,8 +384,15 @@ fn watch_config(chain: &DeployedChain, setup: &ChainSetup, tokens: Vec<TokenId>)
     }
 }
 
-type Settling =
-    (BTreeMap<ChainId, watch::Receiver<SettlementStatus>>, Report, watch::Receiver<HubView>);
+type AttesterHealth = BTreeMap<(usize, ChainId), watch::Receiver<Option<AttesterStatus>>>;
+
+/// What settlement shows to others.
+struct Settling {
+    status: BTreeMap<ChainId, watch::Receiver<SettlementStatus>>,
+    attesters: AttesterHealth,
+    report: Report,
+    hub: watch::Receiver<HubView>,
+}
 
 /// The attestation book, the attesters of this process, and a settler for each chain.
 async fn start_settlement(
@@ -405,8 +412,10 @@ async fn start_settlement(
     });
     let book = core.crew.seat(&Thread::start(), "attestation-book", MAILBOX, origin).await?;
     let attestations: Port<Attestation> = book.port();
+    let mut attesters = AttesterHealth::new();
     for (number, key) in setup.attesters.iter().enumerate() {
-        start_attester(setup, core, drivers, number, key, attestations.clone()).await?;
+        let started = start_attester(setup, core, drivers, number, key, attestations.clone());
+        attesters.extend(started.await?);
     }
     let heard = events.clone();
     let report = Report::with_listener(Arc::new(move |done: &Done| heard.tell(settled(done))));
@@ -452,7 +461,7 @@ async fn start_settlement(
     let builder = core.builder.port();
     let follower = HubFollower { client: hub_client, rollup, chains, view, builder };
     drivers.start("hub follower".to_owned(), follower.run(period, drivers.stop.clone()));
-    Ok((health, report, view_heard))
+    Ok(Settling { status: health, attesters, report, hub: view_heard })
 }
 
 fn settled(done: &Done) -> Event {
@@ -482,7 +491,7 @@ async fn start_attester(
     number: usize,
     key: &crate::chain::account::EthKey,
     book: Port<Attestation>,
-) -> Result<(), StartError> {
+) -> Result<AttesterHealth, StartError> {
     let (config, key) = (attester_config(setup), key.clone());
     let path = setup.data.join(format!("attester-{number}.history"));
     // A history that cannot be opened is reported here; later it stops the node by and by.
@@ -493,6 +502,7 @@ async fn start_attester(
     });
     let name = format!("attester-{number}");
     let seat = core.crew.seat(&Thread::start(), &name, MAILBOX, origin).await?;
+    let mut health = AttesterHealth::new();
     for chain in &setup.deployment.chains {
         let of_chain = &setup.chains[&chain.id];
         let others = setup.deployment.chains.iter().map(|other| other.id);
@@ -506,7 +516,8 @@ async fn start_attester(
             oracle: chain.oracle,
             partners,
         };
-        let (status, _) = watch::channel(None);
+        let (status, heard) = watch::channel(None);
+        health.insert((number, chain.id), heard);
         let driver = attester::driver::run(
             line,
             seat.port(),
@@ -517,7 +528,7 @@ async fn start_attester(
         );
         drivers.start(format!("{name} on chain {}", chain.id), driver);
     }
-    Ok(())
+    Ok(health)
 }
 
 fn open_history(path: &Path) -> Result<History, StartError> {

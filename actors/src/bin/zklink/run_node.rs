@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use zklink::commitment::StateTree;
@@ -20,6 +21,9 @@ use crate::cli::{KeysArgs, NodeArgs};
 use crate::show::Show;
 use crate::{keys, stop};
 
+/// How often alarms are looked for.
+const ALARM_PERIOD: Duration = Duration::from_secs(5);
+
 /// Runs a node until it is asked to stop.
 ///
 /// # Errors
@@ -35,12 +39,15 @@ pub(crate) async fn run(args: &NodeArgs, keys_args: &KeysArgs) -> Result<()> {
         "zkLink {}: {chains} chains, RPC on http://{rpc} and ws://{rpc}. Ctrl-C stops.",
         env!("CARGO_PKG_VERSION")
     ));
+    let health = node.health().clone();
+    let alarms = health.follow(ALARM_PERIOD, |alarm| show.line(format!("ALARM: {alarm}")));
     let reason = tokio::select! {
         asked = stop::asked() => {
             asked?;
             None
         }
         reason = node.finished() => Some(reason),
+        () = alarms => None,
     };
     node.stop("the operator asked").await;
     match reason {

@@ -360,7 +360,7 @@ fn the_least_fee_is_asked_of_new_transactions_and_not_of_the_journal() {
         entry(alice.transfer(ALICE, 0, User::new(2).owner, UNIT)),
     ];
     for entry in &entries {
-        let now = crate::turn::Timestamp(1_000);
+        let now = at(1_000);
         journal.extend(free.enter(entry, now).expect("everything is free").records);
     }
     let fee = |amount| Fee::exact(Amount(amount)).expect("a round fee");
@@ -374,7 +374,7 @@ fn the_least_fee_is_asked_of_new_transactions_and_not_of_the_journal() {
     assert_eq!(dear.state(), free.state());
     let refused = |ledger: &mut Ledger, to| {
         let tx = entry(alice.transfer(ALICE, 1, User::new(to).owner, UNIT));
-        ledger.enter(&tx, crate::turn::Timestamp(1_000)).expect_err("it pays a hundredth")
+        ledger.enter(&tx, at(1_000)).expect_err("it pays a hundredth")
     };
     let too_low = |least| {
         let paid = Amount(UNIT / 100);
