@@ -30,6 +30,8 @@ pub mod op;
 
 pub mod tx;
 
+pub mod fees;
+
 pub mod shape;
 
 pub mod block;

@@ -57,6 +57,16 @@ pub enum Reject {
     /// The L2 signature is not by the key of the account over this transaction.
     #[error("the L2 signature is not valid for this transaction and key")]
     Signature,
+    /// The fee is below the least that this operator asks for. The proof knows no such rule: see [`crate::fees`].
+    #[error("the fee of {paid} in token {token} is too low, the least is {least}")]
+    FeeTooLow {
+        /// The token in which it is paid.
+        token: TokenId,
+        /// What was offered.
+        paid: Amount,
+        /// What is asked for.
+        least: Amount,
+    },
     /// The last nonce is used up.
     #[error("no nonce is left")]
     NonceExhausted,
@@ -108,6 +118,7 @@ impl Reject {
             Reject::KeyNotSet(_) => 204,
             Reject::Nonce { .. } | Reject::NonceExhausted | Reject::Serial { .. } => 205,
             Reject::Balance { .. } => 206,
+            Reject::FeeTooLow { .. } => 207,
             Reject::Reserve { .. } => 208,
         }
     }

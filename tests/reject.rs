@@ -10,6 +10,7 @@ mod unprovable;
 
 use cases::{Case, Fault, USER, check_rules, edit_state, unsigned};
 use zklink::amount::{Amount, Fee};
+use zklink::fees::{FeeTable, LeastFees};
 use zklink::fixtures::{COIN, ONE, Scenario, USDC};
 use zklink::id::{AccountId, ChainId, Nonce, Owner, SubAccountId, TokenId};
 use zklink::op::{Deposit, Op};
@@ -35,7 +36,7 @@ fn balance(case: &Case, needed: u128) -> Reject {
 #[test]
 fn transfers_name_the_first_broken_rule() {
     let base = Case::new(|world| world.transfer(USER, Scenario::owner(7), 10 * ONE, ONE / 100));
-    let rules: [Fault; 12] = [
+    let rules: [Fault; 13] = [
         ("account", |case| case.transfer().account_id = OUTSIDE, |_| Reject::BadAccount(OUTSIDE)),
         (
             "from",
@@ -65,6 +66,7 @@ fn transfers_name_the_first_broken_rule() {
             |case| Reject::Nonce { expected: case.next_nonce(), found: Nonce(5) },
         ),
         ("signature", |case| case.signer = 8, |_| Reject::Signature),
+        ("fee", Case::raise_fees, Case::fee_too_low),
         ("last nonce", Case::use_up_nonce, |_| Reject::NonceExhausted),
         (
             "overflow",
@@ -86,7 +88,7 @@ fn transfers_name_the_first_broken_rule() {
 #[test]
 fn withdrawals_name_the_first_broken_rule() {
     let base = Case::new(|world| world.withdraw(USER, 1, USDC, 10 * ONE, ONE / 100));
-    let rules: [Fault; 14] = [
+    let rules: [Fault; 15] = [
         (
             "chain",
             |case| case.withdraw().to_chain_id = UNKNOWN_CHAIN,
@@ -125,6 +127,7 @@ fn withdrawals_name_the_first_broken_rule() {
             |case| Reject::Nonce { expected: case.next_nonce(), found: Nonce(5) },
         ),
         ("signature", |case| case.signer = 8, |_| Reject::Signature),
+        ("fee", Case::raise_fees, Case::fee_too_low),
         ("last nonce", Case::use_up_nonce, |_| Reject::NonceExhausted),
         (
             "overflow",
@@ -156,7 +159,7 @@ fn withdrawals_name_the_first_broken_rule() {
 #[test]
 fn key_changes_name_the_first_broken_rule() {
     let base = Case::new(cases::next_key_change);
-    let rules: [Fault; 11] = [
+    let rules: [Fault; 12] = [
         (
             "chain",
             |case| case.change().chain_id = UNKNOWN_CHAIN,
@@ -198,6 +201,7 @@ fn key_changes_name_the_first_broken_rule() {
         ),
         ("signature", |case| case.signer = 8, |_| Reject::Signature),
         ("tampered", |case| case.tampered = true, |_| Reject::Signature),
+        ("fee", Case::raise_fees, Case::fee_too_low),
         ("last nonce", Case::use_up_account_nonce, |_| Reject::NonceExhausted),
         (
             "balance",
@@ -239,6 +243,52 @@ fn deposits_name_the_first_broken_rule() {
 }
 
 #[test]
+fn each_kind_of_transaction_has_its_least_fee() {
+    let of = |thousandths| Fee::exact(Amount(thousandths * ONE / 1000)).expect("a round fee");
+    let fees = LeastFees {
+        transfer: of(1),
+        transfer_to_new: of(20),
+        withdraw: of(300),
+        change_pub_key: of(400),
+    };
+    let table = FeeTable([(USDC, fees)].into());
+    let mut world = cases::world();
+    let key_change = cases::next_key_change(&mut world);
+    let (known, new) = (Scenario::owner(USER), Scenario::owner(7));
+    let cases = [
+        (world.transfer(USER, known, ONE, 0), of(1)),
+        (world.transfer(USER, new, ONE, 0), of(20)),
+        (world.withdraw(USER, 1, USDC, ONE, 0), of(300)),
+        (key_change, of(400)),
+    ];
+    for (mut tx, least) in cases {
+        assert_eq!(table.least(&tx, &world.state), least, "{tx:?}");
+        assert_eq!(FeeTable::default().least(&tx, &world.state), Fee::ZERO, "free by default");
+        for (fee, taken) in [(Fee::closest(Amount(least.amount().0 - 1)), false), (least, true)] {
+            match &mut tx {
+                Tx::Transfer(tx) => tx.fee = fee,
+                Tx::Withdraw(tx) => tx.fee = fee,
+                Tx::ChangePubKey(tx) => tx.fee = fee,
+            }
+            let deployment = world.state.system.deployment;
+            let signed = tx.clone().sign(&Scenario::key(USER), deployment, &world.network);
+            let signed = signed.expect("it is well formed");
+            let admitted = table.admit(&signed, &world.state, &world.network, &world.authorised);
+            let (paid, least) = (fee.amount(), least.amount());
+            if taken {
+                admitted.expect("it pays the least fee");
+            } else {
+                assert_eq!(admitted, Err(Reject::FeeTooLow { token: USDC, paid, least }));
+            }
+        }
+    }
+    let coin = world.transfer(USER, new, ONE, 0);
+    let Tx::Transfer(coin) = coin else { unreachable!("transfers are transfers") };
+    let coin = Tx::Transfer(zklink::tx::TransferTx { token: COIN, ..coin });
+    assert_eq!(table.least(&coin, &world.state), Fee::ZERO, "the table is of each token");
+}
+
+#[test]
 fn every_rejection_has_its_code() {
     let (available, needed) = (Amount(1), Amount(2));
     let (chain, token) = (ChainId(1), USDC);
@@ -259,6 +309,7 @@ fn every_rejection_has_its_code() {
         (Reject::KeyNotAuthorised("why"), 108),
         (Reject::Signature, 110),
         (Reject::Balance { available, needed }, 206),
+        (Reject::FeeTooLow { token, paid: available, least: needed }, 207),
         (Reject::Reserve { chain, token, available, needed }, 208),
         (Reject::Serial { chain, expected: 3 }, 205),
     ];

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use zklink::id::{BlockNumber, ChainId, Serial};
+use zklink::fees::FeeTable;
+use zklink::id::BlockNumber;
 use zklink::tx::TxHash;
 
 use crate::clock::Tick;
@@ -15,11 +16,14 @@ use crate::journal::{Append, Waiter};
 use crate::machine::{Handle, Load, Machine};
 use crate::port::{Port, Refused, ReplyTo};
 use crate::turn::Turn;
+use pace::Pace;
 
 pub mod fold;
 pub mod ledger;
 pub mod message;
+pub mod pace;
 pub mod record;
+pub mod terms;
 pub mod view;
 
 #[cfg(test)]
@@ -29,10 +33,12 @@ mod tests;
 
 pub use ledger::{Broken, Denied, Entered, Entry, Ledger, Place, ReplayError};
 pub use message::{Credit, Credited, Receipt, Refusal, SealNow, Submit};
+pub use pace::{HubProgress, PaceLimits};
 pub use record::{
     AcceptedDeposit, AcceptedTx, BadRecord, FinalDeposit, KeyAuthorised, Record, SealedBlock,
     Source,
 };
+pub use terms::Terms;
 pub use view::{Executed, Publisher, Step, View, ViewReader};
 
 /// Bounds of the builder.
@@ -43,20 +49,16 @@ pub struct Config {
     /// Records and repeated questions that may wait for the journal; beyond it new work is
     /// refused.
     pub waiting_max: usize,
-    /// Deposits of one chain that may wait for one before them.
-    pub deposits_waiting_max: usize,
     /// Receipts that are kept to answer repeated transactions.
     pub receipts_max: usize,
+    /// How far the builder may run ahead of the hub. Nothing for a builder that no hub follows, in tests and
+    /// benchmarks; with bounds nothing enters before the hub was heard of.
+    pub pace: Option<PaceLimits>,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config {
-            block_age_max_ms: 2_000,
-            waiting_max: 4_096,
-            deposits_waiting_max: 4_096,
-            receipts_max: 100_000,
-        }
+        Config { block_age_max_ms: 2_000, waiting_max: 4_096, receipts_max: 100_000, pace: None }
     }
 }
 
@@ -94,7 +96,7 @@ pub struct Builder {
     ledger: Ledger,
     publisher: Publisher,
     receipts: Receipts,
-    waiting: BTreeMap<ChainId, BTreeMap<Serial, FinalDeposit>>,
+    pace: Pace,
     journal: Port<Append>,
     outbox: VecDeque<Append>,
     /// Number of the last record that was made; the journal tells how many of them are on disk.
@@ -113,7 +115,7 @@ impl Builder {
             ledger,
             publisher,
             receipts: Receipts::default(),
-            waiting: BTreeMap::new(),
+            pace: Pace::new(config.pace),
             journal,
             outbox: VecDeque::new(),
             sequence: 0,
@@ -125,6 +127,11 @@ impl Builder {
     /// Sends the records from now on to this journal: called once, between replay and seating.
     pub fn connect(&mut self, journal: Port<Append>) {
         self.journal = journal;
+    }
+
+    /// Asks new transactions for these fees from now on; replay never asks for any.
+    pub fn ask_fees(&mut self, fees: FeeTable) {
+        self.ledger.ask_fees(fees);
     }
 
     /// Does again what a record of the journal says was done.
@@ -166,6 +173,14 @@ impl Builder {
             self.receipts.insert(receipt, self.sequence, self.config.receipts_max);
         }
         self.publisher.note(Step::Executed(Box::new(Executed { op, source, place })));
+    }
+
+    /// Why nothing may enter now, if so.
+    fn is_held(&self) -> Option<Refusal> {
+        if self.is_full() {
+            return Some(Refusal::Overloaded);
+        }
+        self.pace.refusal(self.ledger.state().system.number)
     }
 
     fn is_full(&self) -> bool {
@@ -244,38 +259,6 @@ impl Builder {
         }
     }
 
-    /// Lets a deposit wait for those before it.
-    fn wait(&mut self, deposit: FinalDeposit) -> Credited {
-        let waiting = self.waiting.entry(deposit.chain).or_default();
-        match waiting.get(&deposit.serial) {
-            Some(known) if *known == deposit => Credited::Waiting,
-            Some(_) => {
-                let serial = deposit.serial;
-                Credited::Refused(format!("deposit {serial} was announced with other content"))
-            }
-            // It is not kept here, but its ledger has it and says it again.
-            None if waiting.len() >= self.config.deposits_waiting_max => Credited::Waiting,
-            None => {
-                waiting.insert(deposit.serial, deposit);
-                Credited::Waiting
-            }
-        }
-    }
-
-    /// Executes the deposits that waited for the one that came. One that is refused is dropped
-    /// here, and refused again to its ledger, which keeps it.
-    fn execute_waiting(&mut self, chain: ChainId, turn: &mut Turn) {
-        while !self.is_full() {
-            let next = self.ledger.state().cursor(chain);
-            let Some(waiting) = self.waiting.get_mut(&chain) else { return };
-            let Some(deposit) = waiting.remove(&next) else { return };
-            let credited = self.execute_deposit(deposit, turn);
-            if credited != Credited::Executed {
-                return tracing::error!(%chain, serial = %next, ?credited, "a deposit is stuck");
-            }
-        }
-    }
-
     fn seal(&mut self, turn: &mut Turn) -> Option<BlockNumber> {
         match self.ledger.seal(turn.now) {
             Ok(None) => None,
@@ -321,8 +304,8 @@ impl Handle<Submit> for Builder {
             Err(reject) => return reply.answer(Err(reject.into())),
         };
         let Some(reply) = self.answer_known(hash, reply) else { return };
-        if self.is_full() {
-            return reply.answer(Err(Refusal::Overloaded));
+        if let Some(refusal) = self.is_held() {
+            return reply.answer(Err(refusal));
         }
         match self.ledger.enter(&Entry::Tx(tx, hash), turn.now) {
             Ok(entered) => {
@@ -342,19 +325,18 @@ impl Handle<Submit> for Builder {
 
 impl Handle<Credit> for Builder {
     fn handle(&mut self, Credit(deposit): Credit, turn: &mut Turn) -> Credited {
-        let (chain, next) = (deposit.chain, self.ledger.state().cursor(deposit.chain));
+        let next = self.ledger.state().cursor(deposit.chain);
         if deposit.serial < next {
             return Credited::Executed;
         }
-        if self.is_full() {
+        if self.is_held().is_some() {
             return Credited::Overloaded;
         }
         if deposit.serial > next {
-            return self.wait(deposit);
+            // It is not kept here: its ledger keeps it, and must be able to take it back when its token is held back.
+            return Credited::Waiting;
         }
-        let credited = self.execute_deposit(deposit, turn);
-        self.execute_waiting(chain, turn);
-        credited
+        self.execute_deposit(deposit, turn)
     }
 }
 
@@ -368,13 +350,19 @@ impl Handle<KeyAuthorised> for Builder {
 
 impl Handle<Tick> for Builder {
     fn handle(&mut self, _: Tick, turn: &mut Turn) {
-        for chain in self.waiting.keys().copied().collect::<Vec<_>>() {
-            self.execute_waiting(chain, turn);
-        }
         let age = self.ledger.open_since().map(|since| turn.now.since(since));
-        if age.is_some_and(|age| age >= self.config.block_age_max_ms) && !self.is_full() {
+        let due = age.is_some_and(|age| age >= self.config.block_age_max_ms);
+        // While nothing may enter, nothing is sealed either: so the bounds on blocks and their times hold exactly.
+        if due && self.is_held().is_none() {
             self.seal(turn);
         }
+    }
+}
+
+impl Handle<HubProgress> for Builder {
+    fn handle(&mut self, hub: HubProgress, _: &mut Turn) {
+        self.pace.hear(hub);
+        self.ledger.seal_by(self.pace.seal_by());
     }
 }
 

@@ -8,6 +8,7 @@ mod connect;
 mod preset;
 mod secret;
 mod suggest;
+mod terms;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use serde::de::DeserializeOwned;
 use zklink::id::{ChainId, Owner, TokenId};
 use zklink::shape::{Shape, shapes};
 
+use crate::builder::PaceLimits;
 use crate::chain::endpoint::{EndpointError, EndpointLimits};
 use crate::chain::finality::Finality;
 use crate::chain::sender::SendPolicy;
@@ -27,6 +29,7 @@ use crate::gateway::Limits;
 
 pub use connect::connect;
 pub use secret::{read_key, read_secret};
+pub use terms::FeesConfig;
 
 /// No sound configuration is longer.
 const MAX_BYTES: u64 = 1 << 20;
@@ -100,6 +103,12 @@ pub struct NodeConfig {
     /// A block with operations is sealed when the first of them is this old, milliseconds.
     #[serde(default = "block_max_age_ms")]
     pub block_max_age_ms: u64,
+    /// Sealed blocks that the hub has not proven; at this number the node takes nothing more.
+    #[serde(default = "unproven_blocks_max")]
+    pub unproven_blocks_max: u64,
+    /// The least fees, by the numbers of the tokens: of every token, or of none for a network without fees.
+    #[serde(default)]
+    pub fees: BTreeMap<String, FeesConfig>,
     /// The RPC.
     #[serde(default)]
     pub rpc: RpcConfig,
@@ -246,6 +255,10 @@ fn one() -> usize {
 
 fn block_max_age_ms() -> u64 {
     60_000
+}
+
+fn unproven_blocks_max() -> u64 {
+    PaceLimits::default().unproven_max
 }
 
 fn poll_ms() -> u64 {

@@ -27,8 +27,12 @@ mod tests;
 
 pub use discrepancy::{Discrepancy, Fault};
 
-/// Pause before the builder is told of the same deposit again, in milliseconds.
+/// Pause before the builder is told again of a deposit whose turn has come, in milliseconds.
 const SAY_AGAIN_MS: u64 = 50;
+/// The same for all others, whose answers only say why they wait.
+const SAY_ALL_MS: u64 = 1_000;
+/// A ledger that is full waits so long for a chain whose cursor stands still, in milliseconds.
+const STUCK_MS: u64 = 60_000;
 
 /// What one ledger lets through.
 #[derive(Clone, Debug)]
@@ -39,9 +43,9 @@ pub struct Config {
     pub chains: BTreeMap<ChainId, ChainConfig>,
     /// The most that all chains together may owe, in 18 decimals.
     pub merge_cap: Amount,
-    /// Deposits that the builder may still have to be told of; beyond it the ledger's port
-    /// answers `Full`. Also the number of deposits of one chain that may wait for one before
-    /// them; beyond it the chain's deposits are held back.
+    /// Deposits that the builder may not have executed yet; beyond it the ledger's port answers `Full`, and the
+    /// watchers keep what comes. So that a chain which is stuck does not shut out the others, its deposits are held
+    /// back when the ledger is full of those that wait for one before them and that one does not come for a minute.
     pub kept_max: usize,
 }
 
@@ -134,6 +138,9 @@ pub struct MergeLedger {
     quarantined: BTreeSet<ChainId>,
     reports: VecDeque<Discrepancy>,
     said: Timestamp,
+    said_all: Timestamp,
+    /// While the ledger is full: where the cursor of each chain stands on which deposits wait, and since when.
+    stands: BTreeMap<ChainId, (Serial, Timestamp)>,
 }
 
 impl MergeLedger {
@@ -155,6 +162,8 @@ impl MergeLedger {
             quarantined: BTreeSet::new(),
             reports: VecDeque::new(),
             said: Timestamp::default(),
+            said_all: Timestamp::default(),
+            stands: BTreeMap::new(),
         }
     }
 
@@ -269,15 +278,51 @@ impl MergeLedger {
         }
     }
 
-    /// Has deposits told again to the builder, not too often.
+    /// Has deposits told again to the builder, not too often: those whose turn has come, and those that follow them
+    /// without a gap. What waits for a deposit of another ledger is told seldom, to learn whether that is still why.
     fn say_again(&mut self, now: Timestamp) {
         if now.since(self.said) < SAY_AGAIN_MS {
             return;
         }
         self.said = now;
-        for kept in self.kept.values_mut() {
-            if matches!(kept.stage, Stage::Later) {
+        let all = now.since(self.said_all) >= SAY_ALL_MS;
+        if all {
+            self.said_all = now;
+            self.find_stuck(now);
+        }
+        let mut turn: Option<(ChainId, Serial)> = None;
+        for ((chain, serial), kept) in &mut self.kept {
+            let next = match turn {
+                Some((of, next)) if of == *chain => next,
+                _ => self.pools.executed(*chain, self.config.token).1,
+            };
+            // What is before the builder's next deposit was executed, and only the answer was lost.
+            let due = *serial <= next;
+            turn = Some((*chain, if due { next.max(serial.next()) } else { next }));
+            if (due || all) && matches!(kept.stage, Stage::Later) {
                 kept.stage = Stage::New;
+            }
+        }
+    }
+
+    /// Holds back a chain that fills the ledger and does not move. While the builder takes nothing at all its answers
+    /// say so, and no chain is to blame.
+    fn find_stuck(&mut self, now: Timestamp) {
+        if self.load() != Load::Saturated {
+            return self.stands.clear();
+        }
+        let mut waiting: BTreeMap<ChainId, usize> = BTreeMap::new();
+        for ((chain, _), _) in self.kept.iter().filter(|(_, kept)| kept.waits) {
+            *waiting.entry(*chain).or_default() += 1;
+        }
+        self.stands.retain(|chain, _| waiting.contains_key(chain));
+        for (chain, waiting) in waiting {
+            let (_, cursor) = self.pools.executed(chain, self.config.token);
+            let (stood, since) = self.stands.entry(chain).or_insert((cursor, now));
+            if *stood != cursor {
+                (*stood, *since) = (cursor, now);
+            } else if now.since(*since) >= STUCK_MS {
+                self.quarantine(chain, Fault::Backlog { missing: cursor, waiting });
             }
         }
     }
@@ -310,11 +355,9 @@ impl Machine for MergeLedger {
     }
 
     fn load(&self) -> Load {
-        // Those that wait for one before them do not count: they would shut out other chains.
-        let mut to_tell = self.kept.values().filter(|kept| !kept.waits);
-        if to_tell.clone().count() >= self.config.kept_max {
+        if self.kept.len() >= self.config.kept_max {
             Load::Saturated
-        } else if to_tell.any(Kept::is_under_way) || !self.reports.is_empty() {
+        } else if self.kept.values().any(Kept::is_under_way) || !self.reports.is_empty() {
             Load::Waiting
         } else {
             Load::Clear
@@ -336,11 +379,6 @@ impl Handle<DepositFinal> for MergeLedger {
         let (_, cursor) = self.pools.executed(chain, self.config.token);
         if serial < cursor {
             return;
-        }
-        let of_chain = self.kept.range((chain, Serial(0))..=(chain, Serial(u64::MAX)));
-        let waiting = of_chain.filter(|(_, kept)| kept.waits).count();
-        if waiting >= self.config.kept_max {
-            return self.quarantine(chain, Fault::Backlog { missing: cursor, waiting });
         }
         match self.check(&deposit) {
             Ok(()) => {

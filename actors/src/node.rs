@@ -3,13 +3,16 @@
 //! ```text
 //! archive ◄─ journal ◄─ builder ◄─ merge ledger[token] ◄─ watcher[chain]        (machines, by ports)
 //!    ▲                     ▲
-//!    │ reads               └─ gateway ◄─ users
+//!    │ reads               ├─ gateway ◄─ users
+//!    │                     └─ hub follower ◄─ hub                                (a driver: how far settlement is)
 //!    ├─ witness maker ─► feed ◄─ provers                                         (pulled by drivers)
 //!    └─ settler[chain] ─► contracts ─► attesters ─► attestation book ─► settler[chain]
 //! ```
 
 mod alarms;
 pub mod follow;
+mod health;
+mod hub;
 mod seats;
 
 use std::collections::BTreeMap;
@@ -25,23 +28,22 @@ use zklink::state::State;
 use zklink_circuit::proving::ShapeKeys;
 
 use crate::archive::{ArchiveFault, ArchiveReader, StoreError};
-use crate::builder::{ReplayError, ViewReader};
+use crate::builder::{ReplayError, Terms, ViewReader};
 use crate::chain::account::EthKey;
 use crate::chain::client::ChainClient;
 use crate::chain::finality::Finality;
 use crate::chain::sender::SendPolicy;
-use crate::chain::watcher::ChainStatus;
 use crate::deploy::Deployment;
 use crate::events::Events;
 use crate::gateway::{Faucet, Gateway, Limits};
 use crate::journal::LogError;
 use crate::port::{Port, Unanswered};
 use crate::prover;
-use crate::settlement::driver::{Report, SettlementStatus};
 use crate::supervisor::crew::Crew;
 use crate::supervisor::{NextOrders, RequestStop};
 
 pub use alarms::{Alarms, Bell, ReadAlarms};
+pub use health::{Alarm, Health};
 
 /// How long one machine may take to finish what it has.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -84,6 +86,8 @@ pub struct Setup {
     pub limits: Limits,
     /// A block with operations is sealed when the first of them is this old, milliseconds.
     pub block_max_age_ms: u64,
+    /// On what terms transactions are taken.
+    pub terms: Terms,
     /// Provers that run in this process.
     pub provers: usize,
     /// Gives test tokens on a development network.
@@ -140,17 +144,6 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
-}
-
-/// How the drivers are doing, for people and for tests.
-#[derive(Clone)]
-pub struct Health {
-    /// The watcher of each chain.
-    pub chains: BTreeMap<ChainId, watch::Receiver<Option<ChainStatus>>>,
-    /// Settlement on each chain.
-    pub settlement: BTreeMap<ChainId, watch::Receiver<SettlementStatus>>,
-    /// The steps that settlement took.
-    pub report: Report,
 }
 
 /// A node that runs.

@@ -97,6 +97,7 @@ pub fn reject_hint(reject: &Reject) -> &'static str {
         Reject::Signature => {
             "sign with the key that getAccount shows, for the deployment that getNetwork names"
         }
+        Reject::FeeTooLow { .. } => "ask estimateTransactionFee for the least fee, sign again",
         Reject::Balance { .. } => "lower the amount or deposit more; see getAccountBalances",
         Reject::Reserve { .. } => "withdraw less or to another chain; see getTokenReserve",
         Reject::Serial { .. } => "nothing: the node orders deposits itself",

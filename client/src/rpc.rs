@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jsonrpsee::core::RpcResult;
 use jsonrpsee::proc_macros::rpc;
 use serde_json::Value;
-use zklink::amount::Amount;
+use zklink::amount::{Amount, Fee};
 use zklink::id::{AccountId, BlockNumber, ChainId, Owner, SubAccountId, TokenId};
-use zklink::tx::SignedTx;
+use zklink::tx::{SignedTx, Tx};
 
 use crate::hex_bytes::Hash;
 use crate::types::{
@@ -103,6 +103,11 @@ pub trait ZkLink {
     /// The chain to name in a ChangePubKey when the wallet has no other wish.
     #[method(name = "getChangePubkeyChainId")]
     async fn change_pub_key_chain(&self) -> RpcResult<ChainId>;
+
+    /// The least fee that the node takes for a transaction, in the token in which the transaction pays it. The fee that
+    /// the transaction names does not matter, nor does its nonce; it need not be signed. 103: no such token.
+    #[method(name = "estimateTransactionFee")]
+    async fn estimate_transaction_fee(&self, #[argument(rename = "tx")] tx: Tx) -> RpcResult<Fee>;
 
     /// Executes a transaction; the answer comes when that is on disk. Sending it again gives the
     /// same hash. The L2 signature is in the transaction; the two further signatures that

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use zklink::amount::Amount;
+use zklink::fees::LeastFees;
 use zklink::id::{
     AccountId, BlockNumber, ChainId, Nonce, Owner, Serial, ShapeId, SubAccountId, TokenId,
 };
@@ -64,6 +65,9 @@ pub struct SupportToken {
     pub symbol: String,
     /// Always absent: this node knows no prices.
     pub usd_price: Option<String>,
+    /// What transactions that pay their fee in this token must pay at least.
+    #[serde(default)]
+    pub least_fees: LeastFees,
     /// The token on each chain that has it.
     pub chains: BTreeMap<ChainId, TokenOnChain>,
 }

@@ -47,7 +47,14 @@ struct Inner {
     door: Option<Door>,
     sent: Vec<Sent>,
     open: Vec<usize>,
+    busy: Busy,
+}
+
+/// How often the node asked to come back later.
+#[derive(Debug, Default)]
+struct Busy {
     overloaded: u64,
+    behind: u64,
 }
 
 /// See the module. Clones are the same desk.
@@ -92,7 +99,12 @@ impl Desk {
 
     /// How often the node said that it was overloaded.
     pub fn overloaded(&self) -> u64 {
-        self.inner().overloaded
+        self.inner().busy.overloaded
+    }
+
+    /// How often the node said that settlement is behind.
+    pub fn behind(&self) -> u64 {
+        self.inner().busy.behind
     }
 
     /// All receipts.
@@ -123,12 +135,12 @@ impl Desk {
     /// Asks what is to be asked, and hears what was answered.
     pub fn beat(&self, now: Timestamp) {
         let mut inner = self.inner();
-        let Inner { door, sent, open, overloaded } = &mut *inner;
+        let Inner { door, sent, open, busy } = &mut *inner;
         let mut lanes = BTreeSet::new();
         for number in open.iter() {
             let sent = &mut sent[*number];
             if lanes.insert(sent.lane) {
-                sent.beat(door.as_ref(), now, overloaded);
+                sent.beat(door.as_ref(), now, busy);
             }
         }
         open.retain(|number| {
@@ -138,7 +150,8 @@ impl Desk {
 }
 
 impl Sent {
-    fn beat(&mut self, door: Option<&Door>, now: Timestamp, overloaded: &mut u64) {
+    fn beat(&mut self, door: Option<&Door>, now: Timestamp, busy: &mut Busy) {
+        let Busy { overloaded, behind } = busy;
         match &mut self.state {
             State::Waiting(due) if now >= *due => {
                 let Some(door) = door else { return };
@@ -159,6 +172,7 @@ impl Sent {
                     Ok(Err(Refusal::Rejected(reject))) if !self.patient => State::Rejected(reject),
                     Ok(Err(refusal)) => {
                         *overloaded += u64::from(refusal == Refusal::Overloaded);
+                        *behind += u64::from(matches!(refusal, Refusal::SettlementBehind { .. }));
                         State::Waiting(now.after(AGAIN_MS))
                     }
                     Err(_) => State::Waiting(now.after(AGAIN_MS)),

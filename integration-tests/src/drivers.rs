@@ -3,6 +3,7 @@
 //! Each does what its namesake in `zklink-actors` does. Their futures are polled once, because simulated endpoints
 //! answer at once.
 
+pub mod hub;
 pub mod prove;
 pub mod read;
 pub mod settle;

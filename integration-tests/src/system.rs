@@ -69,7 +69,11 @@ impl Config {
             lag: 3,
             block_ms: 1_000,
             poll_ms: 250,
-            builder: builder::Config { block_age_max_ms: 700, ..builder::Config::default() },
+            builder: builder::Config {
+                block_age_max_ms: 700,
+                pace: Some(builder::PaceLimits::default()),
+                ..builder::Config::default()
+            },
             mailbox: 1024,
             provers: vec![Character::Honest(300)],
             operator: true,

@@ -109,6 +109,17 @@ pub enum Tx {
     ChangePubKey(ChangePubKeyTx),
 }
 
+impl Tx {
+    /// The token in which the fee is paid, and the fee.
+    pub fn fee(&self) -> (TokenId, Fee) {
+        match self {
+            Tx::Transfer(tx) => (tx.token, tx.fee),
+            Tx::Withdraw(tx) => (tx.token, tx.fee),
+            Tx::ChangePubKey(tx) => (tx.fee_token, tx.fee),
+        }
+    }
+}
+
 /// What a user sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedTx {

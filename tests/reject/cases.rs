@@ -1,6 +1,7 @@
 //! A transaction that is in order, and ways to break one rule of it.
 
-use zklink::amount::Fee;
+use zklink::amount::{Amount, Fee};
+use zklink::fees::{FeeTable, LeastFees};
 use zklink::fixtures::{ONE, Scenario, USDC};
 use zklink::hash::Fr;
 use zklink::id::{AccountId, ChainId, Nonce, SubAccountId};
@@ -51,6 +52,7 @@ pub(crate) struct Case {
     pub(crate) signer: u8,
     /// The signature is over something else.
     pub(crate) tampered: bool,
+    fees: FeeTable,
     tx: Tx,
 }
 
@@ -58,7 +60,7 @@ impl Case {
     pub(crate) fn new(tx: fn(&mut Scenario) -> Tx) -> Case {
         let mut world = world();
         let tx = tx(&mut world);
-        Case { world, signer: USER, tampered: false, tx }
+        Case { world, signer: USER, tampered: false, fees: FeeTable::default(), tx }
     }
 
     pub(crate) fn transfer(&mut self) -> &mut TransferTx {
@@ -115,6 +117,24 @@ impl Case {
         self.change().nonce = nonce;
     }
 
+    /// The operator asks for a fee that the transaction does not pay.
+    pub(crate) fn raise_fees(&mut self) {
+        let least = Fee::closest(Amount(9000 * ONE));
+        let fees = LeastFees {
+            transfer: least,
+            transfer_to_new: least,
+            withdraw: least,
+            change_pub_key: least,
+        };
+        self.fees.0.insert(USDC, fees);
+    }
+
+    /// What is said then.
+    pub(crate) fn fee_too_low(&self) -> Reject {
+        let (token, paid) = self.tx.fee();
+        Reject::FeeTooLow { token, paid: paid.amount(), least: Amount(9000 * ONE) }
+    }
+
     fn submit(&mut self) -> Result<Op, Reject> {
         let key = Scenario::key(self.signer);
         let deployment = self.world.state.system.deployment;
@@ -123,6 +143,8 @@ impl Case {
             // What has no message cannot be signed, but anybody can send it.
             _ => unsigned(self.tx.clone(), self.signer),
         };
+        let Scenario { state, network, authorised, .. } = &self.world;
+        self.fees.admit(&signed, state, network, authorised)?;
         self.world.submit(&signed)
     }
 }

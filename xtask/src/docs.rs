@@ -180,7 +180,7 @@ pub(crate) fn write(root: &Path) -> Result<()> {
 }
 
 /// One rejection of each rule, for its name and code.
-fn rejections() -> [Reject; 17] {
+fn rejections() -> [Reject; 18] {
     let (account, chain, token) = (AccountId(0), ChainId(0), TokenId(0));
     let (nonce, amount) = (Nonce(0), Amount::ZERO);
     [
@@ -199,6 +199,7 @@ fn rejections() -> [Reject; 17] {
         Reject::NonceExhausted,
         Reject::KeyNotAuthorised(""),
         Reject::Signature,
+        Reject::FeeTooLow { token, paid: amount, least: amount },
         Reject::Balance { available: amount, needed: amount },
         Reject::Reserve { chain, token, available: amount, needed: amount },
     ]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use zklink::audit::{Imbalance, audit};
 use zklink::block::{Block, Head};
 use zklink::commitment::StateTree;
+use zklink::fees::FeeTable;
 use zklink::hash::Fr;
 use zklink::id::{AccountId, BlockNumber, Nonce, Owner, ShapeId};
 use zklink::op::{Deposit, Op};
@@ -122,6 +123,10 @@ pub struct Ledger {
     open: Open,
     root: Fr,
     flushed: bool,
+    /// What new transactions must pay. No part of the state: replay does not ask for it.
+    fees: FeeTable,
+    /// The latest time that a block may carry which is sealed now, Unix seconds.
+    seal_by: u64,
 }
 
 impl Ledger {
@@ -132,7 +137,19 @@ impl Ledger {
         let mut tree = StateTree::of(&state);
         let root = tree.root();
         let (keys, open) = (KeyAuthorisations::default(), Open::default());
-        Ledger { network, shapes, state, tree, keys, open, root, flushed: true }
+        let (fees, seal_by) = (FeeTable::default(), u64::MAX);
+        Ledger { network, shapes, state, tree, keys, open, root, flushed: true, fees, seal_by }
+    }
+
+    /// Asks new transactions for these fees from now on. What the journal holds was accepted and stays so.
+    pub fn ask_fees(&mut self, fees: FeeTable) {
+        self.fees = fees;
+    }
+
+    /// Seals blocks with no later time than this from now on, Unix seconds. A block never carries an earlier time than
+    /// the one before it, even if that one is later than this.
+    pub fn seal_by(&mut self, seconds: u64) {
+        self.seal_by = seconds;
     }
 
     /// The executed state: sealed blocks and the open one.
@@ -161,7 +178,15 @@ impl Ledger {
     /// # Errors
     /// [`Denied`].
     pub fn enter(&mut self, entry: &Entry, now: Timestamp) -> Result<Entered, Denied> {
-        let op = self.resolve(entry)?;
+        let op = match entry {
+            Entry::Tx(tx, _) => self.fees.admit(tx, &self.state, &self.network, &self.keys)?,
+            Entry::Deposit(deposit) => self.resolve_deposit(deposit)?,
+        };
+        self.execute(entry, op, now)
+    }
+
+    /// Executes what [`Ledger::enter`] or replay has made of an entry.
+    fn execute(&mut self, entry: &Entry, op: Op, now: Timestamp) -> Result<Entered, Denied> {
         let mut records = Vec::new();
         if self.fits(&op) {
             op.apply(&mut self.state)?;
@@ -174,7 +199,7 @@ impl Ledger {
             // turns out with the operation: a rejected one must not be able to seal blocks.
             self.flush();
             op.apply(&mut self.state)?;
-            records.push(Record::Sealed(self.close(now.seconds(), None)?));
+            records.push(Record::Sealed(self.close(self.seal_time(now), None)?));
         }
         let source = source(entry, &self.state, now);
         let place = self.push(&op, source.clone(), now);
@@ -205,7 +230,7 @@ impl Ledger {
             return Ok(None);
         }
         self.flush();
-        self.close(now.seconds(), None).map(Some)
+        self.close(self.seal_time(now), None).map(Some)
     }
 
     /// Does again what a record says was done; gives what an entry among them did.
@@ -239,7 +264,8 @@ impl Ledger {
         time: Timestamp,
         record: &Record,
     ) -> Result<Entered, ReplayError> {
-        let entered = self.enter(entry, time)?;
+        let op = self.resolve(entry)?;
+        let entered = self.execute(entry, op, time)?;
         if entered.records == [record.clone()] {
             Ok(entered)
         } else {
@@ -247,7 +273,7 @@ impl Ledger {
         }
     }
 
-    /// Checks everything but balances and reserves, and gives the operation.
+    /// Checks everything but the fee, balances and reserves, and gives the operation.
     fn resolve(&self, entry: &Entry) -> Result<Op, Denied> {
         match entry {
             Entry::Tx(tx, _) => Ok(tx.verify(&self.state, &self.network, &self.keys)?),
@@ -320,6 +346,11 @@ impl Ledger {
                 self.keys.0.remove(&key);
             }
         }
+    }
+
+    /// The time of a block that is sealed now.
+    fn seal_time(&self, now: Timestamp) -> u64 {
+        now.seconds().min(self.seal_by)
     }
 
     /// Hashes what the open block has changed. Idempotent until the next operation.

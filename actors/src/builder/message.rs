@@ -29,6 +29,20 @@ pub enum Refusal {
     /// The node has as much work as it may hold.
     #[error("the node is overloaded: send the same transaction again in a moment")]
     Overloaded,
+    /// Settlement lags: what is accepted now would be settled nobody knows when.
+    #[error(
+        "{waiting} sealed blocks wait for their proof on the hub and at most {max} may: send the \
+         same transaction again in some minutes"
+    )]
+    SettlementBehind {
+        /// Sealed blocks that the hub has not proven.
+        waiting: u64,
+        /// How many there may be.
+        max: u64,
+    },
+    /// The hub did not answer since the node was started, so that nobody knows how far settlement is.
+    #[error("the node has not reached its hub yet: send the same transaction again in a moment")]
+    HubUnknown,
     /// The node cannot go on.
     #[error("the node is stopping: send the same transaction again when it is back")]
     Stopping,

@@ -107,6 +107,7 @@ fn the_examples_of_the_repository_parse() {
     for (id, chain) in chains {
         node.reading(id, chain).unwrap();
     }
+    node.terms(&[TokenId(17), TokenId(32)].into()).unwrap();
     let deploy: Loaded<DeployConfig> =
         Loaded::parse(&folder.join("deploy.toml"), figment("deploy.toml")).unwrap();
     assert_eq!(deploy.shapes(&deploy.config.shapes).unwrap().len(), 2);

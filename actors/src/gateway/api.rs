@@ -7,12 +7,13 @@ use std::time::Duration;
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
-use zklink::amount::Amount;
+use zklink::amount::{Amount, Fee};
+use zklink::fees::FeeTable;
 use zklink::id::{AccountId, BlockNumber, ChainId, Owner, ShapeId, SubAccountId, TokenId};
 use zklink::reject::Reject;
 use zklink::shape::shape;
 use zklink::token::Network;
-use zklink::tx::{SignedTx, TxHash};
+use zklink::tx::{SignedTx, Tx, TxHash};
 use zklink_client::error::{busy, code, error, rejected};
 use zklink_client::{
     AccountInfo, AccountQuery, Balances, BlockInfo, BlockOnChain, BlockTx, Hash, HexBytes,
@@ -37,12 +38,16 @@ const MOVING_PAUSE: Duration = Duration::from_millis(25);
 const SHOWN_PAUSE: Duration = Duration::from_millis(2);
 /// When to come back to a node that is full.
 const BUSY_MS: u64 = 500;
+/// When to come back to a node whose settlement lags: the hub takes a block every some seconds at best.
+const BEHIND_MS: u64 = 15_000;
 
 /// What the node says of itself.
 #[derive(Clone, Debug)]
 pub struct About {
     /// Chains and tokens.
     pub network: Arc<Network>,
+    /// What new transactions must pay.
+    pub fees: FeeTable,
     /// The shapes of the deployment, the cheapest first.
     pub shapes: Vec<ShapeId>,
     /// Confirmations that a deposit waits for, where a chain is read by them.
@@ -143,6 +148,8 @@ fn refused(refusal: &Refusal) -> ErrorObjectOwned {
             error(code::TX_FORMAT, text, hint)
         }
         Refusal::Overloaded => busy(code::LIMIT, text, BUSY_MS),
+        Refusal::SettlementBehind { .. } => busy(code::LIMIT, text, BEHIND_MS),
+        Refusal::HubUnknown => busy(code::UNAVAILABLE, text, BUSY_MS),
         Refusal::Stopping => busy(code::UNAVAILABLE, text, BUSY_MS),
     }
 }
@@ -169,7 +176,7 @@ impl ZkLinkServer for Api {
     }
 
     async fn support_tokens(&self) -> RpcResult<BTreeMap<TokenId, SupportToken>> {
-        Ok(present::tokens(&self.about.network))
+        Ok(present::tokens(&self.about.network, &self.about.fees))
     }
 
     async fn latest_block(&self) -> RpcResult<LatestBlock> {
@@ -312,6 +319,13 @@ impl ZkLinkServer for Api {
 
     async fn change_pub_key_chain(&self) -> RpcResult<ChainId> {
         Ok(self.about.key_chain)
+    }
+
+    async fn estimate_transaction_fee(&self, tx: Tx) -> RpcResult<Fee> {
+        let (token, _) = tx.fee();
+        self.about.network.token(token).map_err(|reject| rejected(&reject))?;
+        let view = self.sources.view.read();
+        Ok(self.about.fees.least(&tx, &view.state))
     }
 
     async fn send_transaction(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use zklink::block::Head;
+use zklink::fees::FeeTable;
 use zklink::id::{AccountId, BlockNumber, ChainId, TokenId};
 use zklink::key::pub_key_hash;
 use zklink::shape::shape;
@@ -137,7 +138,7 @@ pub fn chains(network: &Network, confirmations: &BTreeMap<ChainId, u32>) -> Vec<
 }
 
 /// The tokens.
-pub fn tokens(network: &Network) -> BTreeMap<TokenId, SupportToken> {
+pub fn tokens(network: &Network, fees: &FeeTable) -> BTreeMap<TokenId, SupportToken> {
     let on_chain = |(chain, token): (&ChainId, &zklink::token::L1Token)| {
         let shown = TokenOnChain {
             chain_id: *chain,
@@ -152,6 +153,7 @@ pub fn tokens(network: &Network) -> BTreeMap<TokenId, SupportToken> {
             id: *id,
             symbol: token.symbol.clone(),
             usd_price: None,
+            least_fees: fees.of(*id),
             chains: token.chains.iter().map(on_chain).collect(),
         };
         (*id, shown)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use zklink::amount::{Amount, Fee};
+use zklink::fees::{FeeTable, LeastFees};
 use zklink::id::{AccountId, BlockNumber, ChainId, Owner, SubAccountId, TokenId};
 use zklink::tx::{SignedTx, Tx};
 use zklink_client::error::code;
@@ -20,7 +21,9 @@ use super::*;
 use crate::archive::Archive;
 use crate::archive::store::SimStore;
 use crate::builder::fixture::{HUB, SPOKE, UNIT, USD, User, deposit, ledger, network, shape_ids};
-use crate::builder::{Builder, Credit, Credited, FinalDeposit, SealNow, ViewReader, fold};
+use crate::builder::{
+    Builder, Credit, Credited, FinalDeposit, HubProgress, SealNow, ViewReader, fold,
+};
 use crate::clock::SystemClock;
 use crate::journal::Journal;
 use crate::journal::segment::{SEGMENT_BYTES, SegmentLog};
@@ -73,19 +76,21 @@ struct Served {
     view: ViewReader,
     credit: Port<Credit>,
     seal: Port<SealNow>,
+    hub: Port<HubProgress>,
 }
 
 struct Setup {
     limits: Limits,
     config: crate::builder::Config,
     faucet: bool,
+    fees: FeeTable,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
         let limits = Limits { calls_per_second: 0, ..Limits::default() };
         let config = crate::builder::Config { block_age_max_ms: 1_000_000, ..Default::default() };
-        Setup { limits, config, faucet: false }
+        Setup { limits, config, faucet: false, fees: FeeTable::default() }
     }
 }
 
@@ -109,7 +114,9 @@ async fn start(setup: Setup) -> (Crew, Served) {
     let archive = crew.seat(&thread, "archive", 1_024, Origin::Once(archive)).await;
     let journal = Journal::new(log, archive.expect("a thread").port());
     let journal = crew.seat(&thread, "journal", 1_024, Origin::Once(journal)).await;
-    let builder = Builder::new(setup.config, ledger(), journal.expect("a thread").port());
+    let journal = journal.expect("a thread").port();
+    let mut builder = Builder::new(setup.config, ledger(), journal);
+    builder.ask_fees(setup.fees.clone());
     let view = builder.reader();
     let builder = crew.seat(&thread, "builder", 1_024, Origin::Once(builder)).await;
     let builder = builder.expect("a thread");
@@ -124,6 +131,7 @@ async fn start(setup: Setup) -> (Crew, Served) {
     };
     let about = About {
         network: network(),
+        fees: setup.fees,
         shapes: shape_ids(),
         confirmations: BTreeMap::from([(SPOKE, 12)]),
         key_chain: HUB,
@@ -131,7 +139,8 @@ async fn start(setup: Setup) -> (Crew, Served) {
     let api = Api::new(sources, about, setup.limits.request_timeout);
     let here = "127.0.0.1:0".parse().expect("an address");
     let gateway = Gateway::start(here, setup.limits, clock, api).await.expect("a free port");
-    (crew, Served { gateway, view, credit: builder.port(), seal: builder.port() })
+    let (credit, seal, hub) = (builder.port(), builder.port(), builder.port());
+    (crew, Served { gateway, view, credit, seal, hub })
 }
 
 /// Runs a test against a node.
@@ -355,6 +364,40 @@ fn every_refusal_has_its_code_and_a_hint() {
         let info = client.network().await.expect("a network");
         assert!(!info.dev);
         drop(wallet);
+    });
+}
+
+#[test]
+fn the_least_fee_can_be_asked_for_and_is_then_taken() {
+    let fee = |cents| Fee::exact(Amount(cents * UNIT / 100)).expect("a round fee");
+    let (transfer, withdraw) = (fee(2), fee(300));
+    let least = LeastFees { transfer, transfer_to_new: fee(50), withdraw, ..Default::default() };
+    let fees = FeeTable([(USD, least)].into());
+    served(Setup { fees, ..Setup::default() }, async |_, served| {
+        let client = served.client().await;
+        let tokens = client.support_tokens().await.expect("tokens");
+        assert_eq!(tokens[&USD].least_fees, least);
+        assert_eq!(tokens[&TokenId(2)].least_fees, LeastFees::default());
+        let (alice, wallet) = alice(&served, &client).await;
+        let bob = User::new(2).owner;
+        let cheap = Payment { fee: fee(1), ..payment(bob, 5) };
+        let tx = wallet.transfer(&client, cheap).await.expect("it is signed");
+        assert_eq!(code_of(client.send(&tx).await), 207);
+        let asked = client.estimate_transaction_fee(tx.tx).await.expect("a fee");
+        assert_eq!(asked, fee(50), "it makes an account");
+        let tx = wallet.transfer(&client, Payment { fee: asked, ..cheap }).await;
+        let tx = tx.expect("it is signed");
+        client.send(&tx).await.expect("it pays enough");
+        let again = client.estimate_transaction_fee(tx.tx).await.expect("a fee");
+        assert_eq!(again, fee(2), "now there is one");
+        let out = alice.withdraw(AccountId(2), 1, HUB, UNIT);
+        assert_eq!(client.estimate_transaction_fee(out.tx.clone()).await.expect("a fee"), withdraw);
+        assert_eq!(code_of(client.send(&out).await), 207);
+        let mut unknown = out.tx;
+        if let Tx::Withdraw(withdraw) = &mut unknown {
+            withdraw.token = TokenId(9);
+        }
+        assert_eq!(code_of(client.estimate_transaction_fee(unknown).await), 103);
     });
 }
 

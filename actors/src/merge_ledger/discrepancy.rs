@@ -98,7 +98,8 @@ pub enum Fault {
         /// What the contract has for it, in 18 decimals.
         free: Amount,
     },
-    /// A deposit does not come, and too many wait for it: perhaps its own token is held back.
+    /// A deposit does not come for long, and those that wait for it fill the ledger: perhaps its own token is held
+    /// back.
     #[error("{waiting} deposits wait for deposit {missing}, which was not credited")]
     Backlog {
         /// The deposit that does not come.

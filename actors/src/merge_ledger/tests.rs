@@ -7,7 +7,7 @@ use zklink::id::Owner;
 use super::*;
 use crate::archive::Apply;
 use crate::builder::fixture::{HUB, SPOKE, UNIT, USD, deposit, ledger, network};
-use crate::builder::{Builder, ViewReader};
+use crate::builder::{Builder, HubProgress, ViewReader};
 use crate::journal::Journal;
 use crate::journal::segment::{SEGMENT_BYTES, SegmentLog};
 use crate::journal::sim::SimDisk;
@@ -50,6 +50,8 @@ fn config() -> Config {
 
 struct Scene {
     world: World,
+    builder: Port<Credit>,
+    hub: Port<HubProgress>,
     ledger: Place<MergeLedger>,
     view: ViewReader,
     pools: TestPools,
@@ -57,6 +59,10 @@ struct Scene {
 }
 
 fn scene(config: Config) -> Scene {
+    scene_with(config, None)
+}
+
+fn scene_with(config: Config, pace: Option<crate::builder::PaceLimits>) -> Scene {
     let limits = supervisor::Config {
         backoff_first_ms: 10,
         backoff_max_ms: 100,
@@ -69,7 +75,8 @@ fn scene(config: Config) -> Scene {
     let archive = world.seat("archive", 1_024, Origin::Once(Sink::<Apply>(Vec::new())));
     let journal = Journal::new(log, archive.port());
     let journal = world.seat("journal", 1_024, Origin::Once(journal));
-    let builder = Builder::new(Default::default(), ledger(), journal.port());
+    let of_builder = crate::builder::Config { pace, ..Default::default() };
+    let builder = Builder::new(of_builder, ledger(), journal.port());
     let view = builder.reader();
     let builder = world.seat("builder", 1_024, Origin::Once(builder));
     world.tick_every(50, builder.port());
@@ -79,7 +86,8 @@ fn scene(config: Config) -> Scene {
     let ledger = MergeLedger::new(config, pools.clone(), builder.port(), out);
     let ledger = world.seat("merge ledger", 64, Origin::Once(ledger));
     world.tick_every(50, ledger.port());
-    Scene { world, ledger, view, pools, reports }
+    let hub = builder.port();
+    Scene { world, builder: builder.port(), hub, ledger, view, pools, reports }
 }
 
 impl Scene {
@@ -245,16 +253,70 @@ fn a_contract_that_disagrees_stops_its_chain() {
 }
 
 #[test]
+fn a_quarantine_holds_also_what_waited_for_another_token() {
+    let scene = scene(config());
+    // The first of the queue is of another token, whose ledger is slow.
+    scene.deposit(deposit(HUB, 1, owner(), UNIT));
+    scene.read(Reading { balance: 99_999_999, ..reading() });
+    assert_eq!(scene.faults().len(), 1);
+    let first = FinalDeposit { token: crate::builder::fixture::ETH, ..deposit(HUB, 0, owner(), 1) };
+    let asked = scene.builder.ask(Credit(first)).expect("room");
+    assert_eq!(scene.world.answer(asked, 1_000), Ok(Credited::Executed));
+    scene.world.run_for(1_000);
+    assert_eq!(scene.view.read().state.cursor(HUB), Serial(1));
+    assert_eq!(scene.pool(HUB), Amount::ZERO, "its token is held back");
+}
+
+#[test]
+fn deposits_that_waited_for_another_token_are_told_again_when_their_turn_has_come() {
+    let scene = scene(config());
+    for serial in [1, 2, 4] {
+        scene.deposit(deposit(HUB, serial, owner(), UNIT));
+    }
+    let other = |serial| FinalDeposit {
+        token: crate::builder::fixture::ETH,
+        ..deposit(HUB, serial, owner(), 1)
+    };
+    for (serial, pool) in [(0, 2), (3, 3)] {
+        let asked = scene.builder.ask(Credit(other(serial))).expect("room");
+        assert_eq!(scene.world.answer(asked, 1_000), Ok(Credited::Executed));
+        scene.world.run_for(200);
+        assert_eq!(scene.pool(HUB), Amount(pool * UNIT));
+    }
+    assert_eq!(scene.faults(), []);
+}
+
+#[test]
 fn deposits_that_wait_for_ever_hold_back_their_chain_only() {
     let scene = scene(Config { kept_max: 2, ..config() });
     // All wait for serial 0, which may belong to a token that is held back.
-    for serial in 1..=3 {
+    for serial in 1..=2 {
         scene.deposit(deposit(HUB, serial, owner(), UNIT));
     }
+    let other = || DepositFinal(deposit(SPOKE, 0, owner(), UNIT));
+    assert!(matches!(scene.ledger.port().tell(other()), Err(Refused::Full(_))));
+    scene.world.run_for(50_000);
+    assert_eq!(scene.faults(), [], "it may still come");
+    scene.world.run_for(15_000);
     let fault = Fault::Backlog { missing: Serial(0), waiting: 2 };
     assert_eq!(scene.faults(), [fault]);
-    scene.deposit(deposit(SPOKE, 0, owner(), UNIT));
+    scene.deposit(other().0);
     assert_eq!(scene.pool(SPOKE), Amount(UNIT));
+}
+
+#[test]
+fn a_builder_that_takes_nothing_is_waited_for_however_long() {
+    let pace = Some(crate::builder::PaceLimits::default());
+    let scene = scene_with(Config { kept_max: 2, ..config() }, pace);
+    // The second waits for one of another ledger; but nothing at all is taken, because the hub is not known.
+    for serial in [0, 2] {
+        scene.deposit(deposit(HUB, serial, owner(), UNIT));
+    }
+    scene.world.run_for(3_600_000);
+    assert_eq!((scene.faults(), scene.pool(HUB)), (vec![], Amount::ZERO));
+    scene.hub.tell(HubProgress { proven: BlockNumber(0), time: 0 }).expect("room");
+    scene.world.run_for(1_000);
+    assert_eq!((scene.faults(), scene.pool(HUB)), (vec![], Amount(UNIT)));
 }
 
 #[test]

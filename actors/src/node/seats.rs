@@ -17,13 +17,14 @@ use zklink_circuit::witness::Witness;
 
 use super::alarms::Bell;
 use super::follow::{ArchivedBlocks, HubStages, NodePools, groth16_form};
-use super::{Alarms, ChainSetup, Health, Node, Setup, StartError, supervise};
+use super::hub::HubFollower;
+use super::{Alarms, ChainSetup, Health, Node, ReadAlarms, Setup, StartError, supervise};
 use crate::archive::parity::ParityStore;
 use crate::archive::{Archive, ArchiveReader};
 use crate::attester::history::History;
-use crate::attester::{AttestedChain, Attester, AttesterConfig};
+use crate::attester::{AttestedChain, Attester, AttesterConfig, AttesterStatus};
 use crate::builder::{Builder, Ledger, Record, ViewReader, fold};
-use crate::chain::watcher::{Outlets, WatchConfig, Watcher};
+use crate::chain::watcher::{ChainStatus, Outlets, WatchConfig, Watcher};
 use crate::chain::{driver as chain_driver, sender::Sender};
 use crate::clock::{Clock, SystemClock, Tick};
 use crate::deploy::{DeployedChain, Deployment};
@@ -38,7 +39,7 @@ use crate::pool_history::PoolHistory;
 use crate::port::{Deliver, Envelope, Port, Refused};
 use crate::settlement::book::{Attestation, AttestationBook, WhatNext};
 use crate::settlement::driver::{Done, Report, SettlementStatus, Settler};
-use crate::settlement::{Contracts, HubView, Step, read_hub_view};
+use crate::settlement::{Contracts, HubView, Step};
 use crate::shell::{Address, Thread};
 use crate::supervisor::crew::Crew;
 use crate::supervisor::seat::Origin;
@@ -47,6 +48,8 @@ use crate::{attester, builder, clock, prover, witness_maker};
 
 /// Bytes after which the journal begins a new segment.
 const SEGMENT_BYTES: u64 = 64 << 20;
+/// How long the RPC stays closed for a hub that does not answer.
+const HUB_PATIENCE: Duration = Duration::from_secs(5);
 /// Messages that may wait before a machine.
 const MAILBOX: usize = 1024;
 /// How often machines are told that time has passed.
@@ -139,10 +142,14 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
 
     let (proving, provers) =
         start_proving(&setup, &mut core, &mut drivers, &events, &history).await?;
-    let ledgers = start_ledgers(&network, &mut core, &history).await?;
+    let (ledgers, discrepancies) = start_ledgers(&network, &mut core, &history).await?;
     let chains = start_watchers(&setup, &mut core, &mut drivers, &ledgers).await?;
-    let (settlement, report, hub) =
+    let Settling { status: settlement, attesters, report, mut hub } =
         start_settlement(&setup, &mut core, &mut drivers, &events).await?;
+    // The builder takes nothing before it has heard of the hub; a hub that is down must not keep readers out for long.
+    if tokio::time::timeout(HUB_PATIENCE, hub.changed()).await.is_err() {
+        tracing::warn!("the hub does not answer: nothing is executed until it does");
+    }
     let stages = Arc::new(HubStages { hub, report: report.clone() });
     let gateway = start_gateway(&setup, &network, &core, proving, stages).await?;
 
@@ -160,7 +167,7 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
         request_stop: core.supervisor.port(),
         provers,
         events,
-        health: Health { chains, settlement, report },
+        health: Health { chains, settlement, attesters, report, discrepancies },
         view: core.view,
         archive: core.archive,
         tokens: network.tokens.keys().copied().collect(),
@@ -198,8 +205,11 @@ async fn start_core(setup: &Setup, network: &Arc<Network>) -> Result<Core, Start
 
     let shapes: Vec<ShapeId> = setup.deployment.shapes.iter().map(|shape| shape.id).collect();
     let ledger = Ledger::new(Arc::clone(network), &shapes, setup.genesis.clone());
-    let config =
-        builder::Config { block_age_max_ms: setup.block_max_age_ms, ..builder::Config::default() };
+    let config = builder::Config {
+        block_age_max_ms: setup.block_max_age_ms,
+        pace: Some(setup.terms.pace),
+        ..builder::Config::default()
+    };
     let mut machine = Builder::new(config, ledger, Port::new(Nowhere));
     replay(&mut log, 0, |record| {
         let position = record.position;
@@ -211,6 +221,7 @@ async fn start_core(setup: &Setup, network: &Arc<Network>) -> Result<Core, Start
     let journal =
         crew.seat(&Thread::start(), "journal", 4 * MAILBOX, Origin::Once(journal)).await?;
     machine.connect(journal.port());
+    machine.ask_fees(setup.terms.fees.clone());
 
     let view = machine.reader();
     let builder =
@@ -269,14 +280,14 @@ fn check_proof(keys: &ShapeKeys, job: &Job, proof: &[u8]) -> Result<(), String> 
 }
 
 type Ledgers = BTreeMap<TokenId, Address<MergeLedger>>;
-type ChainHealth = BTreeMap<ChainId, watch::Receiver<Option<crate::chain::watcher::ChainStatus>>>;
+type ChainHealth = BTreeMap<ChainId, watch::Receiver<Option<ChainStatus>>>;
 
-/// For each token its merge ledger.
+/// For each token its merge ledger; and who knows what they hold back.
 async fn start_ledgers(
     network: &Network,
     core: &mut Core,
     history: &PoolHistory,
-) -> Result<Ledgers, StartError> {
+) -> Result<(Ledgers, Port<ReadAlarms>), StartError> {
     let alarms = Origin::rebuilt(|| Ok(Alarms::default()));
     let alarms = core.crew.seat(&Thread::start(), "alarms", MAILBOX, alarms).await?;
     let thread = Thread::start();
@@ -311,7 +322,7 @@ async fn start_ledgers(
         core.ticks.push(seat.port());
         ledgers.insert(*id, seat);
     }
-    Ok(ledgers)
+    Ok((ledgers, alarms.port()))
 }
 
 /// For each chain its watcher with a driver.
@@ -374,8 +385,15 @@ fn watch_config(chain: &DeployedChain, setup: &ChainSetup, tokens: Vec<TokenId>)
     }
 }
 
-type Settling =
-    (BTreeMap<ChainId, watch::Receiver<SettlementStatus>>, Report, watch::Receiver<HubView>);
+type AttesterHealth = BTreeMap<(usize, ChainId), watch::Receiver<Option<AttesterStatus>>>;
+
+/// What settlement shows to others.
+struct Settling {
+    status: BTreeMap<ChainId, watch::Receiver<SettlementStatus>>,
+    attesters: AttesterHealth,
+    report: Report,
+    hub: watch::Receiver<HubView>,
+}
 
 /// The attestation book, the attesters of this process, and a settler for each chain.
 async fn start_settlement(
@@ -395,8 +413,10 @@ async fn start_settlement(
     });
     let book = core.crew.seat(&Thread::start(), "attestation-book", MAILBOX, origin).await?;
     let attestations: Port<Attestation> = book.port();
+    let mut attesters = AttesterHealth::new();
     for (number, key) in setup.attesters.iter().enumerate() {
-        start_attester(setup, core, drivers, number, key, attestations.clone()).await?;
+        let started = start_attester(setup, core, drivers, number, key, attestations.clone());
+        attesters.extend(started.await?);
     }
     let heard = events.clone();
     let report = Report::with_listener(Arc::new(move |done: &Done| heard.tell(settled(done))));
@@ -439,27 +459,10 @@ async fn start_settlement(
     let rollup = contracts[&deployment.hub].rollup;
     let chains: Vec<ChainId> = contracts.keys().copied().collect();
     let period = Duration::from_millis(setup.chains[&deployment.hub].poll_ms);
-    let driver = watch_hub(hub_client, rollup, chains, view, period, drivers.stop.clone());
-    drivers.start("hub view".to_owned(), driver);
-    Ok((health, report, view_heard))
-}
-
-/// Reads the hub again and again, for the RPC.
-async fn watch_hub(
-    client: Arc<dyn crate::chain::client::ChainClient>,
-    rollup: zklink::token::Address,
-    chains: Vec<ChainId>,
-    view: watch::Sender<HubView>,
-    period: Duration,
-    stop: watch::Receiver<bool>,
-) {
-    while !*stop.borrow() {
-        match read_hub_view(&*client, rollup, chains.iter().copied()).await {
-            Ok(read) => drop(view.send_replace(read)),
-            Err(error) => tracing::debug!(%error, "the hub could not be read"),
-        }
-        tokio::time::sleep(period).await;
-    }
+    let builder = core.builder.port();
+    let follower = HubFollower { client: hub_client, rollup, chains, view, builder };
+    drivers.start("hub follower".to_owned(), follower.run(period, drivers.stop.clone()));
+    Ok(Settling { status: health, attesters, report, hub: view_heard })
 }
 
 fn settled(done: &Done) -> Event {
@@ -489,7 +492,7 @@ async fn start_attester(
     number: usize,
     key: &crate::chain::account::EthKey,
     book: Port<Attestation>,
-) -> Result<(), StartError> {
+) -> Result<AttesterHealth, StartError> {
     let (config, key) = (attester_config(setup), key.clone());
     let path = setup.data.join(format!("attester-{number}.history"));
     // A history that cannot be opened is reported here; later it stops the node by and by.
@@ -500,6 +503,7 @@ async fn start_attester(
     });
     let name = format!("attester-{number}");
     let seat = core.crew.seat(&Thread::start(), &name, MAILBOX, origin).await?;
+    let mut health = AttesterHealth::new();
     for chain in &setup.deployment.chains {
         let of_chain = &setup.chains[&chain.id];
         let others = setup.deployment.chains.iter().map(|other| other.id);
@@ -513,7 +517,8 @@ async fn start_attester(
             oracle: chain.oracle,
             partners,
         };
-        let (status, _) = watch::channel(None);
+        let (status, heard) = watch::channel(None);
+        health.insert((number, chain.id), heard);
         let driver = attester::driver::run(
             line,
             seat.port(),
@@ -524,7 +529,7 @@ async fn start_attester(
         );
         drivers.start(format!("{name} on chain {}", chain.id), driver);
     }
-    Ok(())
+    Ok(health)
 }
 
 fn open_history(path: &Path) -> Result<History, StartError> {
@@ -565,6 +570,7 @@ async fn start_gateway(
     };
     let about = About {
         network: Arc::clone(network),
+        fees: setup.terms.fees.clone(),
         shapes: setup.deployment.shapes.iter().map(|shape| shape.id).collect(),
         confirmations: BTreeMap::new(),
         key_chain: setup.deployment.hub,

@@ -24,14 +24,16 @@ use zklink_actors::pool_history::PoolHistory;
 use zklink_actors::port::{Deliver, Envelope, Port, Refused};
 use zklink_actors::settlement::book::AttestationBook;
 use zklink_actors::supervisor::seat::Origin;
+use zklink_actors::timestamp::Timestamp;
 use zklink_actors::witness_maker::WitnessMaker;
 use zklink_actors::world::{Place, World};
 
 use super::System;
+use crate::drivers::hub::HubLoop;
 use crate::drivers::prove::{ProverLoop, WitnessLoop, check_simulated_proof};
 use crate::drivers::read::{ReadLoop, SharedStatus, WatcherReader};
 use crate::drivers::{Running, start as start_driver};
-use crate::network::{DEPLOYMENT, genesis, network, shape_ids};
+use crate::network::{DEPLOYMENT, HUB, genesis, network, shape_ids};
 
 /// Bytes after which the journal begins a new segment: few, so that restarts meet several.
 const SEGMENT_BYTES: u64 = 16 << 10;
@@ -164,6 +166,7 @@ pub(super) fn start(system: &System, generation: u32) -> Result<Seated, String> 
     let ledgers = start_ledgers(&mut seating, &core, &pools, &alarms);
     let (watchers, health) = start_watchers(&mut seating, &core, &ledgers);
     let book = settlement::start(&mut seating, &core.reader);
+    follow_hub(&seating, &core);
     watch_cursors(&seating, core.view.clone());
     let Core { archive, journal, builder, reader, view, .. } = core;
     let Seating { running, names, .. } = seating;
@@ -307,6 +310,20 @@ fn start_watchers(
         watchers.insert(*id, place);
     }
     (watchers, health)
+}
+
+/// How far settlement is, for the builder.
+fn follow_hub(seating: &Seating<'_>, core: &Core) {
+    let (system, network) = (seating.system, network());
+    let follower = HubLoop {
+        client: Arc::new(system.endpoints[&HUB][0].clone()),
+        rollup: network.chains[&HUB].contract,
+        chains: network.chains.keys().copied().collect(),
+        builder: core.builder.port(),
+        period_ms: system.config.poll_ms,
+        due: Timestamp(0),
+    };
+    start_driver(&system.world, &seating.running, follower);
 }
 
 fn token_addresses(chain: ChainId) -> BTreeMap<TokenId, Address> {

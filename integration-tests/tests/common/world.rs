@@ -14,6 +14,7 @@ use zklink::key::SecretKey;
 use zklink::shape::{NANO, shape};
 use zklink::state::{DeploymentId, State};
 use zklink::tx::{ChangePubKeyTx, KeyAuth, Tx};
+use zklink_actors::builder::Terms;
 use zklink_actors::chain::account::EthKey;
 use zklink_actors::chain::client::{Call, ChainClient};
 use zklink_actors::chain::endpoint::{Endpoint, EndpointLimits};
@@ -167,6 +168,7 @@ impl World {
             rpc: SocketAddr::from(([127, 0, 0, 1], 0)),
             limits: Limits { calls_per_second: 0, ..Limits::default() },
             block_max_age_ms: 500,
+            terms: Terms::default(),
             provers,
             faucet: None,
         }

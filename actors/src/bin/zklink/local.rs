@@ -19,6 +19,7 @@ use zklink::id::{ChainId, TokenId};
 use zklink::shape::Shape;
 use zklink::state::{DeploymentId, State};
 use zklink::token::Address;
+use zklink_actors::builder::Terms;
 use zklink_actors::chain::client::{At, Call};
 use zklink_actors::chain::finality::Finality;
 use zklink_actors::deploy::{
@@ -116,6 +117,8 @@ impl LocalNetwork {
             rpc: options.rpc,
             limits: Limits::default(),
             block_max_age_ms: options.block_max_age_ms,
+            // Nobody should have to pay on a network whose tokens anybody may mint.
+            terms: Terms::default(),
             provers: 1,
             faucet: faucet.map(|faucet| Arc::new(faucet) as _),
         })

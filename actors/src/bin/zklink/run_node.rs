@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use zklink::commitment::StateTree;
+use zklink::fees::FeeTable;
 use zklink::hash::fr_to_be_bytes;
 use zklink::state::State;
 use zklink::tx::keccak;
@@ -18,6 +20,9 @@ use zklink_circuit::proving::ShapeKeys;
 use crate::cli::{KeysArgs, NodeArgs};
 use crate::show::Show;
 use crate::{keys, stop};
+
+/// How often alarms are looked for.
+const ALARM_PERIOD: Duration = Duration::from_secs(5);
 
 /// Runs a node until it is asked to stop.
 ///
@@ -34,12 +39,15 @@ pub(crate) async fn run(args: &NodeArgs, keys_args: &KeysArgs) -> Result<()> {
         "zkLink {}: {chains} chains, RPC on http://{rpc} and ws://{rpc}. Ctrl-C stops.",
         env!("CARGO_PKG_VERSION")
     ));
+    let health = node.health().clone();
+    let alarms = health.follow(ALARM_PERIOD, |alarm| show.line(format!("ALARM: {alarm}")));
     let reason = tokio::select! {
         asked = stop::asked() => {
             asked?;
             None
         }
         reason = node.finished() => Some(reason),
+        () = alarms => None,
     };
     node.stop("the operator asked").await;
     match reason {
@@ -80,6 +88,11 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
         };
         chains.insert(id, of_chain);
     }
+    let network = deployment.network();
+    let terms = loaded.terms(&network.tokens.keys().copied().collect())?;
+    if terms.fees == FeeTable::default() {
+        show.line("No [fees] are configured: transactions and new accounts cost nothing.");
+    }
     let folder = config.keys.as_ref().map(|folder| loaded.path(folder));
     let folder = keys_args.keys.clone().or(folder);
     let keys = keys_of(&deployment, folder.as_deref(), show).await?;
@@ -99,6 +112,7 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
         rpc: config.rpc.listen,
         limits: config.rpc.limits(),
         block_max_age_ms: config.block_max_age_ms,
+        terms,
         provers: config.provers,
         faucet: None,
     })

@@ -214,21 +214,19 @@ fn a_failed_disk_stops_the_node_and_acknowledges_nothing() {
 #[test]
 fn deposits_are_executed_in_the_order_of_their_chain() {
     let (disk, store) = (SimDisk::new(), SimStore::new());
-    let config = Config { deposits_waiting_max: 2, ..Config::default() };
-    let node = start(&disk, &store, config);
+    let node = start(&disk, &store, Config::default());
     let owner = |number| User::new(number).owner;
     let units = |serial| deposit(HUB, serial, owner(u8::try_from(serial).unwrap() + 1), UNIT);
     assert_eq!(node.credit(units(2)), Credited::Waiting);
-    assert_eq!(node.credit(units(2)), Credited::Waiting, "said twice");
-    let other = FinalDeposit { amount: Amount(2 * UNIT), ..units(2) };
-    assert!(matches!(node.credit(other), Credited::Refused(_)));
     assert_eq!(node.credit(units(1)), Credited::Waiting);
-    assert_eq!(node.credit(units(3)), Credited::Waiting, "not kept, two are");
     assert_eq!(node.credit(deposit(SPOKE, 0, owner(9), UNIT)), Credited::Executed);
     assert_eq!(node.credit(units(0)), Credited::Executed);
-    assert_eq!(node.credit(units(1)), Credited::Executed, "it came with the one before");
-    assert_eq!(node.view.read().state.cursor(HUB).0, 3);
-    assert_eq!(node.credit(units(3)), Credited::Executed);
+    node.world.run_for(1_000);
+    assert_eq!(node.view.read().state.cursor(HUB).0, 1, "what had to wait must be said again");
+    for serial in 1..4 {
+        assert_eq!(node.credit(units(serial)), Credited::Executed);
+    }
+    assert_eq!(node.credit(units(1)), Credited::Executed, "said twice");
     let state = node.view.read().state.clone();
     let ids: Vec<_> = (1..=4).map(|user| state.account_of(owner(user)).unwrap().0).collect();
     assert_eq!(ids, [3, 4, 5, 6], "accounts in order of serials");
@@ -262,4 +260,128 @@ fn blocks_are_sealed_by_age_and_kept_in_the_archive() {
     node.send(alice.transfer(ALICE, 0, User::new(2).owner, UNIT)).expect("affordable");
     let asked = node.builder.port().ask(SealNow).expect("room");
     assert_eq!(node.world.answer(asked, 1_000), Ok(Some(BlockNumber(2))));
+}
+
+/// So many sealed blocks may wait for their proof, and blocks may be ten seconds ahead of the hub.
+fn paced(unproven_max: u64) -> Config {
+    let pace = Some(PaceLimits { unproven_max, ahead_max_s: 10 });
+    Config { block_age_max_ms: 300, pace, ..Config::default() }
+}
+
+impl Node {
+    fn hear(&self, proven: u32, time: u64) {
+        let hub = HubProgress { proven: BlockNumber(proven), time };
+        self.builder.port().tell(hub).expect("room");
+        self.world.run_for(10);
+    }
+
+    fn sealed(&self) -> u32 {
+        self.view.read().state.system.number.0
+    }
+}
+
+#[test]
+fn the_builder_does_not_run_ahead_of_settlement() {
+    let (disk, store) = (SimDisk::new(), SimStore::new());
+    let node = start(&disk, &store, paced(2));
+    let alice = User::new(1);
+    let pay = |nonce| alice.transfer(ALICE, nonce, User::new(2).owner, UNIT);
+    let first = deposit(HUB, 0, alice.owner, 100 * UNIT);
+    assert_eq!(node.credit(first.clone()), Credited::Overloaded, "the hub is not known");
+    assert_eq!(node.send(pay(0)), Err(Refusal::HubUnknown));
+    node.hear(0, 1_000);
+    assert_eq!(node.credit(first), Credited::Executed);
+    node.send(alice.key_tx(ALICE, 0, Some(()))).expect("a key");
+    node.world.run_for(1_000);
+    let last = node.send(pay(0)).expect("one block is not proven");
+    node.world.run_for(1_000);
+    assert_eq!(node.sealed(), 2);
+    let behind = Refusal::SettlementBehind { waiting: 2, max: 2 };
+    assert_eq!(node.send(pay(1)), Err(behind.clone()));
+    assert_eq!(node.credit(deposit(HUB, 1, alice.owner, UNIT)), Credited::Overloaded);
+    assert_eq!(node.send(pay(0)), Ok(last), "a repeated question is answered all the same");
+    node.hear(1, 1_010);
+    assert_eq!(node.credit(deposit(HUB, 1, alice.owner, UNIT)), Credited::Executed);
+    node.send(pay(1)).expect("room again");
+    // The hub is rewound: what is open stays open until it is there again.
+    node.hear(0, 1_009);
+    assert_eq!(node.send(pay(2)), Err(behind));
+    node.world.run_for(2_000);
+    assert_eq!((node.sealed(), node.view.read().open.len()), (2, 2), "the bound holds exactly");
+    node.hear(2, 1_020);
+    node.world.run_for(1_000);
+    assert_eq!((node.sealed(), node.view.read().open.len()), (3, 0));
+    drop(node);
+    let node = start(&disk, &store, paced(2));
+    assert_eq!(node.send(pay(2)), Err(Refusal::HubUnknown), "a restart asks the hub first");
+    node.hear(2, 1_030);
+    node.send(pay(2)).expect("nothing was lost");
+}
+
+#[test]
+fn blocks_are_not_ahead_of_the_clock_of_the_hub() {
+    let (disk, store) = (SimDisk::new(), SimStore::new());
+    let node = start(&disk, &store, paced(9));
+    let time_of = |number| {
+        let bytes = node.archive.block(BlockNumber(number)).expect("it reads");
+        let sealed: SealedBlock =
+            serde_json::from_slice(&bytes.expect("it is there")).expect("a sealed block");
+        sealed.block.head.timestamp
+    };
+    let deposit_at = |serial, hub| {
+        node.hear(0, hub);
+        let owner = User::new(1).owner;
+        assert_eq!(node.credit(deposit(HUB, serial, owner, UNIT)), Credited::Executed);
+        node.world.run_for(1_000);
+    };
+    node.world.run_for(30_000);
+    deposit_at(0, 5);
+    assert_eq!(time_of(1), 15, "the node's clock is too far ahead");
+    deposit_at(1, 1_000);
+    let own = time_of(2);
+    assert!((31..33).contains(&own), "the node's own time is {own}");
+    deposit_at(2, 3);
+    assert_eq!(time_of(3), own, "never back");
+    drop(node);
+    let node = start(&disk, &store, paced(9));
+    assert_eq!(node.sealed(), 3, "replay takes the times as they are");
+}
+
+#[test]
+fn the_least_fee_is_asked_of_new_transactions_and_not_of_the_journal() {
+    use zklink::amount::Fee;
+    use zklink::fees::{FeeTable, LeastFees};
+    let alice = User::new(1);
+    let mut free = ledger();
+    let mut journal = Vec::new();
+    let entries = [
+        Entry::Deposit(deposit(HUB, 0, alice.owner, 100 * UNIT)),
+        entry(alice.key_tx(ALICE, 0, Some(()))),
+        entry(alice.transfer(ALICE, 0, User::new(2).owner, UNIT)),
+    ];
+    for entry in &entries {
+        let now = at(1_000);
+        journal.extend(free.enter(entry, now).expect("everything is free").records);
+    }
+    let fee = |amount| Fee::exact(Amount(amount)).expect("a round fee");
+    let least = fee(UNIT / 20);
+    let fees = LeastFees { transfer_to_new: fee(UNIT), transfer: least, ..LeastFees::default() };
+    let mut dear = ledger();
+    dear.ask_fees(FeeTable([(USD, fees)].into()));
+    for record in &journal {
+        dear.replay(record).expect("what was accepted stays accepted");
+    }
+    assert_eq!(dear.state(), free.state());
+    let refused = |ledger: &mut Ledger, to| {
+        let tx = entry(alice.transfer(ALICE, 1, User::new(to).owner, UNIT));
+        ledger.enter(&tx, at(1_000)).expect_err("it pays a hundredth")
+    };
+    let too_low = |least| {
+        let paid = Amount(UNIT / 100);
+        Denied::Rejected(zklink::reject::Reject::FeeTooLow { token: USD, paid, least })
+    };
+    let before = dear.state().clone();
+    assert_eq!(refused(&mut dear, 2), too_low(Amount(UNIT / 20)));
+    assert_eq!(refused(&mut dear, 3), too_low(Amount(UNIT)), "a new account is dearer");
+    assert_eq!(*dear.state(), before, "a rejection changes nothing");
 }

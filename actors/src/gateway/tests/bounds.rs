@@ -169,6 +169,28 @@ fn an_overloaded_node_says_so_and_reads_go_on() {
 }
 
 #[test]
+fn a_node_that_is_ahead_of_its_hub_says_so() {
+    let pace = Some(crate::builder::PaceLimits { unproven_max: 1, ahead_max_s: 600 });
+    let config = crate::builder::Config { pace, ..Default::default() };
+    served(Setup { config, ..Setup::default() }, async |_, served| {
+        let client = served.client().await;
+        let tx = User::new(1).transfer(AccountId(2), 0, User::new(2).owner, UNIT);
+        assert_eq!(code_of(client.send(&tx).await), code::UNAVAILABLE, "the hub is unknown");
+        let hub = HubProgress { proven: BlockNumber(0), time: 1_800_000_000 };
+        served.hub.tell(hub).expect("room");
+        let (alice, _) = alice(&served, &client).await;
+        assert_eq!(served.seal(&client).await, BlockNumber(1));
+        let tx = alice.transfer(AccountId(2), 0, User::new(2).owner, UNIT);
+        match client.send(&tx).await {
+            Err(ClientError::Rpc { code: code::LIMIT, retry_after_ms: Some(15_000), .. }) => {}
+            other => panic!("{other:?}"),
+        }
+        served.hub.tell(HubProgress { proven: BlockNumber(1), ..hub }).expect("room");
+        client.send(&tx).await.expect("the hub has caught up");
+    });
+}
+
+#[test]
 fn a_stopped_builder_is_unavailable_and_a_stopped_gateway_is_gone() {
     served(Setup::default(), async |crew, served| {
         let client = served.client().await;

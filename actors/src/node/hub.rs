@@ -1,0 +1,54 @@
+//! The driver that follows the hub: for the RPC, which shows how final a block is, and for the builder, which must not
+//! run ahead of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use zklink::id::ChainId;
+use zklink::token::Address;
+
+use crate::builder::HubProgress;
+use crate::chain::client::{At, ChainClient};
+use crate::chain::contracts::ReadError;
+use crate::port::Port;
+use crate::settlement::{HubView, read_hub_view};
+
+/// What is followed, and who is told.
+pub(super) struct HubFollower {
+    pub(super) client: Arc<dyn ChainClient>,
+    pub(super) rollup: Address,
+    pub(super) chains: Vec<ChainId>,
+    pub(super) view: watch::Sender<HubView>,
+    pub(super) builder: Port<HubProgress>,
+}
+
+impl HubFollower {
+    /// Reads the hub each `period`, until `stop` becomes true or its sender is gone.
+    pub(super) async fn run(self, period: Duration, mut stop: watch::Receiver<bool>) {
+        loop {
+            let round = async {
+                if let Err(error) = self.round().await {
+                    tracing::debug!(%error, "the hub could not be read");
+                }
+                tokio::time::sleep(period).await;
+            };
+            tokio::select! {
+                () = round => {}
+                stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
+            }
+        }
+    }
+
+    async fn round(&self) -> Result<(), ReadError> {
+        let tip = self.client.header(At::Latest).await?;
+        let view = read_hub_view(&*self.client, self.rollup, self.chains.iter().copied()).await?;
+        if let Some(tip) = tip {
+            let progress = HubProgress { proven: view.proven, time: tip.timestamp };
+            // A builder that is full hears the same again a moment later.
+            drop(self.builder.tell(progress));
+        }
+        self.view.send_replace(view);
+        Ok(())
+    }
+}

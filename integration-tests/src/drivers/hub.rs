@@ -1,0 +1,53 @@
+//! The driver that follows the hub, for the builder.
+
+use std::sync::Arc;
+
+use zklink::id::ChainId;
+use zklink::token::Address;
+use zklink_actors::builder::HubProgress;
+use zklink_actors::chain::client::{At, ChainClient};
+use zklink_actors::chain::contracts::ReadError;
+use zklink_actors::port::Port;
+use zklink_actors::settlement::read_hub_view;
+use zklink_actors::timestamp::Timestamp;
+
+use super::{Driver, at_once};
+
+/// Reads the hub again and again.
+pub struct HubLoop {
+    /// The hub.
+    pub client: Arc<dyn ChainClient>,
+    /// Its contract.
+    pub rollup: Address,
+    /// All chains of the deployment.
+    pub chains: Vec<ChainId>,
+    /// Who is told.
+    pub builder: Port<HubProgress>,
+    /// How often, virtual milliseconds.
+    pub period_ms: u64,
+    /// When it looks again.
+    pub due: Timestamp,
+}
+
+impl HubLoop {
+    fn look(&self) -> Result<(), ReadError> {
+        let tip = at_once(self.client.header(At::Latest))?;
+        let chains = self.chains.iter().copied();
+        let view = at_once(read_hub_view(&*self.client, self.rollup, chains))?;
+        if let Some(tip) = tip {
+            let progress = HubProgress { proven: view.proven, time: tip.timestamp };
+            drop(self.builder.tell(progress));
+        }
+        Ok(())
+    }
+}
+
+impl Driver for HubLoop {
+    fn beat(&mut self, now: Timestamp) {
+        if now >= self.due {
+            self.due = now.after(self.period_ms);
+            // A hub that does not answer is asked again; the builder knows what it said last.
+            drop(self.look());
+        }
+    }
+}
