@@ -506,12 +506,10 @@ async fn start_attester(
         let partners = others
             .filter(|other| *other != chain.id && [*other, chain.id].contains(&hub))
             .collect();
-        let line = attester::driver::Line {
-            chain: chain.id,
-            client: Arc::clone(&of_chain.client),
-            oracle: chain.oracle,
-            partners,
-        };
+        // A signature releases tokens elsewhere, so it never rests on one endpoint where there are two.
+        let client = of_chain.client.strict().unwrap_or_else(|| Arc::clone(&of_chain.client));
+        let line =
+            attester::driver::Line { chain: chain.id, client, oracle: chain.oracle, partners };
         let (status, _) = watch::channel(None);
         let driver = attester::driver::run(
             line,
