@@ -285,7 +285,14 @@ impl Attester {
                 let confirmed = chain.source.hashes(&hashes);
                 confirmed.and_then(|found| found.into_iter().try_for_each(|f| self.sign(id, f)))
             }
-            Response::Counts(counts) => chain.source.counts(&counts),
+            Response::Counts(counts) => {
+                let refused = chain.source.refusal().is_some();
+                let counted = chain.source.counts(&counts);
+                if refused && chain.source.refusal().is_none() {
+                    tracing::info!(chain = %id, "an attester signs again what it had refused");
+                }
+                counted
+            }
             Response::Delivered { latest, settled } => {
                 self.delivered(id, &latest, &settled, turn.now);
                 Ok(())

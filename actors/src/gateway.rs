@@ -22,16 +22,18 @@ use crate::timestamp::Timestamp;
 pub mod api;
 mod history;
 pub mod limit;
+pub mod origins;
 pub mod present;
 
 #[cfg(test)]
 mod tests;
 
-pub use api::{About, Api, Faucet, FaucetRequest, Sources, Stages};
+pub use api::{About, Api, Dripped, Faucet, FaucetRequest, NoDrip, Sources, Stages};
 use limit::{Bucket, RateLimit};
+pub use origins::Origins;
 
 /// What one stranger, and all together, may use.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// The largest request, in bytes.
     pub request_bytes_max: u32,
@@ -53,6 +55,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a request may take inside of the node.
     pub request_timeout: Duration,
+    /// The web pages that may call from a browser.
+    pub origins: Origins,
 }
 
 impl Default for Limits {
@@ -68,6 +72,7 @@ impl Default for Limits {
             calls_per_second: 100,
             idle: Duration::from_secs(120),
             request_timeout: Duration::from_secs(10),
+            origins: Origins::default(),
         }
     }
 }
@@ -146,7 +151,9 @@ impl Drop for Guest {
 impl Door {
     async fn listen(self, listener: TcpListener) {
         let config = self.config();
+        let browsers = tower::ServiceBuilder::new().layer(self.limits.origins.layer());
         let service = ServerBuilder::with_config(config).to_service_builder();
+        let service = service.set_http_middleware(browsers);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -184,7 +191,7 @@ impl Door {
     }
 
     fn config(&self) -> ServerConfig {
-        let limits = self.limits;
+        let limits = &self.limits;
         ServerConfig::builder()
             .max_request_body_size(limits.request_bytes_max)
             .max_response_body_size(limits.response_bytes_max)

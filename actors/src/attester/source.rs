@@ -13,7 +13,7 @@ use super::{AttestedChain, Refusal, Request};
 use crate::chain::client::{Hash, Header, Log};
 use crate::chain::contracts::{SentMessage, sent_event};
 use crate::chain::scan::{Progress, ScanConfig, Scanner, Told};
-use crate::turn::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Messages whose hashes are asked for in one go.
 const CONFIRMED_AT_ONCE: usize = 64;
@@ -188,9 +188,7 @@ impl Source {
             self.whole.pop_front();
         }
         self.doubts = 0;
-        if self.refusal.take().is_some() {
-            tracing::info!("an attester reads a chain again that it had refused");
-        }
+        self.refusal = None;
         Ok(())
     }
 

@@ -98,6 +98,7 @@ pub enum LeaseRefusal {
 }
 
 /// A prover hands in a proof.
+#[derive(Clone)]
 pub struct Submit {
     /// Who.
     pub prover: ProverId,

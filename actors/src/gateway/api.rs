@@ -17,8 +17,8 @@ use zklink::token::Network;
 use zklink::tx::{SignedTx, TxHash};
 use zklink_client::error::{busy, code, error, rejected};
 use zklink_client::{
-    AccountInfo, AccountQuery, Balances, BlockInfo, BlockOnChain, BlockTx, Hash, HexBytes,
-    HistoryKind, LatestBlock, NetworkInfo, Page, ProvingStatus, ShapeInfo, SupportChain,
+    AccountInfo, AccountQuery, AccountSnapshot, Balances, BlockInfo, BlockOnChain, BlockTx, Hash,
+    HexBytes, HistoryKind, LatestBlock, NetworkInfo, Page, ProvingStatus, ShapeInfo, SupportChain,
     SupportToken, TxInfo, ZkLinkServer,
 };
 
@@ -72,8 +72,19 @@ pub trait Faucet: Send + Sync + 'static {
     fn drip(&self, request: FaucetRequest) -> Pin<Box<dyn Future<Output = Dripped> + Send + '_>>;
 }
 
+/// Why a faucet gives nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoDrip {
+    /// The request asks for what this faucet does not give.
+    #[error("{0}")]
+    Refused(String),
+    /// The chain did not do it.
+    #[error("{0}")]
+    Failed(String),
+}
+
 /// The transaction on the chain, or why there is none.
-pub type Dripped = Result<[u8; 32], String>;
+pub type Dripped = Result<[u8; 32], NoDrip>;
 
 /// Where the gateway reads, and where it sends transactions.
 #[derive(Clone)]
@@ -305,9 +316,27 @@ impl ZkLinkServer for Api {
         let view = self.sources.view.read();
         let account = view.state.account(id);
         let account = account.ok_or_else(|| rejected(&Reject::AccountNotFound(id)))?;
-        let subs = account.sub_accounts.iter();
-        let subs = subs.filter(|(sub, _)| sub_account.is_none_or(|wanted| wanted == **sub));
-        Ok(subs.map(|(sub, state)| (*sub, state.balances.clone())).collect())
+        Ok(present::balances(account, sub_account))
+    }
+
+    async fn snapshot(
+        &self,
+        account: AccountQuery,
+        sub_account: Option<SubAccountId>,
+        number: Option<BlockNumber>,
+    ) -> RpcResult<AccountSnapshot> {
+        if let Some(sub) = sub_account.filter(|sub| !sub.is_valid()) {
+            return Err(rejected(&Reject::BadSubAccount(sub)));
+        }
+        if number.is_some() {
+            let hint = "leave the block out: only the newest state is kept";
+            return Err(error(code::UNSUPPORTED, "states of earlier blocks are not kept", hint));
+        }
+        let id = self.resolve(account)?;
+        let view = self.sources.view.read();
+        let account = view.state.account(id);
+        let account = account.ok_or_else(|| rejected(&Reject::AccountNotFound(id)))?;
+        Ok(present::account_snapshot(id, account, sub_account, view.state.system.number))
     }
 
     async fn token_reserve(
@@ -426,7 +455,11 @@ impl ZkLinkServer for Api {
         let known = self.about.network.l1_token(chain, token);
         known.map_err(|reject| rejected(&reject))?;
         let dripped = faucet.drip(FaucetRequest { owner: address, chain, token, amount }).await;
-        let hint = "check amount and chain; see the node's log";
-        dripped.map(HexBytes).map_err(|reason| error(code::INTERNAL, reason, hint))
+        dripped.map(HexBytes).map_err(|none| match none {
+            NoDrip::Refused(reason) => error(code::TX_FORMAT, reason, "ask for another amount"),
+            NoDrip::Failed(reason) => {
+                error(code::INTERNAL, reason, "try again; see the node's log if it goes on")
+            }
+        })
     }
 }

@@ -139,7 +139,7 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
     let (proving, provers) =
         start_proving(&setup, &mut core, &mut drivers, &events, &history).await?;
     let ledgers = start_ledgers(&network, &mut core, &history).await?;
-    let chains = start_watchers(&setup, &mut core, &mut drivers, &ledgers).await?;
+    let chains = start_watchers(&setup, &mut core, &mut drivers, &ledgers, &events).await?;
     let (settlement, report, hub) =
         start_settlement(&setup, &mut core, &mut drivers, &events).await?;
     let stages = Arc::new(HubStages { hub, report: report.clone() });
@@ -319,13 +319,17 @@ async fn start_watchers(
     core: &mut Core,
     drivers: &mut Drivers,
     ledgers: &Ledgers,
+    events: &Events,
 ) -> Result<ChainHealth, StartError> {
     let mut health = BTreeMap::new();
     for chain in &setup.deployment.chains {
         let of_chain = &setup.chains[&chain.id];
         let tokens: Vec<TokenId> = chain.tokens.iter().map(|token| token.id).collect();
         let outlets = Outlets {
-            deposits: tokens.iter().map(|id| (*id, ledgers[id].port())).collect(),
+            deposits: tokens
+                .iter()
+                .map(|id| (*id, events.of_deposits(ledgers[id].port())))
+                .collect(),
             readings: tokens.iter().map(|id| (*id, ledgers[id].port())).collect(),
             keys: core.builder.port(),
         };
@@ -567,7 +571,7 @@ async fn start_gateway(
         key_chain: setup.deployment.hub,
     };
     let api = Api::new(sources, about, setup.limits.request_timeout);
-    let (address, limits) = (setup.rpc, setup.limits);
+    let (address, limits) = (setup.rpc, setup.limits.clone());
     Gateway::start(address, limits, Arc::clone(&core.clock), api)
         .await
         .map_err(|source| StartError::Listen { address, source })
