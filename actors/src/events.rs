@@ -120,10 +120,7 @@ struct ToldDeposits {
 }
 
 impl Deliver<DepositFinal> for ToldDeposits {
-    fn deliver(
-        &self,
-        envelope: Envelope<DepositFinal>,
-    ) -> Result<(), Refused<Envelope<DepositFinal>>> {
+    fn deliver(&self, envelope: Envelope<DepositFinal>) -> Result<(), Refused<DepositFinal>> {
         let deposit = &envelope.message.0;
         let event = Event::DepositFinal {
             chain: deposit.chain,
@@ -134,13 +131,7 @@ impl Deliver<DepositFinal> for ToldDeposits {
             hash: deposit.l1_tx,
         };
         let Envelope { message, reply } = envelope;
-        match self.ledger.tell(message) {
-            Ok(()) => {}
-            Err(Refused::Full(message)) => return Err(Refused::Full(Envelope { message, reply })),
-            Err(Refused::Closed(message)) => {
-                return Err(Refused::Closed(Envelope { message, reply }));
-            }
-        }
+        self.ledger.tell(message)?;
         self.events.tell(event);
         if let Some(reply) = reply {
             reply.answer(());

@@ -134,10 +134,10 @@ mod tests {
     struct Moody(Arc<Mutex<Vec<Mood>>>);
 
     impl Deliver<Submit> for Moody {
-        fn deliver(&self, envelope: Envelope<Submit>) -> Result<(), Refused<Envelope<Submit>>> {
+        fn deliver(&self, envelope: Envelope<Submit>) -> Result<(), Refused<Submit>> {
             assert_eq!(envelope.message.proof, [7; 9], "the same proof comes again");
             match self.0.lock().unwrap().pop().unwrap() {
-                Mood::Full => return Err(Refused::Full(envelope)),
+                Mood::Full => return Err(Refused::Full(envelope.message)),
                 Mood::Silent => drop(envelope.reply),
                 Mood::Answer(answer) => envelope.reply.unwrap().answer(answer),
             }
