@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::timestamp::Timestamp;
 
 pub mod api;
+pub mod faucet;
 mod history;
 pub mod limit;
 pub mod origins;
@@ -28,7 +29,8 @@ pub mod present;
 #[cfg(test)]
 mod tests;
 
-pub use api::{About, Api, Dripped, Faucet, FaucetRequest, NoDrip, Sources, Stages};
+pub use api::{About, Api, Sources, Stages};
+pub use faucet::{Dripped, Faucet, FaucetRequest, NoDrip};
 use limit::{Bucket, RateLimit};
 pub use origins::Origins;
 

@@ -62,7 +62,7 @@ impl Faucet for OneUnit {
     fn drip(
         &self,
         request: FaucetRequest,
-    ) -> std::pin::Pin<Box<dyn Future<Output = api::Dripped> + Send + '_>> {
+    ) -> std::pin::Pin<Box<dyn Future<Output = Dripped> + Send + '_>> {
         let given = if request.amount.0 <= UNIT {
             Ok([8; 32])
         } else {
