@@ -1,39 +1,37 @@
 //! An attester of the light oracle network: signs what left a chain, once it is final there.
 //!
-//! One machine per attester, each with its own key, its own endpoints and its own memory of what it
-//! signed. It signs at most one payload for each (source, destination, sequence), for ever: the
-//! history is on disk before a signature leaves. Signatures go to the
+//! One machine per attester, each with its own key and its own memory of what it signed. It signs a
+//! message when an event below the finality line says it and the source's contract, asked at a final
+//! height, has its hash; and it counts there, so that a hidden message is missed. What does not fit
+//! is read again until it does. It signs at most one payload for each (source, destination,
+//! sequence), for ever: the history is on disk before a signature leaves. Signatures go to the
 //! [`AttestationBook`](crate::settlement::book::AttestationBook), and are offered again until the
 //! destination has taken the message.
 
 pub mod driver;
 pub mod history;
+mod offers;
+mod source;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use zklink::id::ChainId;
 use zklink::state::DeploymentId;
 use zklink::token::Address;
 
 use crate::chain::account::EthKey;
-use crate::chain::client::Log;
-use crate::chain::contracts::{BadEvent, SentMessage, sent_event};
+use crate::chain::client::Hash;
+use crate::chain::contracts::{BadEvent, SentMessage};
 use crate::chain::finality::Finality;
-use crate::chain::scan::{Progress, Question, ScanConfig, Scanner, Told};
+use crate::chain::scan::{Question, Told};
 use crate::machine::{Handle, Machine};
 use crate::port::{Message, Port};
 use crate::settlement::book::{Attestation, message_digest};
 use crate::timestamp::Timestamp;
 use crate::turn::Turn;
 use history::{History, HistoryError, Signed};
-
-/// Attestations that are kept in memory; beyond it reading pauses.
-const OFFERS_MAX: usize = 16_384;
-/// Attestations of one channel that are offered in one go.
-const OFFER: usize = 256;
-/// So many delivered messages stay on offer, for the case that the destination takes a delivery
-/// back.
-const KEPT: u64 = 256;
+use offers::Offers;
+use source::{Found, Source};
 
 /// What an attester watches.
 #[derive(Clone, Debug)]
@@ -68,8 +66,23 @@ pub struct AttestedChain {
 pub enum Request {
     /// A question of the scanner.
     Scan(Question),
-    /// How many messages the chain's oracle has taken from each other chain.
-    Delivered,
+    /// The hashes that the oracle has of messages that it sent: destination and number of each.
+    Hashes {
+        /// The final height to ask at.
+        height: u64,
+        /// The messages.
+        messages: Vec<(ChainId, u64)>,
+    },
+    /// How many messages the oracle has sent to each partner.
+    Counts {
+        /// The final height to ask at.
+        height: u64,
+    },
+    /// How many messages the chain's oracle has taken from each partner.
+    Delivered {
+        /// A final height at which to ask as well, if one is known.
+        settled: Option<u64>,
+    },
 }
 
 /// What became of a request.
@@ -77,22 +90,42 @@ pub enum Request {
 pub enum Response {
     /// To [`Request::Scan`].
     Scan(Told),
+    /// To [`Request::Hashes`], in its order.
+    Hashes(Vec<Hash>),
+    /// To [`Request::Counts`].
+    Counts(BTreeMap<ChainId, u64>),
     /// To [`Request::Delivered`].
-    Delivered(BTreeMap<ChainId, u64>),
+    Delivered {
+        /// At the tip.
+        latest: BTreeMap<ChainId, u64>,
+        /// At the final height.
+        settled: BTreeMap<ChainId, u64>,
+    },
     /// The chain did not answer, or its endpoints disagree.
     Failed(String),
 }
 
-/// Why an attester signs nothing more of a chain.
+/// Why an attester signs nothing more of a chain until what it reads fits again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It signed another payload with this number before.
     #[error(
         "message {sequence} to chain {destination} is another one than was signed before: the \
-         finality rule is too weak"
+         finality rule is too weak, or every endpoint lied then or lies now"
     )]
     Equivocation {
         /// Where it goes.
+        destination: ChainId,
+        /// Its number.
+        sequence: u64,
+    },
+    /// The contract does not know a message that an event tells.
+    #[error(
+        "the events tell message {sequence} to chain {destination}, which the contract did not send: check the \
+         endpoints"
+    )]
+    Invented {
+        /// Where it would go.
         destination: ChainId,
         /// Its number.
         sequence: u64,
@@ -109,6 +142,18 @@ pub enum Refusal {
         expected: u64,
         /// What the chain has instead.
         found: u64,
+    },
+    /// The contract has sent another number of messages than the events tell.
+    #[error(
+        "the contract has sent {sent} messages to chain {destination}, the events tell {read}: check the endpoints"
+    )]
+    Hidden {
+        /// Where they go.
+        destination: ChainId,
+        /// Messages that were read.
+        read: u64,
+        /// Messages that were sent.
+        sent: u64,
     },
     /// An event that our contract cannot emit.
     #[error("{0}; check the oracle's address and the endpoints")]
@@ -128,7 +173,7 @@ pub enum Refusal {
 pub struct AttesterStatus {
     /// The chain.
     pub chain: ChainId,
-    /// The height up to which messages were read.
+    /// The height up to which messages were read and confirmed.
     pub scanned: Option<u64>,
     /// Messages on offer, of all chains.
     pub offered: usize,
@@ -138,7 +183,7 @@ pub struct AttesterStatus {
     pub failures: u32,
     /// What the last failure said.
     pub last_error: Option<String>,
-    /// Why nothing more of the chain is signed.
+    /// What did not fit when it was read last; nothing once everything fits again.
     pub refusal: Option<Refusal>,
 }
 
@@ -160,18 +205,12 @@ impl Message for Outcome {
 
 /// One chain, as source and as destination.
 #[derive(Debug)]
-struct Source {
-    scanner: Scanner,
-    /// The next number of each channel.
-    next: BTreeMap<ChainId, u64>,
-    /// The same after each range that was read.
-    marks: VecDeque<(u64, BTreeMap<ChainId, u64>)>,
-    checkpoints: usize,
+struct Chain {
+    source: Source,
     offer_due: Timestamp,
     last_contact: Option<Timestamp>,
     failures: u32,
     last_error: Option<String>,
-    refusal: Option<Refusal>,
 }
 
 /// An attester.
@@ -180,13 +219,9 @@ pub struct Attester {
     deployment: DeploymentId,
     key: EthKey,
     history: History,
-    book: Port<Attestation>,
     offer_ms: u64,
-    sources: BTreeMap<ChainId, Source>,
-    /// Everything signed that may still be needed, by source, destination and number.
-    offers: BTreeMap<(ChainId, ChainId, u64), Attestation>,
-    /// What the book did not take yet.
-    outbox: VecDeque<(ChainId, ChainId, u64)>,
+    chains: BTreeMap<ChainId, Chain>,
+    offers: Offers,
 }
 
 impl Attester {
@@ -197,183 +232,136 @@ impl Attester {
         history: History,
         book: Port<Attestation>,
     ) -> Self {
-        let sources = config.chains.into_iter().map(|(chain, of_chain)| {
-            let scanner = Scanner::new(ScanConfig {
-                first_block: of_chain.first_block,
-                finality: of_chain.finality,
-                max_range: of_chain.max_range,
-                checkpoints: of_chain.checkpoints,
-                poll_ms: of_chain.poll_ms,
-                addresses: vec![of_chain.oracle],
-                events: vec![sent_event()],
-            });
-            let source = Source {
-                scanner,
-                next: BTreeMap::new(),
-                marks: VecDeque::new(),
-                checkpoints: of_chain.checkpoints.max(1),
+        let offers = Offers::new(book, config.chains.len());
+        let chains = config.chains.iter().map(|(id, of_chain)| {
+            let chain = Chain {
+                source: Source::new(of_chain),
                 offer_due: Timestamp(0),
                 last_contact: None,
                 failures: 0,
                 last_error: None,
-                refusal: None,
             };
-            (chain, source)
+            (*id, chain)
         });
         Self {
             deployment: config.deployment,
             key,
             history,
-            book,
             offer_ms: config.offer_ms,
-            sources: sources.collect(),
-            offers: BTreeMap::new(),
-            outbox: VecDeque::new(),
+            chains: chains.collect(),
+            offers,
         }
     }
 
     /// What to ask a chain next.
-    pub fn next(&mut self, chain: ChainId, turn: &mut Turn) -> Option<Request> {
-        self.deliver();
-        let full = self.offers.len() >= OFFERS_MAX;
-        let offer_ms = self.offer_ms;
-        let source = self.sources.get_mut(&chain)?;
-        if turn.now >= source.offer_due {
-            source.offer_due = turn.now.after(offer_ms);
-            return Some(Request::Delivered);
+    pub fn next(&mut self, id: ChainId, turn: &mut Turn) -> Option<Request> {
+        self.offers.deliver();
+        let chain = self.chains.get_mut(&id)?;
+        if turn.now >= chain.offer_due {
+            chain.offer_due = turn.now.after(self.offer_ms);
+            return Some(Request::Delivered { settled: chain.source.whole() });
         }
-        if source.refusal.is_some() || full {
+        if self.offers.is_full() {
             return None;
         }
-        source.scanner.next(turn.now).map(Request::Scan)
+        chain.source.next(turn.now)
     }
 
     /// Takes what became of the last request to a chain.
-    pub fn outcome(&mut self, chain: ChainId, response: Response, turn: &mut Turn) {
-        let Some(source) = self.sources.get_mut(&chain) else { return };
-        source.failures = match response {
-            Response::Failed(_) => source.failures.saturating_add(1),
-            Response::Scan(_) | Response::Delivered(_) => 0,
-        };
+    pub fn outcome(&mut self, id: ChainId, response: Response, turn: &mut Turn) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        if let Response::Failed(error) = response {
+            chain.failures = chain.failures.saturating_add(1);
+            chain.last_error = Some(error);
+            chain.source.failed(turn.now);
+            return;
+        }
+        chain.failures = 0;
+        chain.last_contact = Some(turn.now);
         let taken = match response {
-            Response::Failed(error) => {
-                source.last_error = Some(error);
-                source.scanner.failed(turn.now);
-                return;
+            Response::Failed(_) => Ok(()),
+            Response::Scan(told) => chain.source.told(told, turn.now),
+            Response::Hashes(hashes) => {
+                let confirmed = chain.source.hashes(&hashes);
+                confirmed.and_then(|found| found.into_iter().try_for_each(|f| self.sign(id, f)))
             }
-            Response::Scan(told) => {
-                source.last_contact = Some(turn.now);
-                self.progress(chain, told, turn.now)
+            Response::Counts(counts) => {
+                let refused = chain.source.refusal().is_some();
+                let counted = chain.source.counts(&counts);
+                if refused && chain.source.refusal().is_none() {
+                    tracing::info!(chain = %id, "an attester signs again what it had refused");
+                }
+                counted
             }
-            Response::Delivered(delivered) => {
-                source.last_contact = Some(turn.now);
-                self.offer_again(chain, &delivered);
+            Response::Delivered { latest, settled } => {
+                self.delivered(id, &latest, &settled, turn.now);
                 Ok(())
             }
         };
         if let Err(refusal) = taken {
-            tracing::error!(%chain, %refusal, "the attester signs nothing more of this chain");
-            if let Some(source) = self.sources.get_mut(&chain) {
-                source.refusal = Some(refusal);
-            }
+            self.refuse(id, refusal, turn.now);
         }
-        self.deliver();
+        self.offers.deliver();
     }
 
-    fn progress(&mut self, chain: ChainId, told: Told, now: Timestamp) -> Result<(), Refusal> {
-        let Some(source) = self.sources.get_mut(&chain) else { return Ok(()) };
-        match source.scanner.told(told, now) {
-            Progress::None => Ok(()),
-            Progress::Lost => Err(Refusal::Lost),
-            Progress::Rewound { to } => {
-                while source.marks.back().is_some_and(|(number, _)| *number > to) {
-                    source.marks.pop_back();
-                }
-                // What comes again is held against the history.
-                source.next = source.marks.back().map(|(_, next)| next.clone()).unwrap_or_default();
-                Ok(())
-            }
-            Progress::Read { logs, to, .. } => {
-                for log in &logs {
-                    self.message(chain, log)?;
-                }
-                if let Some(source) = self.sources.get_mut(&chain) {
-                    source.marks.push_back((to.number, source.next.clone()));
-                    if source.marks.len() > source.checkpoints {
-                        source.marks.pop_front();
-                    }
-                }
-                Ok(())
-            }
+    fn refuse(&mut self, id: ChainId, refusal: Refusal, now: Timestamp) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        // Once in words; it comes again as long as it lasts.
+        if chain.source.refusal() != Some(&refusal) {
+            tracing::error!(chain = %id, %refusal, "an attester signs nothing of this chain until that is right");
         }
+        chain.source.refuse(refusal, now);
     }
 
-    fn message(&mut self, chain: ChainId, log: &Log) -> Result<(), Refusal> {
-        let SentMessage { destination, sequence, payload } = SentMessage::decode(log)?;
-        let Some(source) = self.sources.get_mut(&chain) else { return Ok(()) };
-        let next = source.next.entry(destination).or_default();
-        if sequence != *next {
-            return Err(Refusal::Gap { destination, expected: *next, found: sequence });
-        }
-        let digest = message_digest(self.deployment, chain, destination, sequence, &payload);
-        let signed = Signed { height: log.block, block_hash: log.block_hash, digest };
-        match self.history.sign((chain, destination, sequence), signed) {
+    /// Signs a message that the source's contract knows.
+    fn sign(&mut self, source: ChainId, found: Found) -> Result<(), Refusal> {
+        let SentMessage { destination, sequence, payload } = found.message;
+        let id = (source, destination, sequence);
+        let digest = message_digest(self.deployment, source, destination, sequence, &payload);
+        let signed = Signed { height: found.block, block_hash: found.block_hash, digest };
+        match self.history.sign(id, signed) {
             Ok(()) => {}
             Err(HistoryError::Other) => {
                 return Err(Refusal::Equivocation { destination, sequence });
             }
             Err(error) => return Err(Refusal::History(error.to_string())),
         }
-        *next = sequence.saturating_add(1);
-        let signature = self.key.sign_digest(&digest);
-        let attestation = Attestation { source: chain, destination, sequence, payload, signature };
-        self.offers.insert((chain, destination, sequence), attestation);
-        self.outbox.push_back((chain, destination, sequence));
+        if self.offers.wants(id) {
+            let signature = self.key.sign_digest(&digest);
+            self.offers.add(Attestation { source, destination, sequence, payload, signature });
+        }
         Ok(())
     }
 
-    /// Offers again what a chain has not taken, and forgets what it took long ago.
-    fn offer_again(&mut self, destination: ChainId, delivered: &BTreeMap<ChainId, u64>) {
-        for (source, count) in delivered {
-            let channel = |sequence| (*source, destination, sequence);
-            let stale: Vec<_> = self
-                .offers
-                .range(channel(0)..channel(count.saturating_sub(KEPT)))
-                .map(|(key, _)| *key)
-                .collect();
-            for key in stale {
-                self.offers.remove(&key);
+    /// Offers again what a chain has not taken, and forgets what it took for good.
+    fn delivered(
+        &mut self,
+        destination: ChainId,
+        latest: &BTreeMap<ChainId, u64>,
+        settled: &BTreeMap<ChainId, u64>,
+        now: Timestamp,
+    ) {
+        for (id, count) in latest {
+            let Some(chain) = self.chains.get_mut(id) else { continue };
+            let next = chain.source.next_to(destination);
+            let channel = (*id, destination);
+            if self.offers.taken(channel, *count, settled.get(id).copied(), next) {
+                tracing::warn!(source = %id, %destination, count, "a message is missing and is read again");
+                chain.source.begin_again(now);
             }
-            let wanted = self.offers.range(channel(*count)..=channel(u64::MAX)).take(OFFER);
-            let wanted: Vec<_> = wanted.map(|(key, _)| *key).collect();
-            // What waits already is not offered twice.
-            self.outbox.retain(|key| !wanted.contains(key));
-            self.outbox.extend(wanted);
         }
     }
 
-    fn deliver(&mut self) {
-        while let Some(key) = self.outbox.front() {
-            // What was delivered meanwhile is on offer no more.
-            if let Some(attestation) = self.offers.get(key)
-                && self.book.tell(attestation.clone()).is_err()
-            {
-                return;
-            }
-            self.outbox.pop_front();
-        }
-    }
-
-    fn status(&self, chain: ChainId) -> Option<AttesterStatus> {
-        let source = self.sources.get(&chain)?;
+    fn status(&self, id: ChainId) -> Option<AttesterStatus> {
+        let chain = self.chains.get(&id)?;
         Some(AttesterStatus {
-            chain,
-            scanned: source.scanner.scanned().map(|header| header.number),
+            chain: id,
+            scanned: chain.source.scanned(),
             offered: self.offers.len(),
-            last_contact: source.last_contact,
-            failures: source.failures,
-            last_error: source.last_error.clone(),
-            refusal: source.refusal.clone(),
+            last_contact: chain.last_contact,
+            failures: chain.failures,
+            last_error: chain.last_error.clone(),
+            refusal: chain.source.refusal().cloned(),
         })
     }
 }

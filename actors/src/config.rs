@@ -25,7 +25,7 @@ use crate::builder::PaceLimits;
 use crate::chain::endpoint::{EndpointError, EndpointLimits};
 use crate::chain::finality::Finality;
 use crate::chain::sender::SendPolicy;
-use crate::gateway::Limits;
+use crate::gateway::{Limits, Origins};
 
 pub use connect::connect;
 pub use secret::{read_key, read_secret};
@@ -130,6 +130,8 @@ pub struct RpcConfig {
     pub calls_per_second: u32,
     /// Calls of one connection at once after a pause.
     pub burst: u32,
+    /// Web pages that may call from a browser: `["https://app.example"]`, or `["*"]` for all.
+    pub allowed_origins: Origins,
 }
 
 /// How a chain is reached.
@@ -274,6 +276,7 @@ impl Default for RpcConfig {
             connections_per_address_max: limits.connections_per_address_max,
             calls_per_second: limits.calls_per_second,
             burst: limits.burst,
+            allowed_origins: limits.origins,
         }
     }
 }
@@ -286,6 +289,7 @@ impl RpcConfig {
             connections_per_address_max: self.connections_per_address_max,
             calls_per_second: self.calls_per_second,
             burst: self.burst,
+            origins: self.allowed_origins.clone(),
             ..Limits::default()
         }
     }

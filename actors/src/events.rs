@@ -3,8 +3,12 @@
 //! Nothing depends on an event being heard. A slow listener misses the oldest ones and is told how many.
 
 use tokio::sync::broadcast;
-use zklink::id::{BlockNumber, ChainId, ShapeId};
+use zklink::amount::Amount;
+use zklink::id::{BlockNumber, ChainId, Owner, Serial, ShapeId, TokenId};
 use zklink_circuit::groth16::Stage;
+
+use crate::merge_ledger::DepositFinal;
+use crate::port::{Deliver, Envelope, Port, Refused};
 
 /// Events that wait for a slow listener.
 const BACKLOG: usize = 1024;
@@ -12,6 +16,22 @@ const BACKLOG: usize = 1024;
 /// Something happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// A deposit is final on its chain and goes to the rollup. After a restart, one that the rollup does not have yet
+    /// is told again.
+    DepositFinal {
+        /// The chain where the tokens are locked.
+        chain: ChainId,
+        /// Its place in the queue of that chain.
+        serial: Serial,
+        /// The token.
+        token: TokenId,
+        /// How much, in 18 decimals.
+        amount: Amount,
+        /// Who gets it.
+        owner: Owner,
+        /// The transaction on the chain.
+        hash: [u8; 32],
+    },
     /// A block was sealed.
     BlockSealed {
         /// The block.
@@ -76,6 +96,11 @@ impl Events {
         drop(self.0.send(event));
     }
 
+    /// A port that goes on to `ledger` and tells of each deposit that is taken there.
+    pub fn of_deposits(&self, ledger: Port<DepositFinal>) -> Port<DepositFinal> {
+        Port::new(ToldDeposits { ledger, events: self.clone() })
+    }
+
     /// Hears what is told from now on.
     pub fn listen(&self) -> broadcast::Receiver<Event> {
         self.0.subscribe()
@@ -85,5 +110,67 @@ impl Events {
 impl Default for Events {
     fn default() -> Events {
         Events::new()
+    }
+}
+
+/// See [`Events::of_deposits`].
+struct ToldDeposits {
+    ledger: Port<DepositFinal>,
+    events: Events,
+}
+
+impl Deliver<DepositFinal> for ToldDeposits {
+    fn deliver(&self, envelope: Envelope<DepositFinal>) -> Result<(), Refused<DepositFinal>> {
+        let deposit = &envelope.message.0;
+        let event = Event::DepositFinal {
+            chain: deposit.chain,
+            serial: deposit.serial,
+            token: deposit.token,
+            amount: deposit.amount,
+            owner: deposit.owner,
+            hash: deposit.l1_tx,
+        };
+        let Envelope { message, reply } = envelope;
+        self.ledger.tell(message)?;
+        self.events.tell(event);
+        if let Some(reply) = reply {
+            reply.answer(());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zklink::id::SubAccountId;
+
+    use super::*;
+    use crate::builder::FinalDeposit;
+    use crate::chain::testing::Inbox;
+
+    #[test]
+    fn a_deposit_is_told_once_it_is_taken() {
+        let (ledger, port) = Inbox::new(0);
+        let events = Events::new();
+        let (port, mut heard) = (events.of_deposits(port), events.listen());
+        let deposit = DepositFinal(FinalDeposit {
+            chain: ChainId(2),
+            serial: Serial(7),
+            token: TokenId(17),
+            owner: Owner([9; 32]),
+            sub_account: SubAccountId(0),
+            amount: Amount(5),
+            l1_tx: [3; 32],
+            l1_block: 11,
+        });
+        assert!(matches!(port.tell(deposit.clone()), Err(Refused::Full(_))));
+        assert!(heard.try_recv().is_err(), "it was not taken");
+        *ledger.room.lock().unwrap() = 1;
+        assert!(port.tell(deposit.clone()).is_ok());
+        assert_eq!(ledger.take(), [deposit]);
+        let Event::DepositFinal { chain, serial, hash, .. } = heard.try_recv().unwrap() else {
+            panic!()
+        };
+        assert_eq!((chain, serial, hash), (ChainId(2), Serial(7), [3; 32]));
     }
 }

@@ -20,8 +20,10 @@ use crate::clock::Clock;
 use crate::timestamp::Timestamp;
 
 pub mod api;
+pub mod faucet;
 mod history;
 pub mod limit;
+pub mod origins;
 pub mod present;
 mod sources;
 
@@ -29,11 +31,13 @@ mod sources;
 mod tests;
 
 pub use api::{About, Api};
+pub use faucet::{Dripped, Faucet, FaucetRequest, NoDrip};
 use limit::{Bucket, RateLimit};
-pub use sources::{Dripped, Faucet, FaucetRequest, Sources, Stages};
+pub use origins::Origins;
+pub use sources::{Sources, Stages};
 
 /// What one stranger, and all together, may use.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// The largest request, in bytes.
     pub request_bytes_max: u32,
@@ -55,6 +59,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a request may take inside of the node.
     pub request_timeout: Duration,
+    /// The web pages that may call from a browser.
+    pub origins: Origins,
 }
 
 impl Default for Limits {
@@ -70,6 +76,7 @@ impl Default for Limits {
             calls_per_second: 100,
             idle: Duration::from_secs(120),
             request_timeout: Duration::from_secs(10),
+            origins: Origins::default(),
         }
     }
 }
@@ -148,7 +155,9 @@ impl Drop for Guest {
 impl Door {
     async fn listen(self, listener: TcpListener) {
         let config = self.config();
+        let browsers = tower::ServiceBuilder::new().layer(self.limits.origins.layer());
         let service = ServerBuilder::with_config(config).to_service_builder();
+        let service = service.set_http_middleware(browsers);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -186,7 +195,7 @@ impl Door {
     }
 
     fn config(&self) -> ServerConfig {
-        let limits = self.limits;
+        let limits = &self.limits;
         ServerConfig::builder()
             .max_request_body_size(limits.request_bytes_max)
             .max_response_body_size(limits.response_bytes_max)

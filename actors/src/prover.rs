@@ -53,7 +53,8 @@ pub async fn drive(
         match work.await {
             Ok(Ok(proof)) => {
                 let took = millis(start);
-                if submit(Submit { prover: name.clone(), job: id, proof }, &ports).await {
+                let submit = Submit { prover: name.clone(), job: id, proof };
+                if hand_in(submit, &ports.submit, &stop).await {
                     events.tell(Event::Proven { number: block, millis: took });
                 }
             }
@@ -81,27 +82,27 @@ async fn lease(name: &ProverId, ports: &Ports) -> Option<Leased> {
     }
 }
 
-/// Hands a proof in; true when it was taken.
-async fn submit(submit: Submit, ports: &Ports) -> bool {
+/// Hands a proof in until the feed takes or refuses it; true when it was taken. A proof is minutes of work: a feed that
+/// is full, failed or slow gets it again. One that it took without a word it knows as proven.
+async fn hand_in(mut submit: Submit, feed: &Port<Submit>, stop: &watch::Receiver<bool>) -> bool {
     let job = submit.job;
-    let answer = match ports.submit.ask(submit) {
-        Ok(pending) => pending.wait(PATIENCE).await,
-        Err(refused) => {
-            tracing::warn!(%job, %refused, "the feed did not take a proof");
-            return false;
+    while !*stop.borrow() {
+        let kept = submit.clone();
+        match feed.ask(submit) {
+            Ok(pending) => match pending.wait(PATIENCE).await {
+                Ok(Ok(_)) => return true,
+                Ok(Err(refusal)) => {
+                    tracing::warn!(%job, %refusal, "the feed refused a proof");
+                    return false;
+                }
+                Err(error) => tracing::warn!(%job, %error, "the feed did not answer"),
+            },
+            Err(refused) => tracing::debug!(%job, %refused, "the feed does not take a proof yet"),
         }
-    };
-    match answer {
-        Ok(Ok(_)) => true,
-        Ok(Err(refusal)) => {
-            tracing::warn!(%job, %refusal, "the feed refused a proof");
-            false
-        }
-        Err(error) => {
-            tracing::warn!(%job, %error, "the feed did not answer");
-            false
-        }
+        submit = kept;
+        tokio::time::sleep(PAUSE).await;
     }
+    false
 }
 
 fn prove(keys: &ShapeKeys, job: &Job, events: &Events) -> Result<Vec<u8>, String> {
@@ -113,4 +114,52 @@ fn prove(keys: &ShapeKeys, job: &Job, events: &Events) -> Result<Vec<u8>, String
         .prove(&witness, |stage, done| events.tell(Event::Proving { number, stage, done }))
         .map_err(|error| error.to_string())?;
     Ok(write_proof(&proof))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::feed::{JobId, SubmitRefusal, Submitted};
+    use crate::port::{Deliver, Envelope, Refused};
+
+    /// What a feed does with each proof, the last first.
+    enum Mood {
+        Full,
+        Silent,
+        Answer(Result<Submitted, SubmitRefusal>),
+    }
+
+    struct Moody(Arc<Mutex<Vec<Mood>>>);
+
+    impl Deliver<Submit> for Moody {
+        fn deliver(&self, envelope: Envelope<Submit>) -> Result<(), Refused<Submit>> {
+            assert_eq!(envelope.message.proof, [7; 9], "the same proof comes again");
+            match self.0.lock().unwrap().pop().unwrap() {
+                Mood::Full => return Err(Refused::Full(envelope.message)),
+                Mood::Silent => drop(envelope.reply),
+                Mood::Answer(answer) => envelope.reply.unwrap().answer(answer),
+            }
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_finished_proof_is_kept_until_the_feed_takes_or_refuses_it() {
+        let prover = ProverId::new("test").unwrap();
+        let submit = Submit { prover, job: JobId([1; 32]), proof: vec![7; 9] };
+        let (going, stop) = watch::channel(false);
+        let taken = Mood::Answer(Ok(Submitted::Accepted));
+        let refused = Mood::Answer(Err(SubmitRefusal::NeverLeased));
+        for (last, expected) in [(taken, true), (refused, false)] {
+            let moods = Arc::new(Mutex::new(vec![last, Mood::Silent, Mood::Full, Mood::Full]));
+            let feed = Port::new(Moody(Arc::clone(&moods)));
+            assert_eq!(hand_in(submit.clone(), &feed, &stop).await, expected);
+            assert!(moods.lock().unwrap().is_empty());
+        }
+        going.send_replace(true);
+        let feed = Port::new(Moody(Arc::default()));
+        assert!(!hand_in(submit, &feed, &stop).await, "a node that stops waits for nobody");
+    }
 }

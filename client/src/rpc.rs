@@ -11,8 +11,8 @@ use zklink::tx::{SignedTx, Tx};
 
 use crate::hex_bytes::Hash;
 use crate::types::{
-    AccountInfo, AccountQuery, Balances, BlockInfo, BlockOnChain, BlockTx, HistoryKind,
-    LatestBlock, NetworkInfo, Page, ProvingStatus, SupportChain, SupportToken, TxInfo,
+    AccountInfo, AccountQuery, AccountSnapshot, Balances, BlockInfo, BlockOnChain, BlockTx,
+    HistoryKind, LatestBlock, NetworkInfo, Page, ProvingStatus, SupportChain, SupportToken, TxInfo,
 };
 
 /// What a zkLink node answers. `include_update` must be absent or false: this node shows state by
@@ -72,6 +72,16 @@ pub trait ZkLink {
         #[argument(rename = "subAccountId")] sub_account: Option<SubAccountId>,
     ) -> RpcResult<Balances>;
 
+    /// An account with everything that it holds, in all sub-accounts or in one. The block must be absent: states of
+    /// earlier blocks are not kept. 201: there is no such account.
+    #[method(name = "getAccountSnapshot")]
+    async fn snapshot(
+        &self,
+        #[argument(rename = "account")] account: AccountQuery,
+        #[argument(rename = "subAccountId")] sub_account: Option<SubAccountId>,
+        #[argument(rename = "blockNumber")] number: Option<BlockNumber>,
+    ) -> RpcResult<AccountSnapshot>;
+
     /// What can be withdrawn of a token to each chain. `mapping` changes nothing: a unified
     /// token is the same on all chains.
     #[method(name = "getTokenReserve")]
@@ -129,7 +139,7 @@ pub trait ZkLink {
     async fn provers(&self) -> RpcResult<ProvingStatus>;
 
     /// Development networks only: deposits test tokens for an address through the contract of a
-    /// chain, and gives the transaction there.
+    /// chain, and gives the transaction there. 106: it does not give that amount.
     #[method(name = "devFaucet")]
     async fn dev_faucet(
         &self,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use zklink::amount::Amount;
 use zklink::fees::LeastFees;
 use zklink::id::{
@@ -252,6 +253,30 @@ pub struct AccountInfo {
 
 /// What an account holds: sub-account, token, amount in 18 decimals.
 pub type Balances = BTreeMap<SubAccountId, BTreeMap<TokenId, Amount>>;
+
+/// An account with everything that it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountSnapshot {
+    /// Its id.
+    pub id: AccountId,
+    /// Its owner.
+    pub address: Owner,
+    /// The next nonce of a key change.
+    pub nonce: Nonce,
+    /// Hash of its key; zero without one.
+    pub pub_key_hash: HexBytes<20>,
+    /// The next nonce of each sub-account that was asked for and ever used.
+    pub sub_account_nonces: BTreeMap<SubAccountId, Nonce>,
+    /// What it holds, after everything that was executed.
+    pub balances: Balances,
+    /// Empty: this version has no orders.
+    pub order_slots: BTreeMap<SubAccountId, BTreeMap<u32, Value>>,
+    /// Empty: this version has no positions.
+    pub positions: BTreeMap<SubAccountId, BTreeMap<u16, Value>>,
+    /// The last sealed block. The state is newer where transactions were executed since.
+    pub block_number: BlockNumber,
+}
 
 /// Which transactions a history is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -166,9 +166,8 @@ impl Trouble {
                 let fault = match system.chance.below(3) {
                     0 => EndpointFault::Dead,
                     1 => EndpointFault::Lagging(1 + system.chance.below(6)),
-                    // An attester that misses a message signs nothing more until a restart, so this befalls
-                    // the endpoint of one attester only.
-                    _ if number == 1 => EndpointFault::NoLogs,
+                    // The watcher's pair must not lie with one voice: that halts the chain until a person looks.
+                    _ if number > 0 => EndpointFault::NoLogs,
                     _ => EndpointFault::None,
                 };
                 system.note(format!("chain {chain}: endpoint {number} has {fault:?}"));

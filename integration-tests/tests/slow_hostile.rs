@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of what they share")]
 
+#[path = "hostile/attesters.rs"]
+mod attesters;
 #[path = "hostile/endpoints.rs"]
 mod endpoints;
 #[path = "hostile/gateway.rs"]

@@ -9,7 +9,7 @@ use zklink::id::ChainId;
 use zklink::token::Address;
 
 use super::{AttesterStatus, NextRequest, Outcome, Request, Response};
-use crate::chain::client::{At, ChainClient};
+use crate::chain::client::{At, ChainClient, Hash};
 use crate::chain::contracts::{LightOracle, ReadError, read};
 use crate::chain::driver::{ask, pause, tell};
 use crate::port::Port;
@@ -19,11 +19,11 @@ use crate::port::Port;
 pub struct Line {
     /// The chain.
     pub chain: ChainId,
-    /// The attester's own client.
+    /// Where the chain is read. Of two endpoints both must agree on everything that is signed.
     pub client: Arc<dyn ChainClient>,
     /// The light oracle there.
     pub oracle: Address,
-    /// The chains that send messages to it.
+    /// The chains that it exchanges messages with.
     pub partners: Vec<ChainId>,
 }
 
@@ -71,16 +71,57 @@ pub async fn answer(line: &Line, request: &Request) -> Response {
             let told = tell(&*line.client, question).await;
             told.map(Response::Scan).map_err(ReadError::Client)
         }
-        Request::Delivered => delivered(line).await.map(Response::Delivered),
+        Request::Hashes { height, messages } => {
+            hashes(line, *height, messages).await.map(Response::Hashes)
+        }
+        Request::Counts { height } => counts(line, *height).await.map(Response::Counts),
+        Request::Delivered { settled } => delivered(line, *settled).await,
     };
     done.unwrap_or_else(|error| Response::Failed(error.to_string()))
 }
 
-async fn delivered(line: &Line) -> Result<BTreeMap<ChainId, u64>, ReadError> {
+async fn hashes(
+    line: &Line,
+    height: u64,
+    messages: &[(ChainId, u64)],
+) -> Result<Vec<Hash>, ReadError> {
+    let mut hashes = Vec::with_capacity(messages.len());
+    for (destination, sequence) in messages {
+        let (destination, sequence) = (destination.0, *sequence);
+        let call = LightOracle::sentHashCall { destination, sequence };
+        hashes.push(read(&*line.client, line.oracle, &call, At::Number(height)).await?.0);
+    }
+    Ok(hashes)
+}
+
+async fn counts(line: &Line, height: u64) -> Result<BTreeMap<ChainId, u64>, ReadError> {
+    let mut counts = BTreeMap::new();
+    for destination in &line.partners {
+        let call = LightOracle::sentCountCall { destination: destination.0 };
+        let count = read(&*line.client, line.oracle, &call, At::Number(height)).await?;
+        counts.insert(*destination, count);
+    }
+    Ok(counts)
+}
+
+async fn delivered(line: &Line, settled: Option<u64>) -> Result<Response, ReadError> {
+    let latest = delivered_at(line, At::Latest).await?;
+    let settled = match settled {
+        None => BTreeMap::new(),
+        // Without it messages are kept for longer; the server may not have the state any more.
+        Some(height) => delivered_at(line, At::Number(height)).await.unwrap_or_else(|error| {
+            tracing::debug!(chain = %line.chain, %error, "no count of final deliveries");
+            BTreeMap::new()
+        }),
+    };
+    Ok(Response::Delivered { latest, settled })
+}
+
+async fn delivered_at(line: &Line, at: At) -> Result<BTreeMap<ChainId, u64>, ReadError> {
     let mut counts = BTreeMap::new();
     for source in &line.partners {
         let call = LightOracle::deliveredCountCall { source: source.0 };
-        counts.insert(*source, read(&*line.client, line.oracle, &call, At::Latest).await?);
+        counts.insert(*source, read(&*line.client, line.oracle, &call, at).await?);
     }
     Ok(counts)
 }

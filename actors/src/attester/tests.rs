@@ -1,9 +1,11 @@
-use zklink::tx::recover;
+use zklink::tx::{keccak, recover};
 
 use super::*;
 use crate::chain::contracts::LightOracle;
 use crate::chain::testing::Inbox;
 use crate::chain::testing::sim::{CONTRACT, SimChain, confirmations, encoded};
+
+mod offers;
 
 fn sent(destination: u8, sequence: u64, payload: &[u8]) -> (Vec<[u8; 32]>, Vec<u8>) {
     encoded(&LightOracle::MessageSent { destination, sequence, payload: payload.to_vec().into() })
@@ -12,10 +14,25 @@ fn sent(destination: u8, sequence: u64, payload: &[u8]) -> (Vec<[u8; 32]>, Vec<u
 const A: ChainId = ChainId(1);
 const B: ChainId = ChainId(2);
 
+/// What an endpoint does with the truth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Lie {
+    None,
+    /// No event of a message from this number on.
+    Hide(u64),
+    /// Nor does the contract know of one.
+    HideDeeply(u64),
+    /// Another payload in each event.
+    Forge,
+    /// The contract cannot be asked.
+    NoState,
+}
+
 struct Rig {
     chain: SimChain,
     attester: Attester,
     book: Inbox<Attestation>,
+    lie: Lie,
     now: u64,
 }
 
@@ -32,26 +49,81 @@ fn rig(history: History) -> Rig {
     let chains = [(A, chain.clone()), (B, chain)].into();
     let config = AttesterConfig { deployment: DeploymentId([7; 31]), chains, offer_ms: 1_000 };
     let attester = Attester::new(config, EthKey::from_seed("attester"), history, port);
-    Rig { chain: SimChain::new(2), attester, book, now: 0 }
+    Rig { chain: SimChain::new(2), attester, book, lie: Lie::None, now: 0 }
 }
 
 impl Rig {
+    /// The messages that the contract knows at a height.
+    fn messages(&self, height: u64) -> Vec<SentMessage> {
+        let blocks = self.chain.blocks.iter().filter(|block| block.header.number <= height);
+        let logs = blocks.flat_map(|block| &block.logs);
+        logs.map(|log| SentMessage::decode(log).unwrap()).collect()
+    }
+
+    fn answer(&self, request: &Request) -> Response {
+        let hidden = |sequence: u64| matches!(self.lie, Lie::HideDeeply(from) if sequence >= from);
+        match request {
+            Request::Hashes { .. } | Request::Counts { .. } if self.lie == Lie::NoState => {
+                Response::Failed("no such state".into())
+            }
+            Request::Scan(question) => Response::Scan(self.bent(self.chain.tell(question))),
+            Request::Hashes { height, messages } => {
+                let known = self.messages(*height);
+                let hash = |(to, number): &(ChainId, u64)| {
+                    let found =
+                        known.iter().find(|m| (m.destination, m.sequence) == (*to, *number));
+                    found.map(|message| keccak(&[&message.payload])).unwrap_or_default()
+                };
+                Response::Hashes(messages.iter().map(hash).collect())
+            }
+            Request::Counts { height } => {
+                let known = self.messages(*height);
+                let count = known.iter().filter(|message| !hidden(message.sequence)).count();
+                Response::Counts([(B, count as u64)].into())
+            }
+            Request::Delivered { .. } => {
+                Response::Delivered { latest: [(B, 0)].into(), settled: BTreeMap::new() }
+            }
+        }
+    }
+
+    fn bent(&self, mut told: Told) -> Told {
+        if let Told::Logs(logs) = &mut told {
+            let number =
+                |log: &crate::chain::client::Log| SentMessage::decode(log).unwrap().sequence;
+            match self.lie {
+                Lie::Hide(from) | Lie::HideDeeply(from) => logs.retain(|log| number(log) < from),
+                // The payload's last word, which is zero but for the text at its beginning.
+                Lie::Forge => logs.iter_mut().for_each(|log| log.data[64] ^= 1),
+                Lie::None | Lie::NoState => {}
+            }
+        }
+        told
+    }
+
     /// Lets the attester read chain A, whose messages B has taken `delivered` of.
     fn poll(&mut self, delivered: u64) -> Vec<(u64, Vec<u8>)> {
-        self.now += 10;
+        self.now += 100;
         let mut turn = Turn::at(Timestamp(self.now));
         while let Some(request) = self.attester.next(A, &mut turn) {
-            let response = match &request {
-                Request::Scan(question) => Response::Scan(self.chain.tell(question)),
-                Request::Delivered => Response::Delivered([(B, 0)].into()),
-            };
+            let response = self.answer(&request);
+            let failed = matches!(response, Response::Failed(_));
             self.attester.outcome(A, response, &mut turn);
+            if failed {
+                break;
+            }
         }
-        if self.attester.next(B, &mut turn) == Some(Request::Delivered) {
-            self.attester.outcome(B, Response::Delivered([(A, delivered)].into()), &mut turn);
+        if let Some(Request::Delivered { .. }) = self.attester.next(B, &mut turn) {
+            let (latest, settled) = ([(A, delivered)].into(), BTreeMap::new());
+            self.attester.outcome(B, Response::Delivered { latest, settled }, &mut turn);
         }
         let told = self.book.take();
         told.into_iter().map(|attestation| (attestation.sequence, attestation.payload)).collect()
+    }
+
+    /// The numbers of all messages that are told within many polls.
+    fn numbers(&mut self) -> std::collections::BTreeSet<u64> {
+        (0..20).flat_map(|_| self.poll(0)).map(|(sequence, _)| sequence).collect()
     }
 
     fn refusal(&self) -> Option<Refusal> {
@@ -65,11 +137,11 @@ fn a_final_message_is_signed_and_offered() {
     rig.chain.mine(vec![sent(2, 0, b"ack 1")]);
     assert_eq!(rig.poll(0), vec![], "the tip is not final");
     rig.chain.grow(1);
-    rig.now += 10;
+    rig.now += 100;
     let mut turn = Turn::at(Timestamp(rig.now));
     while let Some(request) = rig.attester.next(A, &mut turn) {
-        let Request::Scan(question) = request else { panic!("{request:?}") };
-        rig.attester.outcome(A, Response::Scan(rig.chain.tell(&question)), &mut turn);
+        let response = rig.answer(&request);
+        rig.attester.outcome(A, response, &mut turn);
     }
     let told = rig.book.take();
     let [attestation] = &told[..] else { panic!("{told:?}") };
@@ -100,12 +172,16 @@ fn a_full_book_gets_everything_later() {
     let mut rig = rig(History::in_memory());
     rig.chain.mine((0..25).map(|sequence| sent(2, sequence, b"x")).collect());
     rig.chain.grow(1);
-    let mut told = Vec::new();
-    for _ in 0..4 {
-        told.extend(rig.poll(0).into_iter().map(|(sequence, _)| sequence));
-    }
-    let told: std::collections::BTreeSet<u64> = told.into_iter().collect();
-    assert_eq!(told, (0..25).collect());
+    assert_eq!(rig.numbers(), (0..25).collect());
+}
+
+#[test]
+fn many_messages_of_one_range_are_confirmed_one_after_another() {
+    let mut rig = rig(History::in_memory());
+    *rig.book.room.lock().unwrap() = 1_000;
+    rig.chain.mine((0..200).map(|sequence| sent(2, sequence, b"x")).collect());
+    rig.chain.grow(1);
+    assert_eq!(rig.numbers(), (0..200).collect());
 }
 
 #[test]
@@ -127,19 +203,98 @@ fn never_two_payloads_for_one_number() {
     rig.chain.grow(1);
     rig.chain.mine(vec![sent(2, 0, b"second")]);
     rig.chain.grow(4);
-    rig.poll(0);
-    let told = rig.poll(0);
-    assert!(told.iter().all(|(_, payload)| payload == b"first"), "{told:?}");
+    for _ in 0..4 {
+        let told = rig.poll(0);
+        assert!(told.iter().all(|(_, payload)| payload == b"first"), "{told:?}");
+    }
     assert_eq!(rig.refusal(), Some(Refusal::Equivocation { destination: B, sequence: 0 }));
+    // When the first is on the chain again, everything is right again.
+    rig.chain.rewind(5);
+    rig.chain.mine(vec![sent(2, 0, b"first"), sent(2, 1, b"next")]);
+    rig.chain.grow(9);
+    assert!(rig.numbers().contains(&1));
+    assert_eq!(rig.refusal(), None);
 }
 
 #[test]
-fn a_hole_is_refused() {
+fn what_is_hidden_is_missed_and_signed_once_it_is_shown() {
     let mut rig = rig(History::in_memory());
-    rig.chain.mine(vec![sent(2, 1, b"x")]);
+    rig.chain.mine(vec![sent(2, 0, b"0")]);
+    rig.chain.grow(1);
+    assert_eq!(rig.numbers(), [0].into());
+    rig.lie = Lie::Hide(1);
+    rig.chain.mine(vec![sent(2, 1, b"1")]);
+    rig.chain.grow(1);
+    assert!(!rig.numbers().contains(&1));
+    assert_eq!(rig.refusal(), Some(Refusal::Hidden { destination: B, read: 1, sent: 2 }));
+    rig.lie = Lie::None;
+    assert!(rig.numbers().contains(&1));
+    assert_eq!(rig.refusal(), None);
+}
+
+#[test]
+fn a_hole_is_refused_and_filled_from_before_it() {
+    let mut rig = rig(History::in_memory());
+    rig.chain.grow(3);
+    // An endpoint that knows neither the event nor what is in the contract; blocks go by.
+    rig.lie = Lie::HideDeeply(0);
+    for sequence in 0..8 {
+        rig.chain.mine(vec![sent(2, sequence, b"x")]);
+        rig.chain.grow(1);
+        rig.poll(0);
+    }
+    assert_eq!((rig.numbers(), rig.refusal()), ([].into(), None), "there is nothing to see yet");
+    rig.lie = Lie::None;
+    rig.chain.mine(vec![sent(2, 8, b"x")]);
     rig.chain.grow(1);
     rig.poll(0);
-    assert_eq!(rig.refusal(), Some(Refusal::Gap { destination: B, expected: 0, found: 1 }));
+    assert_eq!(rig.refusal(), Some(Refusal::Gap { destination: B, expected: 0, found: 8 }));
+    assert_eq!(rig.numbers(), (0..9).collect(), "it went back far enough by itself");
+    assert_eq!(rig.refusal(), None);
+}
+
+#[test]
+fn what_the_contract_did_not_send_is_not_signed() {
+    let mut rig = rig(History::in_memory());
+    rig.lie = Lie::Forge;
+    rig.chain.mine(vec![sent(2, 0, b"x")]);
+    rig.chain.grow(1);
+    assert_eq!(rig.numbers(), [].into());
+    let Some(Refusal::Event(_) | Refusal::Invented { .. }) = rig.refusal() else { panic!() };
+    rig.lie = Lie::None;
+    assert_eq!(rig.numbers(), [0].into(), "the forged one was not signed, so the true one can be");
+}
+
+#[test]
+fn nothing_is_signed_while_the_contract_cannot_be_asked() {
+    let mut rig = rig(History::in_memory());
+    rig.lie = Lie::NoState;
+    rig.chain.mine(vec![sent(2, 0, b"x")]);
+    rig.chain.grow(1);
+    assert_eq!(rig.numbers(), [].into());
+    let status = rig.attester.status(A).unwrap();
+    assert_eq!((status.refusal, status.last_error.as_deref()), (None, Some("no such state")));
+    rig.lie = Lie::None;
+    assert_eq!(rig.numbers(), [0].into());
+}
+
+#[test]
+fn a_chain_that_is_lost_is_read_again_from_the_beginning() {
+    let mut rig = rig(History::in_memory());
+    rig.chain.mine(vec![sent(2, 0, b"x")]);
+    for _ in 0..40 {
+        rig.chain.grow(1);
+        rig.poll(0);
+    }
+    assert_eq!(rig.refusal(), None);
+    // Another chain, below all of the 32 places that are remembered.
+    rig.chain.rewind(40);
+    rig.chain.grow(5);
+    rig.chain.mine(vec![sent(2, 1, b"y")]);
+    rig.chain.grow(50);
+    rig.poll(0);
+    assert!(rig.numbers().contains(&1));
+    assert_eq!(rig.refusal(), None);
 }
 
 #[test]

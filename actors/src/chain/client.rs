@@ -7,6 +7,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use zklink::token::Address;
 
@@ -222,6 +223,11 @@ pub trait ChainClient: Send + Sync {
     fn send_raw(&self, raw: Vec<u8>) -> Answer<'_, Hash>;
     /// What became of a transaction; nothing while it is not mined.
     fn receipt(&self, tx_hash: Hash) -> Answer<'_, Option<Receipt>>;
+    /// The same chain where every endpoint must answer and agree, if this client would otherwise believe one of them
+    /// alone while another is away; nothing when it is strict already.
+    fn strict(&self) -> Option<Arc<dyn ChainClient>> {
+        None
+    }
 }
 
 /// At most 200 characters of somebody else's text, for logs and errors.

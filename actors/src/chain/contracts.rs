@@ -136,6 +136,7 @@ sol! {
             view
             returns (bytes32);
         function sentCount(uint8 destination) external view returns (uint64);
+        function sentHash(uint8 destination, uint64 sequence) external view returns (bytes32);
         function deliveredCount(uint8 source) external view returns (uint64);
         function threshold() external view returns (uint256);
         function isAttester(address account) external view returns (bool);

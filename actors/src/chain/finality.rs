@@ -71,6 +71,10 @@ impl Ageing {
         if rule.min_age_seconds == 0 {
             return Some(anchor.number);
         }
+        // Anchors above the present one are void: the chain, or the endpoint, has taken them back.
+        while self.waiting.back().is_some_and(|(number, _)| *number > anchor.number) {
+            self.waiting.pop_back();
+        }
         let newest = self.waiting.back().map(|(number, _)| *number);
         // When the list is full, newer anchors wait outside: the old ones leave it first anyway.
         if newest.is_none_or(|newest| newest < anchor.number) && self.waiting.len() < WAITING_MAX {
@@ -83,6 +87,7 @@ impl Ageing {
             self.reached = self.reached.max(Some(number));
             self.waiting.pop_front();
         }
+        self.reached = self.reached.map(|reached| reached.min(anchor.number));
         self.reached
     }
 

@@ -181,4 +181,11 @@ impl ChainClient for Paired {
             }
         })
     }
+
+    fn strict(&self) -> Option<Arc<dyn ChainClient>> {
+        let (first, second) = (Arc::clone(&self.first), Arc::clone(&self.second));
+        self.tolerate_outage.then(|| -> Arc<dyn ChainClient> {
+            Arc::new(Paired { first, second, tolerate_outage: false })
+        })
+    }
 }

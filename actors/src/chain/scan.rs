@@ -101,7 +101,7 @@ pub struct Scanner {
     checkpoints: VecDeque<Header>,
     /// Whether the list above begins at the beginning.
     complete: bool,
-    /// The highest anchor that was seen.
+    /// The height that the finality rule reached when it was asked last.
     goal: Option<u64>,
     /// Blocks in the next question for events: halved when one is not answered, for an endpoint that refuses long
     /// answers, and doubled up to the configured range when one is.
@@ -127,7 +127,7 @@ impl Scanner {
         self.checkpoints.back()
     }
 
-    /// The highest height that the finality rule has reached.
+    /// The height that the finality rule reached when it was asked last.
     pub fn goal(&self) -> Option<u64> {
         self.goal
     }
@@ -179,6 +179,25 @@ impl Scanner {
         }
     }
 
+    /// Goes back to the end of a range that was read, or to the beginning, and reads what comes after it again, not
+    /// before `until`.
+    pub fn back_to(&mut self, end: Option<Header>, until: Timestamp) {
+        self.phase = Phase::Rest { until };
+        let Some(end) = end else {
+            self.checkpoints.clear();
+            self.complete = true;
+            return;
+        };
+        while self.scanned().is_some_and(|last| last.number > end.number) {
+            self.checkpoints.pop_back();
+        }
+        if self.scanned() != Some(&end) {
+            // Older than all that are remembered; when it does not stand any more either, the scanner is lost.
+            self.checkpoints = VecDeque::from([end]);
+            self.complete = false;
+        }
+    }
+
     fn rest(&mut self, now: Timestamp, millis: u64) {
         self.phase = Phase::Rest { until: now.after(millis) };
     }
@@ -227,7 +246,8 @@ impl Scanner {
         let Some(goal) = self.ageing.reach(self.config.finality, anchor, now) else {
             return self.rest(now, self.config.poll_ms);
         };
-        self.goal = self.goal.max(Some(goal));
+        // Not the highest ever: an endpoint that once named a height that does not exist would be believed for ever.
+        self.goal = Some(goal);
         if goal >= self.from() {
             self.phase = Phase::Seam { goal };
         } else {
@@ -275,7 +295,9 @@ impl Scanner {
         if caught_up {
             self.rest(now, self.config.poll_ms);
         } else {
-            self.phase = Phase::Seam { goal };
+            // With a fresh anchor: many servers know the state of recent blocks only, and who uses the events may
+            // want to ask a contract about them at the anchor's height.
+            self.phase = Phase::Tag;
         }
         Progress::Read { logs, to: end, caught_up }
     }

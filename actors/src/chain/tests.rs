@@ -316,8 +316,11 @@ async fn a_lie_about_a_block_is_a_disagreement_and_a_lag_is_not() {
     let dead = endpoint("http://127.0.0.1:9");
     let strict = Paired::new(honest.clone(), dead.clone(), false);
     assert!(strict.header(At::Number(4)).await.unwrap_err().is_outage());
+    assert!(strict.strict().is_none(), "it is strict already");
     let lenient = Paired::new(dead, honest, true);
     assert_eq!(lenient.header(At::Number(4)).await.unwrap(), Some(header));
+    let strict = lenient.strict().unwrap();
+    assert!(strict.header(At::Number(4)).await.unwrap_err().is_outage());
 }
 
 /// A client whose final block is one behind.

@@ -87,6 +87,7 @@ pub struct Leased {
 }
 
 /// A prover hands in a proof.
+#[derive(Clone)]
 pub struct Submit {
     /// Who.
     pub prover: ProverId,

@@ -16,14 +16,15 @@ use zklink::token::Network;
 use zklink::tx::{SignedTx, Tx, TxHash};
 use zklink_client::error::{busy, code, error, rejected};
 use zklink_client::{
-    AccountInfo, AccountQuery, Balances, BlockInfo, BlockOnChain, BlockTx, Hash, HexBytes,
-    HistoryKind, LatestBlock, NetworkInfo, Page, ProvingStatus, ShapeInfo, SupportChain,
+    AccountInfo, AccountQuery, AccountSnapshot, Balances, BlockInfo, BlockOnChain, BlockTx, Hash,
+    HexBytes, HistoryKind, LatestBlock, NetworkInfo, Page, ProvingStatus, ShapeInfo, SupportChain,
     SupportToken, TxInfo, ZkLinkServer,
 };
 
+use super::faucet::{FaucetRequest, NoDrip};
 use super::history::{self, Found};
 use super::present;
-use super::sources::{FaucetRequest, Sources};
+use super::sources::Sources;
 use crate::builder::{Receipt, Refusal, Submit};
 use crate::feed::ReadProgress;
 use crate::port::{Refused, ReplyTo, Unanswered};
@@ -258,9 +259,27 @@ impl ZkLinkServer for Api {
         let view = self.sources.view.read();
         let account = view.state.account(id);
         let account = account.ok_or_else(|| rejected(&Reject::AccountNotFound(id)))?;
-        let subs = account.sub_accounts.iter();
-        let subs = subs.filter(|(sub, _)| sub_account.is_none_or(|wanted| wanted == **sub));
-        Ok(subs.map(|(sub, state)| (*sub, state.balances.clone())).collect())
+        Ok(present::balances(account, sub_account))
+    }
+
+    async fn snapshot(
+        &self,
+        account: AccountQuery,
+        sub_account: Option<SubAccountId>,
+        number: Option<BlockNumber>,
+    ) -> RpcResult<AccountSnapshot> {
+        if let Some(sub) = sub_account.filter(|sub| !sub.is_valid()) {
+            return Err(rejected(&Reject::BadSubAccount(sub)));
+        }
+        if number.is_some() {
+            let hint = "leave the block out: only the newest state is kept";
+            return Err(error(code::UNSUPPORTED, "states of earlier blocks are not kept", hint));
+        }
+        let id = self.resolve(account)?;
+        let view = self.sources.view.read();
+        let account = view.state.account(id);
+        let account = account.ok_or_else(|| rejected(&Reject::AccountNotFound(id)))?;
+        Ok(present::account_snapshot(id, account, sub_account, view.state.system.number))
     }
 
     async fn token_reserve(
@@ -386,7 +405,11 @@ impl ZkLinkServer for Api {
         let known = self.about.network.l1_token(chain, token);
         known.map_err(|reject| rejected(&reject))?;
         let dripped = faucet.drip(FaucetRequest { owner: address, chain, token, amount }).await;
-        let hint = "check amount and chain; see the node's log";
-        dripped.map(HexBytes).map_err(|reason| error(code::INTERNAL, reason, hint))
+        dripped.map(HexBytes).map_err(|none| match none {
+            NoDrip::Refused(reason) => error(code::TX_FORMAT, reason, "ask for another amount"),
+            NoDrip::Failed(reason) => {
+                error(code::INTERNAL, reason, "try again; see the node's log if it goes on")
+            }
+        })
     }
 }

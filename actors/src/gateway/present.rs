@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use zklink::block::Head;
 use zklink::fees::FeeTable;
-use zklink::id::{AccountId, BlockNumber, ChainId, TokenId};
+use zklink::id::{AccountId, BlockNumber, ChainId, SubAccountId, TokenId};
 use zklink::key::pub_key_hash;
 use zklink::shape::shape;
 use zklink::state::Account;
 use zklink::token::{Network, Token};
 use zklink_client::{
-    AccountInfo, BlockInfo, BlockTx, DepositInfo, HexBytes, ProverInfo, ProvingJob, ProvingStatus,
-    SupportChain, SupportToken, TokenOnChain, TxBody, TxInfo, TxReceipt, TxStatus,
+    AccountInfo, AccountSnapshot, Balances, BlockInfo, BlockTx, DepositInfo, HexBytes, ProverInfo,
+    ProvingJob, ProvingStatus, SupportChain, SupportToken, TokenOnChain, TxBody, TxInfo, TxReceipt,
+    TxStatus,
 };
 
 use crate::builder::{Executed, SealedBlock, Source};
@@ -116,6 +117,35 @@ pub fn account_info(id: AccountId, account: &Account) -> AccountInfo {
         pub_key_hash: HexBytes(account.key.as_ref().map(pub_key_hash).unwrap_or_default()),
         pub_key: account.key,
         sub_account_nonces: nonces.collect(),
+    }
+}
+
+/// What an account holds, in all sub-accounts or in one.
+pub fn balances(account: &Account, only: Option<SubAccountId>) -> Balances {
+    let subs = account.sub_accounts.iter();
+    let subs = subs.filter(|(sub, _)| only.is_none_or(|wanted| wanted == **sub));
+    subs.map(|(sub, state)| (*sub, state.balances.clone())).collect()
+}
+
+/// An account with what it holds, after `block` and everything that was executed since.
+pub fn account_snapshot(
+    id: AccountId,
+    account: &Account,
+    only: Option<SubAccountId>,
+    block: BlockNumber,
+) -> AccountSnapshot {
+    let mut info = account_info(id, account);
+    info.sub_account_nonces.retain(|sub, _| only.is_none_or(|wanted| wanted == *sub));
+    AccountSnapshot {
+        id,
+        address: info.address,
+        nonce: info.nonce,
+        pub_key_hash: info.pub_key_hash,
+        sub_account_nonces: info.sub_account_nonces,
+        balances: balances(account, only),
+        order_slots: BTreeMap::new(),
+        positions: BTreeMap::new(),
+        block_number: block,
     }
 }
 

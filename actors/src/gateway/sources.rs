@@ -1,13 +1,11 @@
 //! What the gateway stands on: where it reads, and where it sends transactions.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
-use zklink::amount::Amount;
-use zklink::id::{BlockNumber, ChainId, Owner, TokenId};
+use zklink::id::BlockNumber;
 use zklink_client::BlockOnChain;
 
+use super::faucet::Faucet;
 use crate::archive::ArchiveReader;
 use crate::builder::{Submit, ViewReader};
 use crate::feed::ReadProgress;
@@ -24,29 +22,6 @@ pub trait Stages: Send + Sync + 'static {
     /// The transactions that settled a block, as far as they are known.
     fn on_chain(&self, block: BlockNumber) -> BlockOnChain;
 }
-
-/// What a development network's faucet is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FaucetRequest {
-    /// Whose account is to be credited.
-    pub owner: Owner,
-    /// The chain where the tokens are to be deposited.
-    pub chain: ChainId,
-    /// The token.
-    pub token: TokenId,
-    /// How much, in 18 decimals.
-    pub amount: Amount,
-}
-
-/// Gives test tokens. Only a development network has one.
-pub trait Faucet: Send + Sync + 'static {
-    /// Deposits tokens for the owner through the chain's contract; gives the transaction there,
-    /// or says why not.
-    fn drip(&self, request: FaucetRequest) -> Pin<Box<dyn Future<Output = Dripped> + Send + '_>>;
-}
-
-/// The transaction on the chain, or why there is none.
-pub type Dripped = Result<[u8; 32], String>;
 
 /// Where the gateway reads, and where it sends transactions.
 #[derive(Clone)]

@@ -35,6 +35,7 @@ use crate::supervisor::seat::Origin;
 use crate::supervisor::{self, Supervisor};
 
 mod bounds;
+mod browsers;
 
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -65,7 +66,11 @@ impl Faucet for OneUnit {
         &self,
         request: FaucetRequest,
     ) -> std::pin::Pin<Box<dyn Future<Output = Dripped> + Send + '_>> {
-        let given = if request.amount.0 <= UNIT { Ok([8; 32]) } else { Err("too much".into()) };
+        let given = if request.amount.0 <= UNIT {
+            Ok([8; 32])
+        } else {
+            Err(NoDrip::Refused("too much".into()))
+        };
         Box::pin(std::future::ready(given))
     }
 }
@@ -258,6 +263,13 @@ fn a_life_through_the_client() {
         assert_eq!(account.sub_account_nonces[&SubAccountId(0)].0, 1);
         let balances = client.balances(account.id, None).await.expect("an account");
         assert_eq!(balances[&SubAccountId(0)][&USD], Amount(70 * UNIT));
+        let snapshot = client.snapshot(alice.owner.into(), None, None).await.expect("an account");
+        assert_eq!((snapshot.id, snapshot.pub_key_hash), (account.id, account.pub_key_hash));
+        assert_eq!((&snapshot.balances, snapshot.block_number), (&balances, BlockNumber(0)));
+        assert_eq!(snapshot.sub_account_nonces, account.sub_account_nonces);
+        let other = Some(SubAccountId(1));
+        let snapshot = client.snapshot(account.id.into(), other, None).await.expect("an account");
+        assert_eq!((snapshot.balances.len(), snapshot.sub_account_nonces.len()), (0, 0));
         let pending = client.pending_block(0, Some(true), None, None).await.expect("a list");
         let details = pending.iter().filter(|tx| matches!(tx, BlockTx::Detail(_))).count();
         assert!(details >= 1, "{pending:?}");
@@ -350,6 +362,10 @@ fn every_refusal_has_its_code_and_a_hint() {
         assert_eq!(code_of(client.account(bob.into()).await), 201);
         assert_eq!(code_of(client.account(AccountId(1 << 24).into()).await), 101);
         assert_eq!(code_of(client.balances(id, Some(SubAccountId(32))).await), 102);
+        assert_eq!(code_of(client.snapshot(none, None, None).await), 201);
+        assert_eq!(code_of(client.snapshot(id.into(), Some(SubAccountId(32)), None).await), 102);
+        let earlier = client.snapshot(id.into(), None, Some(BlockNumber(1))).await;
+        assert_eq!(code_of(earlier), code::UNSUPPORTED);
         assert_eq!(code_of(client.token_reserve(TokenId(9), None).await), 103);
         assert_eq!(code_of(client.pending_block(0, None, None, Some(101)).await), 104);
         assert_eq!(code_of(client.history(HistoryKind::Deposit, bob, 0, 0).await), 104);
@@ -409,7 +425,7 @@ fn the_faucet_of_a_development_network_gives() {
         let given = client.dev_faucet(owner, HUB, USD, Amount(UNIT)).await;
         assert_eq!(given.expect("within its limit"), HexBytes([8; 32]));
         let too_much = client.dev_faucet(owner, HUB, USD, Amount(2 * UNIT)).await;
-        assert_eq!(code_of(too_much), code::INTERNAL);
+        assert_eq!(code_of(too_much), code::TX_FORMAT);
         assert_eq!(code_of(client.dev_faucet(owner, ChainId(9), USD, Amount(1)).await), 100);
         assert_eq!(code_of(client.dev_faucet(owner, SPOKE, TokenId(2), Amount(1)).await), 103);
         assert!(client.network().await.expect("a network").dev);

@@ -143,7 +143,7 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
     let (proving, provers) =
         start_proving(&setup, &mut core, &mut drivers, &events, &history).await?;
     let (ledgers, discrepancies) = start_ledgers(&network, &mut core, &history).await?;
-    let chains = start_watchers(&setup, &mut core, &mut drivers, &ledgers).await?;
+    let chains = start_watchers(&setup, &mut core, &mut drivers, &ledgers, &events).await?;
     let Settling { status: settlement, attesters, report, mut hub } =
         start_settlement(&setup, &mut core, &mut drivers, &events).await?;
     // The builder takes nothing before it has heard of the hub; a hub that is down must not keep readers out for long.
@@ -331,13 +331,17 @@ async fn start_watchers(
     core: &mut Core,
     drivers: &mut Drivers,
     ledgers: &Ledgers,
+    events: &Events,
 ) -> Result<ChainHealth, StartError> {
     let mut health = BTreeMap::new();
     for chain in &setup.deployment.chains {
         let of_chain = &setup.chains[&chain.id];
         let tokens: Vec<TokenId> = chain.tokens.iter().map(|token| token.id).collect();
         let outlets = Outlets {
-            deposits: tokens.iter().map(|id| (*id, ledgers[id].port())).collect(),
+            deposits: tokens
+                .iter()
+                .map(|id| (*id, events.of_deposits(ledgers[id].port())))
+                .collect(),
             readings: tokens.iter().map(|id| (*id, ledgers[id].port())).collect(),
             keys: core.builder.port(),
         };
@@ -511,12 +515,10 @@ async fn start_attester(
         let partners = others
             .filter(|other| *other != chain.id && [*other, chain.id].contains(&hub))
             .collect();
-        let line = attester::driver::Line {
-            chain: chain.id,
-            client: Arc::clone(&of_chain.client),
-            oracle: chain.oracle,
-            partners,
-        };
+        // A signature releases tokens elsewhere, so it never rests on one endpoint where there are two.
+        let client = of_chain.client.strict().unwrap_or_else(|| Arc::clone(&of_chain.client));
+        let line =
+            attester::driver::Line { chain: chain.id, client, oracle: chain.oracle, partners };
         let (status, heard) = watch::channel(None);
         health.insert((number, chain.id), heard);
         let driver = attester::driver::run(
@@ -576,7 +578,7 @@ async fn start_gateway(
         key_chain: setup.deployment.hub,
     };
     let api = Api::new(sources, about, setup.limits.request_timeout);
-    let (address, limits) = (setup.rpc, setup.limits);
+    let (address, limits) = (setup.rpc, setup.limits.clone());
     Gateway::start(address, limits, Arc::clone(&core.clock), api)
         .await
         .map_err(|source| StartError::Listen { address, source })

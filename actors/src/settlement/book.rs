@@ -18,8 +18,6 @@ use crate::turn::Turn;
 
 /// Messages per channel that are kept, beginning with the next one to deliver.
 const WINDOW: u64 = 256;
-/// Different payloads of one message that are kept. More than one means that an attester lies.
-const PAYLOADS: usize = 4;
 
 /// What an attester signs for a message: as `LightOracle.digest` has it.
 pub fn message_digest(
@@ -73,8 +71,10 @@ pub enum BadAttestation {
     /// The signature is not of an attester.
     #[error("the signature is not of an attester of this deployment")]
     Signer,
-    /// There are too many different payloads of this message already.
-    #[error("too many different payloads for one message: an attester lies")]
+    /// The attester signed another payload of this message before.
+    #[error(
+        "the attester signed another payload of this message before: its key serves two, or a liar"
+    )]
     Contradiction,
 }
 
@@ -154,7 +154,8 @@ impl AttestationBook {
         let signer = signer.filter(|signer| self.attesters.contains(signer));
         let signer = signer.ok_or(BadAttestation::Signer)?;
         let payloads = channel.messages.entry(sequence).or_default();
-        if !payloads.contains_key(&payload) && payloads.len() >= PAYLOADS {
+        // One payload of each attester: so liars cannot fill the place that the others need.
+        if payloads.iter().any(|(other, by)| *other != payload && by.contains_key(&signer)) {
             return Err(BadAttestation::Contradiction);
         }
         payloads.entry(payload).or_default().insert(signer, signature);

@@ -4,6 +4,7 @@ use alloy_primitives::{Address as AbiAddress, B256, U256};
 use alloy_sol_types::{SolCall, SolEvent, SolInterface};
 use zklink::id::{BlockNumber, ChainId, Owner, TokenId};
 use zklink::token::Address;
+use zklink::tx::keccak;
 use zklink_actors::chain::client::Call;
 use zklink_actors::chain::contracts::{BlockCommit, Erc20, Hub, LightOracle, Rollup};
 
@@ -145,10 +146,26 @@ pub fn view(contracts: &SimulatedContracts, call: &Call) -> Result<Vec<u8>, Refu
 }
 
 fn view_oracle(contracts: &SimulatedContracts, data: &[u8]) -> Result<Vec<u8>, Refused> {
-    let call = LightOracle::deliveredCountCall::abi_decode(data);
-    let call = call.map_err(|_| Refused::from("this function is not simulated"))?;
-    let count = contracts.delivered.get(&ChainId(call.source)).copied().unwrap_or_default();
-    Ok(LightOracle::deliveredCountCall::abi_encode_returns(&count))
+    use LightOracle::LightOracleCalls as View;
+    let sent =
+        |destination| contracts.sent.get(&ChainId(destination)).map_or(&[][..], Vec::as_slice);
+    let call = View::abi_decode(data).map_err(|_| Refused::from("no such function"))?;
+    Ok(match call {
+        View::deliveredCount(of) => {
+            let count = contracts.delivered.get(&ChainId(of.source)).copied().unwrap_or_default();
+            LightOracle::deliveredCountCall::abi_encode_returns(&count)
+        }
+        View::sentCount(to) => {
+            LightOracle::sentCountCall::abi_encode_returns(&(sent(to.destination).len() as u64))
+        }
+        View::sentHash(of) => {
+            let index = usize::try_from(of.sequence).unwrap_or(usize::MAX);
+            let payload = sent(of.destination).get(index);
+            let hash = payload.map(|payload| keccak(&[payload])).unwrap_or_default();
+            LightOracle::sentHashCall::abi_encode_returns(&B256::from(hash))
+        }
+        _ => return Err("this view is not simulated".into()),
+    })
 }
 
 fn view_rollup(contracts: &SimulatedContracts, data: &[u8]) -> Result<Vec<u8>, Refused> {

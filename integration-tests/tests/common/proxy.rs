@@ -7,7 +7,7 @@ use alloy_primitives::U256;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use zklink_actors::chain::contracts::rollup_events;
+use zklink_actors::chain::contracts::{rollup_events, sent_event};
 
 /// How the endpoint answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +38,10 @@ pub enum Mode {
     Invent(u64, [u8; 20]),
     /// With another amount in each deposit.
     Inflate,
+    /// Without the events of messages to other chains.
+    HideMessages,
+    /// With another payload in each message to another chain.
+    ForgeMessages,
 }
 
 /// See the module.
@@ -170,6 +174,20 @@ async fn bend(
                     let data = log["data"].as_str().unwrap_or_default().to_owned();
                     log["data"] =
                         json!(format!("{}f{}", &data[..2 + 64 + 40], &data[2 + 64 + 41..]));
+                }
+            }
+        }
+        Mode::HideMessages if method == "eth_getLogs" => {
+            if let Some(logs) = answer["result"].as_array_mut() {
+                logs.retain(|log| log["topics"][0] != json!(hex0x(&sent_event())));
+            }
+        }
+        Mode::ForgeMessages if method == "eth_getLogs" => {
+            for log in answer["result"].as_array_mut().into_iter().flatten() {
+                if log["topics"][0] == json!(hex0x(&sent_event())) {
+                    // The end of a payload is the content that the message is about.
+                    let data = log["data"].as_str().unwrap_or_default().to_owned();
+                    log["data"] = json!(format!("{}0badcafe", &data[..data.len() - 8]));
                 }
             }
         }

@@ -18,16 +18,16 @@ use zklink_devnet::DevChainHandle;
 use crate::proxy::{Mode, Proxy};
 use crate::world::{ONE, USDC, World, embedded, until};
 
-const HUB: ChainId = ChainId(1);
+pub const HUB: ChainId = ChainId(1);
 /// The chain whose endpoint is hostile.
-const SPOKE: ChainId = ChainId(2);
+pub const SPOKE: ChainId = ChainId(2);
 const EVE: [u8; 20] = [0xee; 20];
 
-struct Stage {
+pub struct Stage {
     _chains: std::collections::BTreeMap<ChainId, DevChainHandle>,
-    world: World,
-    proxy: Proxy,
-    data: tempfile::TempDir,
+    pub world: World,
+    pub proxy: Proxy,
+    pub data: tempfile::TempDir,
     user: Wallet,
 }
 
@@ -36,7 +36,7 @@ fn limits() -> EndpointLimits {
 }
 
 impl Stage {
-    async fn new() -> Stage {
+    pub async fn new() -> Stage {
         let (chains, urls) = embedded(2, Duration::from_millis(100), 2).await;
         let world = World::deploy(&urls).await;
         let proxy = Proxy::start(&urls[&SPOKE].1).await;
@@ -46,7 +46,7 @@ impl Stage {
     }
 
     /// A node that reaches the spoke through the proxy, alone or beside an honest endpoint.
-    async fn node(&self, paired: bool, data: &Path) -> Node {
+    pub async fn node(&self, paired: bool, data: &Path) -> Node {
         let mut setup = self.world.setup(data, 0);
         let honest = Arc::clone(&self.world.clients[&SPOKE].1);
         let hostile = Endpoint::new(&self.proxy.url, limits()).unwrap();
@@ -56,7 +56,7 @@ impl Stage {
         Node::start(setup).await.unwrap()
     }
 
-    async fn deposit(&self) {
+    pub async fn deposit(&self) {
         let owner = self.user.owner();
         self.user.deposit_erc20(USDC, ONE, owner, SubAccountId(0)).await.unwrap();
     }
@@ -74,7 +74,7 @@ impl Stage {
         view.state.pool(SPOKE, USDC) == pool && view.state.cursor(SPOKE) == Serial(tokens)
     }
 
-    async fn credited(&self, node: &Node, tokens: u64) {
+    pub async fn credited(&self, node: &Node, tokens: u64) {
         until("the credit", async || self.has(node, tokens).then_some(())).await;
     }
 

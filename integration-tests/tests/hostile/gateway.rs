@@ -116,7 +116,7 @@ async fn story() {
     let data = tempfile::tempdir().unwrap();
     let mut setup = world.setup(data.path(), 0);
     let limits = Limits { connections_per_address_max: 64, ..Limits::default() };
-    setup.limits = limits;
+    setup.limits = limits.clone();
     let mut node = Node::start(setup).await.unwrap();
     let before = node.view().read().state.clone();
     let (url, http) = (format!("http://{}", node.rpc()), reqwest::Client::new());

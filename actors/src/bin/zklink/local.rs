@@ -25,7 +25,7 @@ use zklink_actors::chain::finality::Finality;
 use zklink_actors::deploy::{
     ChainPlan, DeployedToken, Deployment, Plan, ShapePlan, TokenPlan, TokenSource, deploy,
 };
-use zklink_actors::gateway::Limits;
+use zklink_actors::gateway::{Limits, Origins};
 use zklink_actors::node::{ChainSetup, Node, Setup};
 use zklink_actors::wallet::Wallet;
 use zklink_circuit::groth16::evm::verifying_key_to_evm;
@@ -115,7 +115,8 @@ impl LocalNetwork {
             chains: CHAINS.into_iter().map(|id| (id, setup_of(&chains, id))).collect(),
             attesters: ATTESTERS.map(key_of).to_vec(),
             rpc: options.rpc,
-            limits: Limits::default(),
+            // Everybody knows the keys here, and whoever builds a web page wants to call.
+            limits: Limits { origins: Origins::Everybody, ..Limits::default() },
             block_max_age_ms: options.block_max_age_ms,
             // Nobody should have to pay on a network whose tokens anybody may mint.
             terms: Terms::default(),

@@ -81,8 +81,18 @@ fn strangers_and_nonsense_are_refused() {
     unknown.source = ChainId(3);
     assert_eq!(book.take(unknown), Err(BadAttestation::Channel));
     assert_eq!(book.take(attest(1, 0, &[0; MAX_PAYLOAD + 1])), Err(BadAttestation::Payload));
-    for payload in 0..PAYLOADS as u8 {
-        assert_eq!(book.take(attest(1, 0, &[payload])), Ok(()));
+}
+
+#[test]
+fn an_attester_that_signs_everything_stops_no_message() {
+    let mut book = book(2);
+    assert_eq!(book.take(attest(1, 0, b"lie")), Ok(()));
+    for payload in 0..=u8::MAX {
+        assert_eq!(book.take(attest(1, 0, &[payload])), Err(BadAttestation::Contradiction));
     }
-    assert_eq!(book.take(attest(1, 0, b"more")), Err(BadAttestation::Contradiction));
+    for honest in [2, 3] {
+        assert_eq!(book.take(attest(honest, 0, b"truth")), Ok(()));
+    }
+    let found = ask(&mut book, 0);
+    assert_eq!((found[0].payload.as_slice(), found[0].signatures.len()), (&b"truth"[..], 2));
 }

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use zklink::id::{ChainId, SubAccountId};
 use zklink::token::{Network, scale_down};
 use zklink_actors::deploy::Deployment;
-use zklink_actors::gateway::{Faucet, FaucetRequest};
+use zklink_actors::gateway::{Dripped, Faucet, FaucetRequest, NoDrip};
 use zklink_actors::wallet::Wallet;
 
 use crate::chains::{CHAINS, Chains};
@@ -34,19 +34,32 @@ impl FunderFaucet {
         FunderFaucet { network: deployment.network(), wallets: wallets.collect() }
     }
 
-    async fn give(&self, request: FaucetRequest) -> Result<[u8; 32]> {
-        let FaucetRequest { owner, chain, token, amount } = request;
+    async fn give(&self, request: FaucetRequest) -> Dripped {
+        let refused = |error| NoDrip::Refused(format!("{error:#}"));
+        let units = self.units(request).map_err(refused)?;
+        let deposited = self.deposit(request, units).await;
+        deposited.map_err(|error| NoDrip::Failed(format!("{error:#}")))
+    }
+
+    /// What is asked for, in the chain's units, if the faucet gives so much.
+    fn units(&self, request: FaucetRequest) -> Result<u128> {
+        let FaucetRequest { chain, token, amount, .. } = request;
         let l1 = self.network.l1_token(chain, token)?;
-        let native = l1.address == [0; 20];
-        let most = if native { MOST_COINS } else { MOST };
+        let most = if l1.address == [0; 20] { MOST_COINS } else { MOST };
         ensure!(amount.0 <= most, "the faucet gives at most {most} at once (in units of 10^-18)");
         let units = scale_down(amount, l1.scale()).with_context(|| {
             format!("the token has {} decimals on chain {chain}: round the amount", l1.decimals)
         })?;
         ensure!(units > 0, "the faucet does not give nothing");
+        Ok(units)
+    }
+
+    async fn deposit(&self, request: FaucetRequest, units: u128) -> Result<[u8; 32]> {
+        let FaucetRequest { owner, chain, token, .. } = request;
+        let l1 = self.network.l1_token(chain, token)?;
         let wallet = self.wallets.get(&chain).context("the chain has no faucet")?.lock().await;
         let sub_account = SubAccountId(0);
-        if native {
+        if l1.address == [0; 20] {
             return Ok(wallet.deposit_native(units, owner, sub_account).await?.tx_hash);
         }
         wallet.mint(l1.address, wallet.address(), units).await?;
@@ -56,10 +69,7 @@ impl FunderFaucet {
 }
 
 impl Faucet for FunderFaucet {
-    fn drip(
-        &self,
-        request: FaucetRequest,
-    ) -> Pin<Box<dyn Future<Output = Result<[u8; 32], String>> + Send + '_>> {
-        Box::pin(async move { self.give(request).await.map_err(|error| format!("{error:#}")) })
+    fn drip(&self, request: FaucetRequest) -> Pin<Box<dyn Future<Output = Dripped> + Send + '_>> {
+        Box::pin(self.give(request))
     }
 }

@@ -103,12 +103,15 @@ fn note(event: &Event, log: &Log) {
                 None => record.messages.push(settled),
             }
         }
-        Event::Proving { .. } => {}
+        Event::Proving { .. } | Event::DepositFinal { .. } => {}
     }
 }
 
 fn tell(event: Event, show: &Show, bars: &mut BTreeMap<BlockNumber, Work>) {
     match event {
+        Event::DepositFinal { chain, serial, .. } => {
+            show.line(format!("  chain {chain}: deposit {serial} is final"));
+        }
         Event::BlockSealed { number, shape: id, ops } => {
             let name = shape(id).map_or("unknown", |shape| shape.name);
             let plural = if ops == 1 { "" } else { "s" };
