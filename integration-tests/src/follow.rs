@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use zklink::amount::Amount;
+use zklink::block::rolling_content;
 use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
 use zklink::state::State;
 use zklink_actors::archive::ArchiveReader;
@@ -17,12 +18,13 @@ use zklink_actors::settlement::{SealedBlock, SettlementSource};
 pub struct SimulatedSource {
     archive: ArchiveReader,
     ready: Mutex<BTreeMap<BlockNumber, SealedBlock>>,
+    contents: Mutex<Vec<BTreeMap<ChainId, [u8; 32]>>>,
 }
 
 impl SimulatedSource {
     /// Reads from an archive.
     pub fn new(archive: ArchiveReader) -> SimulatedSource {
-        SimulatedSource { archive, ready: Mutex::default() }
+        SimulatedSource { archive, ready: Mutex::default(), contents: Mutex::default() }
     }
 }
 
@@ -51,6 +53,23 @@ impl SettlementSource for SimulatedSource {
         let block = SealedBlock::of(&stored.block, witnesses);
         ready.insert(number, block.clone());
         Some(block)
+    }
+
+    /// The contents after each block are kept: this is asked for at every look at every chain.
+    fn rolling(&self, chain: ChainId, through: BlockNumber) -> Option<[u8; 32]> {
+        let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = usize::try_from(through.0).ok()?;
+        while contents.len() < wanted {
+            let number = BlockNumber(u32::try_from(contents.len() + 1).ok()?);
+            let mut after = contents.last().cloned().unwrap_or_default();
+            for (chain, part) in self.block(number)?.chains {
+                let before = after.get(&chain).copied().unwrap_or_default();
+                after.insert(chain, rolling_content(before, number, &part.words));
+            }
+            contents.push(after);
+        }
+        let last = wanted.checked_sub(1).and_then(|last| contents[last].get(&chain));
+        Some(last.copied().unwrap_or_default())
     }
 
     fn proof(&self, number: BlockNumber) -> Option<Vec<u8>> {
