@@ -9,8 +9,10 @@ use zklink::id::{AccountId, BlockNumber, ChainId, SubAccountId};
 use zklink::op::{Op, Withdraw};
 use zklink_actors::chain::contracts::{Rollup, transaction};
 use zklink_actors::chain::watcher::Halt;
+use zklink_actors::settlement::Step;
 use zklink_actors::turn::Timestamp;
 use zklink_integration_tests::drivers::Driver;
+use zklink_integration_tests::drivers::settle::SettlementEntry;
 use zklink_integration_tests::network::{HUB, ONE, SPOKE, USD, User, contracts, validator};
 use zklink_integration_tests::simulated::contracts::Refused;
 use zklink_integration_tests::simulated::{Fate, SimulatedChainHandle, Verifier};
@@ -49,6 +51,15 @@ fn credited(system: &System, user: &User) -> u128 {
     id.map(|id| state.balance(id, SubAccountId(0), USD).0).unwrap_or_default()
 }
 
+/// No reorganisation leaves a chain with records that must be taken back.
+fn check_no_reverts(system: &System) {
+    for entry in system.settlement.entries() {
+        if let SettlementEntry::Done(chain, Step::RevertCommits(number)) = entry {
+            system.fail(&format!("chain {chain} took back its commits above block {number}"));
+        }
+    }
+}
+
 #[test]
 fn no_deposit_is_credited_twice_missed_or_kept_after_it_vanished() {
     let [alice, bob] = ["alice", "bob"].map(User::new);
@@ -69,6 +80,7 @@ fn no_deposit_is_credited_twice_missed_or_kept_after_it_vanished() {
                 auditor.is_settled() && auditor.state().system.number.0 > 0
             });
             system.run_for(5_000);
+            check_no_reverts(&system);
             for user in [&alice, &bob] {
                 assert_eq!(credited(&system, user), queued(&system, user), "{depth} {fate:?}");
             }
@@ -153,6 +165,7 @@ fn a_stranger_who_acks_at_once_makes_nothing_wrong_final() {
                 let auditor = system.auditor();
                 auditor.is_settled() && auditor.state().system.number.0 > 0
             });
+            check_no_reverts(&system);
         }
     }
 }
