@@ -1,19 +1,24 @@
 //! Settlement: brings sealed blocks through the contracts, from commit to payout.
 //!
-//! [`next_step`] is a pure function of what the contracts say and what the archive holds; it keeps
-//! nothing. A crash or a reorganisation changes the views, and the next step follows from them. A
-//! step that was already done is not chosen any more, or reverts without a change.
+//! [`next_steps`] is a pure function of what the contracts say and what the archive holds; it keeps
+//! nothing. A crash or a reorganisation changes the views, and the next steps follow from them. A
+//! step that was already done is not chosen any more, or reverts without a change; one that names
+//! what it follows reverts on a branch of the chain that it was not made for.
 
 pub mod book;
+mod choice;
 pub mod driver;
+mod retries;
 mod views;
 
+pub use choice::{Diverged, Situation, next_steps};
+pub use retries::{Failing, Retries};
 pub use views::{ChainView, HubView, OracleView, read_chain_view, read_hub_view};
 
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Bytes, U256};
-use zklink::block::Block;
+use zklink::block::{Block, rolling_content};
 use zklink::hash::fr_to_be_bytes;
 use zklink::id::{BlockNumber, ChainId};
 use zklink::token::Address;
@@ -22,7 +27,6 @@ use crate::chain::client::Call;
 use crate::chain::contracts::{
     BlockCommit, Hub, LightOracle, Rollup, to_abi_word, transaction, words_to_abi,
 };
-use book::Deliverable;
 
 /// A sealed block, as the contracts want it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +97,17 @@ pub trait SettlementSource: Send + Sync {
             self.block(*number).is_some_and(|block| block.chains.contains_key(&chain))
         })
     }
+    /// The rolling content of a chain after all blocks up to `through`, that one included: what the
+    /// chain's contract and the hub must hold. Zero before the first block with operations of the
+    /// chain; nothing when a block is missing. The default rolls block after block; an archive with
+    /// an index does better.
+    fn rolling(&self, chain: ChainId, through: BlockNumber) -> Option<[u8; 32]> {
+        (1..=through.0).map(BlockNumber).try_fold([0; 32], |rolling, number| {
+            let block = self.block(number)?;
+            let part = block.chains.get(&chain);
+            Some(part.map_or(rolling, |part| rolling_content(rolling, number, &part.words)))
+        })
+    }
 }
 
 /// The next transaction for a chain.
@@ -117,6 +132,8 @@ pub enum Step {
     },
     /// Make the payouts of a block.
     Pay(BlockNumber),
+    /// Take back a chain's records above a block: they are not what the archive has, and not acked.
+    RevertCommits(BlockNumber),
 }
 
 impl std::fmt::Display for Step {
@@ -131,136 +148,9 @@ impl std::fmt::Display for Step {
                 write!(f, "deliver message {sequence} of chain {source}")
             }
             Step::Pay(number) => write!(f, "pay block {number}"),
+            Step::RevertCommits(number) => write!(f, "take back commits above block {number}"),
         }
     }
-}
-
-/// The contracts hold something else than the archive. Nothing more is sent until a person has
-/// looked: what is acknowledged cannot be taken back.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Diverged {
-    /// The hub has more blocks than were sealed here.
-    #[error(
-        "the hub has block {committed}, the archive ends at {sealed}: is this the right store?"
-    )]
-    Ahead {
-        /// The hub's last block.
-        committed: BlockNumber,
-        /// The archive's last block.
-        sealed: BlockNumber,
-    },
-    /// The hub's root is not that of the archive's block.
-    #[error("the hub's block {0} has another root than the archive's: is this the right store?")]
-    Root(BlockNumber),
-    /// A chain and the hub hold different operations.
-    #[error("chain {chain} and the hub hold different operations up to block {number}")]
-    Content {
-        /// The chain.
-        chain: ChainId,
-        /// The block.
-        number: BlockNumber,
-    },
-    /// A block that the contracts have is missing here.
-    #[error("block {0} is committed, and missing in the archive")]
-    Missing(BlockNumber),
-}
-
-/// What is known when the next step for a chain is chosen.
-#[derive(Clone, Debug)]
-pub struct Situation<'a> {
-    /// The chain to act on.
-    pub chain: ChainId,
-    /// The hub's number.
-    pub hub_id: ChainId,
-    /// What the chain's rollup contract says.
-    pub view: &'a ChainView,
-    /// What the hub's contract says.
-    pub hub: &'a HubView,
-    /// Signed messages that the chain's oracle would take now.
-    pub deliverable: &'a [Deliverable],
-}
-
-/// The next transaction for a chain, or nothing to do now. What is furthest along comes first, so
-/// that money moves before new work begins.
-///
-/// # Errors
-/// [`Diverged`].
-pub fn next_step(
-    situation: &Situation<'_>,
-    source: &dyn SettlementSource,
-) -> Result<Option<Step>, Diverged> {
-    let Situation { chain, hub_id, view, hub, deliverable } = situation;
-    check(situation, source)?;
-    let is_hub = chain == hub_id;
-    if let Some(number) = source.next_of_chain(*chain, view.paid)
-        && number <= view.released
-    {
-        return Ok(Some(Step::Pay(number)));
-    }
-    if let Some(message) = deliverable.first() {
-        let Deliverable { source, sequence, .. } = *message;
-        return Ok(Some(Step::Deliver { source, sequence }));
-    }
-    if is_hub && let Some(step) = hub_step(hub, source) {
-        return Ok(Some(step));
-    }
-    // Acked operations cannot be taken back, so they are acked only once the hub has agreed to the
-    // block. One ack covers all records before it.
-    if view.committed > view.acked && view.committed <= hub.committed {
-        return Ok(Some(Step::Ack(view.committed)));
-    }
-    if let Some(number) = source.next_of_chain(*chain, view.committed) {
-        return Ok(Some(Step::Commit(number)));
-    }
-    if is_hub && hub.committed < source.sealed() {
-        return Ok(hub.committed.next().map(Step::CommitBlock));
-    }
-    Ok(None)
-}
-
-/// Release, then prove: what the hub alone does with blocks that it has.
-///
-/// A block is proven only when every chain with operations in it has agreed to them. A chain may refuse what a
-/// proof allows, such as a key that its owner did not authorise, and a proven block cannot be taken back.
-fn hub_step(hub: &HubView, source: &dyn SettlementSource) -> Option<Step> {
-    let agreed = |number: BlockNumber| {
-        let block = source.block(number)?;
-        let agrees = |chain: &ChainId| hub.acked.get(chain).is_some_and(|acked| *acked >= number);
-        Some(block.chains.keys().all(agrees))
-    };
-    let releasing = hub.released.next().filter(|number| *number <= hub.proven);
-    if let Some(number) = releasing
-        && agreed(number)?
-    {
-        return Some(Step::ReleaseBlock(number));
-    }
-    let proving = hub.proven.next().filter(|number| *number <= hub.committed)?;
-    if !agreed(proving)? {
-        return None;
-    }
-    source.proof(proving).map(|_| Step::ProveBlock(proving))
-}
-
-/// Refuses to act on contracts that hold something else than the archive.
-fn check(situation: &Situation<'_>, source: &dyn SettlementSource) -> Result<(), Diverged> {
-    let Situation { chain, view, hub, .. } = situation;
-    let (committed, sealed) = (hub.committed, source.sealed());
-    if committed > sealed || view.committed > sealed {
-        let committed = committed.max(view.committed);
-        return Err(Diverged::Ahead { committed, sealed });
-    }
-    if committed.0 > 0 {
-        let block = source.block(committed).ok_or(Diverged::Missing(committed))?;
-        if block.new_root != hub.root {
-            return Err(Diverged::Root(committed));
-        }
-    }
-    // The hub knows what the chain should hold as soon as it has the block.
-    let number = view.committed;
-    if number.0 > 0 && number <= committed && view.hub_rolling != view.rolling {
-        return Err(Diverged::Content { chain: *chain, number });
-    }
-    Ok(())
 }
 
 /// Where the contracts of a chain are.
@@ -281,7 +171,9 @@ pub fn call_of(
     contracts: Contracts,
 ) -> Option<Call> {
     let to = contracts.rollup;
-    let part = |number: BlockNumber| source.block(number)?.chains.remove(&situation.chain);
+    let chain = situation.chain;
+    let part = |number: BlockNumber| source.block(number)?.chains.remove(&chain);
+    let rolling = |through| source.rolling(chain, through).map(to_abi_word);
     Some(match step {
         Step::CommitBlock(number) => {
             transaction(to, &Hub::commitBlockCall { info: commit_info(source.block(*number)?) })
@@ -290,10 +182,23 @@ pub fn call_of(
             let ChainPart { words, key_witnesses } = part(*number)?;
             let words = words_to_abi(&words);
             let key_witnesses = key_witnesses.into_iter().map(Bytes::from).collect();
-            let call = Rollup::commitCall { number: number.0, words, keyWitnesses: key_witnesses };
+            // The archive's content, not the contract's: the transaction may be mined on a branch
+            // that nobody has looked at.
+            let call = Rollup::commitCall {
+                number: number.0,
+                previousRolling: rolling(BlockNumber(number.0.checked_sub(1)?))?,
+                words,
+                keyWitnesses: key_witnesses,
+            };
             transaction(to, &call)
         }
-        Step::Ack(number) => transaction(to, &Rollup::ackCall { number: number.0 }),
+        Step::Ack(number) => {
+            let call = Rollup::ackCall { number: number.0, rolling: rolling(*number)? };
+            transaction(to, &call)
+        }
+        Step::RevertCommits(down_to) => {
+            transaction(to, &Rollup::revertCommitsCall { downTo: down_to.0 })
+        }
         Step::ProveBlock(number) => {
             let inputs = source.block(*number)?.inputs.map(U256::from_be_bytes);
             let proof = source.proof(*number)?.into();

@@ -162,12 +162,15 @@ contract Rollup is IRollup, ITokenSender {
     // ------------------------------------------------------------- settlement
 
     /// @inheritdoc IRollup
-    function commit(BlockNumber number, bytes32[] calldata words, bytes[] calldata keyWitnesses)
-        external
-        onlyValidator
-        guarded
-    {
+    function commit(
+        BlockNumber number,
+        bytes32 previousRolling,
+        bytes32[] calldata words,
+        bytes[] calldata keyWitnesses
+    ) external onlyValidator guarded {
         if (words.length == 0) revert NoWords();
+        // Before the operations are looked at, so that a gap is called a gap.
+        _settlement.checkFollows(number, previousRolling);
         SerialId next =
             Operations.take(_queue, _ledger, _keys, chain, queueHead(), words, keyWitnesses);
         bytes32 content = _settlement.append(number, words, next);
@@ -175,8 +178,8 @@ contract Rollup is IRollup, ITokenSender {
     }
 
     /// @inheritdoc IRollup
-    function ack(BlockNumber number) external guarded {
-        bytes32 content = _settlement.acknowledge(number);
+    function ack(BlockNumber number, bytes32 content) external guarded {
+        _settlement.acknowledge(number, content);
         emit OperationsAcked(BlockNumber.unwrap(number), content);
         _sendAck(number, content);
     }

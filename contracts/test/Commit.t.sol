@@ -162,19 +162,20 @@ contract CommitTest is World {
 
     function testNumbersIncrease() public {
         bytes32[] memory words = Words.withdraw(SPOKE, 1, USD, 5, 12, padded(ALICE));
+        bytes32 fifth = Words.roll(0, 5, words);
         vm.startPrank(validator);
         vm.expectRevert(abi.encodeWithSelector(IRollup.NumberNotIncreasing.selector, 0, 0));
-        spoke.commit(N(0), words, new bytes[](0));
-        spoke.commit(N(5), words, new bytes[](0));
+        spoke.commit(N(0), 0, words, new bytes[](0));
+        spoke.commit(N(5), 0, words, new bytes[](0));
         vm.expectRevert(abi.encodeWithSelector(IRollup.NumberNotIncreasing.selector, 5, 5));
-        spoke.commit(N(5), words, new bytes[](0));
+        spoke.commit(N(5), fifth, words, new bytes[](0));
         vm.expectRevert(abi.encodeWithSelector(IRollup.NumberNotIncreasing.selector, 5, 4));
-        spoke.commit(N(4), words, new bytes[](0));
-        spoke.commit(N(7), words, new bytes[](0));
-        eq(spoke.rolling(), Words.roll(Words.roll(0, 5, words), 7, words), "rolling");
+        spoke.commit(N(4), fifth, words, new bytes[](0));
+        spoke.commit(N(7), fifth, words, new bytes[](0));
+        eq(spoke.rolling(), Words.roll(fifth, 7, words), "rolling");
         (uint32 index, bytes32 rolling, SerialId cursor) = spoke.recordOf(N(5));
         eq(index, 1, "index");
-        eq(rolling, Words.roll(0, 5, words), "rolling of 5");
+        eq(rolling, fifth, "rolling of 5");
         eq(SerialId.unwrap(cursor), 0, "cursor");
         vm.expectRevert(abi.encodeWithSelector(IRollup.WrongRecord.selector, 6));
         spoke.recordOf(N(6));
@@ -183,7 +184,7 @@ contract CommitTest is World {
     function testOnlyTheValidatorCommitsAndReverts() public {
         bytes memory refused = abi.encodeWithSelector(IRollup.Forbidden.selector, address(this));
         vm.expectRevert(refused);
-        spoke.commit(N(1), new bytes32[](1), new bytes[](0));
+        spoke.commit(N(1), 0, new bytes32[](1), new bytes[](0));
         vm.expectRevert(refused);
         spoke.revertCommits(N(0));
     }
@@ -331,16 +332,18 @@ contract CommitTest is World {
         commit(spoke, 2, words);
         commit(spoke, 4, words);
         commit(spoke, 6, words);
-        spoke.ack(N(4));
+        bytes32 last = spoke.rolling();
+        ack(spoke, 4);
         vm.startPrank(validator);
         vm.expectRevert(abi.encodeWithSelector(IRollup.RecordsAreAcked.selector, 4, 3));
         spoke.revertCommits(N(3));
         spoke.revertCommits(N(4));
         vm.stopPrank();
         vm.expectRevert(abi.encodeWithSelector(IRollup.WrongRecord.selector, 6));
-        spoke.ack(N(6));
+        spoke.ack(N(6), last);
+        (, bytes32 second,) = spoke.recordOf(N(2));
         vm.expectRevert(abi.encodeWithSelector(IRollup.WrongRecord.selector, 2));
-        spoke.ack(N(2));
+        spoke.ack(N(2), second);
     }
 
     // ---------------------------------------------------------------- helpers
@@ -359,8 +362,7 @@ contract CommitTest is World {
     }
 
     function _commitWith(uint32 number, bytes32[] memory words, bytes[] memory witness) private {
-        vm.prank(validator);
-        spoke.commit(N(number), words, witness);
+        commitWith(spoke, number, words, witness);
     }
 
     function _refused(bytes32[] memory words, bytes memory reason) private {
@@ -370,8 +372,9 @@ contract CommitTest is World {
     function _refusedWith(bytes32[] memory words, bytes[] memory witness, bytes memory reason)
         private
     {
+        bytes32 previous = spoke.rolling();
         vm.expectRevert(reason);
         vm.prank(validator);
-        spoke.commit(N(77), words, witness);
+        spoke.commit(N(77), previous, words, witness);
     }
 }

@@ -47,7 +47,7 @@ contract GasTest is World {
         witnesses[1] = signature(7, _digest(1));
         words = Words.join(words, Words.changePubKey(SPOKE, 4, 0, padded(owner), 1, 2));
         words = Words.join(words, Words.changePubKey(SPOKE, 4, 1, padded(owner), 1, 2));
-        bytes memory call = abi.encodeCall(IRollup.commit, (N(1), words, witnesses));
+        bytes memory call = abi.encodeCall(IRollup.commit, (N(1), 0, words, witnesses));
         _measure("commit 18 operations", address(spoke), validator, 0, call);
         BlockCommit memory info = _block(4, words, 259, 512, 0);
         call = abi.encodeCall(IHub.commitBlock, (info));
@@ -56,7 +56,8 @@ contract GasTest is World {
         uint256[4] memory inputs = _inputs();
         call = abi.encodeCall(IHub.proveBlock, (N(1), inputs, Prover.prove(inputs)));
         _measure("proveBlock", address(hub), ALICE, 0, call);
-        _measure("ack", address(spoke), ALICE, 0, abi.encodeCall(IRollup.ack, (N(1))));
+        call = abi.encodeCall(IRollup.ack, (N(1), spoke.rolling()));
+        _measure("ack", address(spoke), ALICE, 0, call);
         relay(spokeOracle, hubOracle, ackPayload(SPOKE, 1, spoke.rolling()));
         _measure(
             "releaseBlock, 1 spoke",

@@ -100,11 +100,11 @@ contract PayoutsTest is World {
         commit(spoke, 50, words);
         vm.expectRevert(abi.encodeWithSelector(IRollup.WrongRecord.selector, 50));
         spoke.pay(N(50), words);
-        spoke.ack(N(50));
+        ack(spoke, 50);
         vm.expectRevert(abi.encodeWithSelector(IRollup.WrongRecord.selector, 50));
         spoke.pay(N(50), words);
         commit(spoke, 60, words);
-        spoke.ack(N(60));
+        ack(spoke, 60);
         (, bytes32 first,) = spoke.recordOf(N(50));
         relay(hubOracle, spokeOracle, releasePayload(50, ROOT, first));
         relay(hubOracle, spokeOracle, releasePayload(60, ROOT, spoke.rolling()));
@@ -228,7 +228,7 @@ contract PayoutsTest is World {
         bytes[6] memory attacks = [
             abi.encodeCall(IRollup.pay, (N(number + 1), words)),
             abi.encodeCall(IRollup.claim, (address(recipient), T(NATIVE))),
-            abi.encodeCall(IRollup.ack, (N(1))),
+            abi.encodeCall(IRollup.ack, (N(1), 0)),
             abi.encodeCall(IRollup.depositNative, (bytes32(uint256(1)), 0)),
             abi.encodeCall(IRollup.depositERC20, (T(USD), 1, bytes32(uint256(1)), 0)),
             abi.encodeWithSignature("onMessage(uint8,bytes)", HUB, "")
@@ -335,9 +335,8 @@ contract PayoutsTest is World {
     }
 
     function _releaseWith(bytes32[] memory words, bytes[] memory witnesses) private {
-        vm.prank(validator);
-        spoke.commit(N(++number), words, witnesses);
-        spoke.ack(N(number));
+        commitWith(spoke, ++number, words, witnesses);
+        ack(spoke, number);
         relay(hubOracle, spokeOracle, releasePayload(number, ROOT, spoke.rolling()));
     }
 

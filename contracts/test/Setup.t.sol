@@ -23,8 +23,8 @@ contract SetupTest is World {
         bytes[8] memory calls = [
             abi.encodeCall(IRollup.depositNative, (bytes32(uint256(1)), 0)),
             abi.encodeCall(IRollup.depositERC20, (T(USD), 1, bytes32(uint256(1)), 0)),
-            abi.encodeCall(IRollup.commit, (N(1), words, none)),
-            abi.encodeCall(IRollup.ack, (N(1))),
+            abi.encodeCall(IRollup.commit, (N(1), 0, words, none)),
+            abi.encodeCall(IRollup.ack, (N(1), 0)),
             abi.encodeCall(IRollup.revertCommits, (N(0))),
             abi.encodeCall(IRollup.pay, (N(1), words)),
             abi.encodeCall(IRollup.claim, (address(1), T(USD))),

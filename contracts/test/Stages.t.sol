@@ -38,8 +38,8 @@ contract StagesTest is World {
     function testABlockIsSettledOnBothChains() public {
         _commitAll();
         prove(1, inputs);
-        hub.ack(N(1));
-        spoke.ack(N(1));
+        ack(hub, 1);
+        ack(spoke, 1);
         relay(spokeOracle, hubOracle, ackPayload(SPOKE, 1, spoke.rolling()));
         vm.expectEmit(address(hub));
         emit IHub.BlockReleased(1, ROOT1);
@@ -94,10 +94,10 @@ contract StagesTest is World {
         prove(1, inputs);
         vm.expectRevert(abi.encodeWithSelector(IHub.NotAcked.selector, 1, HUB));
         hub.releaseBlock(N(1));
-        hub.ack(N(1));
+        ack(hub, 1);
         vm.expectRevert(abi.encodeWithSelector(IHub.NotAcked.selector, 1, SPOKE));
         hub.releaseBlock(N(1));
-        spoke.ack(N(1));
+        ack(spoke, 1);
         relay(spokeOracle, hubOracle, ackPayload(SPOKE, 1, spoke.rolling()));
         vm.expectRevert(abi.encodeWithSelector(IHub.NotTheNextBlock.selector, 1, 2));
         hub.releaseBlock(N(2));
@@ -113,8 +113,8 @@ contract StagesTest is World {
         commit(hub, 1, hubWords);
         inputs = commitBlock(nextBlock(ROOT1, Words.join(hubWords, spokeWords)));
         prove(1, inputs);
-        hub.ack(N(1));
-        spoke.ack(N(1));
+        ack(hub, 1);
+        ack(spoke, 1);
         vm.expectEmit(address(hub));
         emit IHub.AckReceived(SPOKE, 1, spoke.rolling(), false);
         relay(spokeOracle, hubOracle, ackPayload(SPOKE, 1, spoke.rolling()));
@@ -124,7 +124,7 @@ contract StagesTest is World {
 
     function testAnAckMayComeBeforeTheHubsOwnCommit() public {
         commit(spoke, 1, spokeWords);
-        spoke.ack(N(1));
+        ack(spoke, 1);
         relay(spokeOracle, hubOracle, ackPayload(SPOKE, 1, spoke.rolling()));
         inputs = commitBlock(nextBlock(ROOT1, spokeWords));
         prove(1, inputs);
@@ -140,8 +140,8 @@ contract StagesTest is World {
         uint256[4] memory second = commitBlock(nextBlock(ROOT2, more));
         prove(1, inputs);
         prove(2, second);
-        hub.ack(N(1));
-        spoke.ack(N(2));
+        ack(hub, 1);
+        ack(spoke, 2);
         relay(spokeOracle, hubOracle, ackPayload(SPOKE, 2, spoke.rolling()));
         hub.releaseBlock(N(1));
         hub.releaseBlock(N(2));
@@ -180,7 +180,7 @@ contract StagesTest is World {
     function testProvenAndAckedBlocksStay() public {
         _commitAll();
         commitBlock(nextBlock(ROOT2, new bytes32[](0)));
-        spoke.ack(N(1));
+        ack(spoke, 1);
         relay(spokeOracle, hubOracle, ackPayload(SPOKE, 1, spoke.rolling()));
         vm.startPrank(validator);
         vm.expectRevert(abi.encodeWithSelector(IHub.BlocksAreFinal.selector, 1, 0));
@@ -198,7 +198,7 @@ contract StagesTest is World {
     /// A block that no chain agrees with must not be stuck; the hub commits what the chain holds.
     function testABlockWithADisagreeingAckCanBeReverted() public {
         commit(spoke, 1, spokeWords);
-        spoke.ack(N(1));
+        ack(spoke, 1);
         commitBlock(nextBlock(ROOT2, Words.withdraw(SPOKE, 4, USD, 1, 12, padded(BOB))));
         relay(spokeOracle, hubOracle, ackPayload(SPOKE, 1, spoke.rolling()));
         vm.prank(validator);
@@ -220,7 +220,7 @@ contract StagesTest is World {
 
     function testMessagesComeOverTheRouteOnly() public {
         _commitAll();
-        spoke.ack(N(1));
+        ack(spoke, 1);
         bytes memory release = releasePayload(1, ROOT1, spoke.rolling());
         vm.expectRevert(abi.encodeWithSelector(IRollup.NotTheRoute.selector, HUB, address(this)));
         spoke.onMessage(C(HUB), release);
@@ -262,7 +262,7 @@ contract StagesTest is World {
         vm.startPrank(address(spokeOracle));
         vm.expectRevert(abi.encodeWithSelector(IRollup.WrongRecord.selector, 1));
         spoke.onMessage(C(HUB), releasePayload(1, ROOT1, held));
-        spoke.ack(N(1));
+        ack(spoke, 1);
         vm.expectRevert(abi.encodeWithSelector(IRollup.WrongRecord.selector, 2));
         spoke.onMessage(C(HUB), releasePayload(2, ROOT1, held));
         vm.expectRevert(abi.encodeWithSelector(IRollup.ContentMismatch.selector, 1, held, ROOT1));

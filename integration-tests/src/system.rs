@@ -52,8 +52,6 @@ pub struct Config {
     pub mailbox: usize,
     /// The provers.
     pub provers: Vec<Character>,
-    /// Whether a person stands by who reverts commits that were mined without the one before them.
-    pub operator: bool,
     /// Whether a proof is believed by the hub.
     pub verifier: Verifier,
     /// Everybody with a wallet.
@@ -76,7 +74,6 @@ impl Config {
             },
             mailbox: 1024,
             provers: vec![Character::Honest(300)],
-            operator: true,
             verifier: Verifier::simulated(),
             users: names.map(User::new).into(),
         }

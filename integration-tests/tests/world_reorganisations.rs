@@ -1,12 +1,21 @@
 //! Reorganisations below finality: no deposit is credited twice, missed, or kept after it vanished. And one above it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use zklink::amount::Fee;
+use zklink::block::rolling_content;
 use zklink::hash::fr_to_be_bytes;
 use zklink::id::{AccountId, BlockNumber, ChainId, SubAccountId};
 use zklink::op::{Op, Withdraw};
+use zklink_actors::chain::contracts::{Rollup, transaction};
 use zklink_actors::chain::watcher::Halt;
+use zklink_actors::settlement::Step;
+use zklink_actors::timestamp::Timestamp;
+use zklink_integration_tests::drivers::Driver;
+use zklink_integration_tests::drivers::settle::SettlementEntry;
 use zklink_integration_tests::network::{HUB, ONE, SPOKE, USD, User, contracts, validator};
-use zklink_integration_tests::simulated::{Fate, Verifier};
+use zklink_integration_tests::simulated::contracts::Refused;
+use zklink_integration_tests::simulated::{Fate, SimulatedChainHandle, Verifier};
 use zklink_integration_tests::{Config, System};
 
 const MAX_MS: u64 = 900_000;
@@ -42,6 +51,15 @@ fn credited(system: &System, user: &User) -> u128 {
     id.map(|id| state.balance(id, SubAccountId(0), USD).0).unwrap_or_default()
 }
 
+/// No reorganisation leaves a chain with records that must be taken back.
+fn check_no_reverts(system: &System) {
+    for entry in system.settlement.entries() {
+        if let SettlementEntry::Done(chain, Step::RevertCommits(number)) = entry {
+            system.fail(&format!("chain {chain} took back its commits above block {number}"));
+        }
+    }
+}
+
 #[test]
 fn no_deposit_is_credited_twice_missed_or_kept_after_it_vanished() {
     let [alice, bob] = ["alice", "bob"].map(User::new);
@@ -62,6 +80,7 @@ fn no_deposit_is_credited_twice_missed_or_kept_after_it_vanished() {
                 auditor.is_settled() && auditor.state().system.number.0 > 0
             });
             system.run_for(5_000);
+            check_no_reverts(&system);
             for user in [&alice, &bob] {
                 assert_eq!(credited(&system, user), queued(&system, user), "{depth} {fate:?}");
             }
@@ -104,11 +123,57 @@ fn a_reorganisation_above_finality_stops_the_watcher_and_not_the_node() {
     reached.expect("the deposit on the hub is credited");
 }
 
-/// After a reorganisation the sender may use the nonce of a commit for another step. The commit of a later block, which
-/// still waits with the next nonce, is then mined without the one before it: the contract takes it, as long as its
-/// deposits are the next ones. Settlement must notice before it is acked, and the runbook's revert mends it.
+/// Acks whatever a chain holds as soon as it holds it.
+struct Stranger {
+    chains: BTreeMap<ChainId, SimulatedChainHandle>,
+    sent: BTreeSet<(ChainId, [u8; 32])>,
+}
+
+impl Driver for Stranger {
+    fn beat(&mut self, _: Timestamp) {
+        for (id, chain) in &self.chains {
+            let mut chain = chain.lock();
+            let contracts = chain.contracts();
+            let last = contracts.last();
+            let new = contracts.records.len() - 1 > contracts.acked;
+            if new && self.sent.insert((*id, last.rolling)) {
+                let rolling = last.rolling.into();
+                let call = Rollup::ackCall { number: last.number.0, rolling };
+                let call = transaction(contracts.registration.rollup(), &call);
+                chain.submit([0xbd; 20], call);
+            }
+        }
+    }
+}
+
 #[test]
-fn a_commit_without_the_one_before_it_is_taken_by_the_contract_and_can_be_reverted() {
+fn a_stranger_who_acks_at_once_makes_nothing_wrong_final() {
+    let alice = User::new("alice");
+    for depth in [2, 5, 8] {
+        for (number, fate) in [Fate::Dropped, Fate::Mixed].into_iter().enumerate() {
+            let mut system = system(7_000 + 10 * depth + number as u64, 8);
+            let (chains, sent) = (system.chains.clone(), BTreeSet::new());
+            system.outsider(Stranger { chains, sent });
+            for round in 1..=8u64 {
+                deposit(&system, HUB, &alice, round);
+                deposit(&system, SPOKE, &alice, 100 * round);
+                let ms = system.chance.below(3_000);
+                system.run_for(2_000 + ms);
+                reorganise(&mut system, [HUB, SPOKE][(round % 2) as usize], depth, fate);
+            }
+            system.until("all is settled", MAX_MS, |system| {
+                let auditor = system.auditor();
+                auditor.is_settled() && auditor.state().system.number.0 > 0
+            });
+            check_no_reverts(&system);
+        }
+    }
+}
+
+/// After a reorganisation the sender may use the nonce of a commit for another step. The commit of a later block, which
+/// still waits with the next nonce, must not be mined without the one before it.
+#[test]
+fn a_commit_without_the_one_before_it_is_refused() {
     let alice = User::new("alice");
     let withdraw = |number: u128| {
         let op = Withdraw {
@@ -123,18 +188,22 @@ fn a_commit_without_the_one_before_it_is_taken_by_the_contract_and_can_be_revert
         };
         Op::Withdraw(op).words().into_iter().map(fr_to_be_bytes).collect::<Vec<_>>()
     };
-    let new = || contracts(SPOKE, &Verifier::simulated(), &[]);
-    let (mut whole, mut skipped) = (new(), new());
-    let (first, second) = (BlockNumber(1), BlockNumber(2));
-    whole.commit(validator(), first, &withdraw(1), &[]).unwrap();
-    whole.commit(validator(), second, &withdraw(2), &[]).unwrap();
-    skipped.commit(validator(), second, &withdraw(2), &[]).unwrap();
-    assert_eq!(whole.last().number, skipped.last().number);
-    assert_ne!(whole.last().rolling, skipped.last().rolling, "the hub would not agree");
-    // The missing block cannot be added below; everything that is not acked must go.
-    assert!(skipped.commit(validator(), first, &withdraw(1), &[]).is_err());
-    skipped.revert_commits(validator(), BlockNumber(0)).unwrap();
-    skipped.commit(validator(), first, &withdraw(1), &[]).unwrap();
-    skipped.commit(validator(), second, &withdraw(2), &[]).unwrap();
-    assert_eq!(whole.last(), skipped.last());
+    let mut chain = contracts(SPOKE, &Verifier::simulated(), &[]);
+    let (one, two) = (BlockNumber(1), BlockNumber(2));
+    let (first, second) = (withdraw(1), withdraw(2));
+    let after_first = rolling_content([0; 32], one, &first);
+    let gap = chain.commit(validator(), two, after_first, &second, &[]).unwrap_err();
+    assert_eq!(gap, Refused("WrongPredecessor".into()));
+    // Another first block does not make it fit.
+    chain.commit(validator(), one, [0; 32], &second, &[]).unwrap();
+    let other = chain.commit(validator(), two, after_first, &second, &[]).unwrap_err();
+    assert_eq!(other, Refused("WrongPredecessor".into()));
+    // Nor can a stranger make that one final who takes it for the first.
+    let ack = chain.ack(one, after_first).unwrap_err();
+    assert_eq!(ack, Refused("ContentMismatch".into()));
+    chain.revert_commits(validator(), BlockNumber(0)).unwrap();
+    chain.commit(validator(), one, [0; 32], &first, &[]).unwrap();
+    chain.commit(validator(), two, after_first, &second, &[]).unwrap();
+    assert_eq!(chain.last().rolling, rolling_content(after_first, two, &second));
+    chain.ack(two, chain.last().rolling).unwrap();
 }

@@ -58,9 +58,13 @@ sol! {
         function depositERC20(uint16 token, uint256 amount, bytes32 owner, uint8 subAccount)
             external;
         function setAuthPubKey(uint256 keyX, uint256 keyY, uint32 nonce) external;
-        function commit(uint32 number, bytes32[] calldata words, bytes[] calldata keyWitnesses)
-            external;
-        function ack(uint32 number) external;
+        function commit(
+            uint32 number,
+            bytes32 previousRolling,
+            bytes32[] calldata words,
+            bytes[] calldata keyWitnesses
+        ) external;
+        function ack(uint32 number, bytes32 rolling) external;
         function revertCommits(uint32 downTo) external;
         function pay(uint32 number, bytes32[] calldata words) external;
         function claim(address owner, uint16 token) external;
@@ -74,6 +78,10 @@ sol! {
         function routeOf(uint8 chain) external view returns (address);
         function token(uint16 id) external view returns (address addr, uint8 decimals, bool listed);
         function tokenIdOf(address addr) external view returns (uint16);
+        function recordOf(uint32 number)
+            external
+            view
+            returns (uint32 index, bytes32 rolling, uint64 cursor);
         function lastCommitted() external view returns (uint32);
         function lastAcked() external view returns (uint32);
         function lastReleased() external view returns (uint32);

@@ -10,6 +10,11 @@ use super::client::{At, Call, ChainClient, ClientError, FeeMarket, Hash, Receipt
 use super::contracts::revert_text;
 use super::transaction::{SignedTransaction, Terms, sign};
 
+/// After so many looks in a row that show a lower nonce, an earlier transaction is taken for lost.
+const DISPLACED_POLLS: u32 = 3;
+/// After so many looks without a receipt the transaction is handed in again.
+const POLLS_BEFORE_REPEAT: u32 = 5;
+
 /// How transactions are sent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -64,6 +69,15 @@ pub enum SendError {
     /// Another transaction took the nonce. Look at the chain again before deciding what to send.
     #[error("nonce {0} was used by another transaction: another sender has the same key")]
     Overtaken(u64),
+    /// A reorganisation took an earlier transaction of the sender away, and this one cannot be mined
+    /// before its nonce is used again. Look at the chain again before deciding what to send.
+    #[error("nonce {nonce} waits for nonce {next}, which a reorganisation made free again")]
+    Displaced {
+        /// The nonce that was used here.
+        nonce: u64,
+        /// The nonce that the chain wants next.
+        next: u64,
+    },
     /// The transaction was not mined in time; it may still be.
     #[error("nothing was mined with nonce {nonce} in time, last sent as {}", hex0x(last))]
     Stuck {
@@ -177,21 +191,35 @@ impl Sender {
     }
 
     /// Looks for a receipt of any transaction with this nonce; nothing when the fee should be
-    /// raised.
+    /// raised. Reorganisations take transactions out of blocks, and endpoints do not always put
+    /// them back into their pools: so the last one is handed in again and again.
     async fn wait(
         &self,
         sent: &[SignedTransaction],
         nonce: u64,
     ) -> Result<Option<Receipt>, SendError> {
-        for _ in 0..self.policy.polls_before_raise.max(1) {
+        let mut displaced = 0;
+        for poll in 1..=self.policy.polls_before_raise.max(1) {
             tokio::time::sleep(Duration::from_millis(self.policy.poll_ms.max(1))).await;
             if let Some(receipt) = self.find(sent).await? {
                 return Ok(Some(receipt));
             }
-            if self.client.nonce(self.key.address()).await? > nonce {
+            let next = self.client.nonce(self.key.address()).await?;
+            if next > nonce {
                 // It may have been mined between the two questions.
                 let found = self.find(sent).await?;
                 return found.map_or(Err(SendError::Overtaken(nonce)), |receipt| Ok(Some(receipt)));
+            }
+            // Once may be an endpoint that lags behind the one that gave the nonce.
+            displaced = if next < nonce { displaced + 1 } else { 0 };
+            if displaced >= DISPLACED_POLLS {
+                return Err(SendError::Displaced { nonce, next });
+            }
+            if poll % POLLS_BEFORE_REPEAT == 0
+                && let Some(last) = sent.last()
+            {
+                // Whatever is answered: most often that it is known. The receipt decides.
+                drop(self.client.send_raw(last.raw.clone()).await);
             }
         }
         Ok(None)

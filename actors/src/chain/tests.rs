@@ -221,37 +221,6 @@ async fn a_signed_key_change_is_what_the_contract_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stuck_transaction_is_replaced_with_a_higher_fee() {
-    let chain = dev_chain(9100, 1).await;
-    let client = endpoint(&chain.http_url());
-    chain.set_mining(Mining::Manual).unwrap();
-    let policy = SendPolicy { poll_ms: 5, polls_before_raise: 4, ..quick() };
-    let sender = Arc::new(Sender::new(client.clone(), key("alice"), 9100, policy.clone()));
-    let call = Call { to: Some([1; 20]), value: 5, ..Call::default() };
-    let sending = {
-        let (sender, call) = (Arc::clone(&sender), call.clone());
-        tokio::spawn(async move { sender.send(call).await })
-    };
-    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
-    chain.mine(1).unwrap();
-    let receipt = sending.await.unwrap().unwrap();
-    assert!(receipt.success);
-    // The base fee of block 1 after an empty block 0, and a tip that was raised by a quarter at
-    // least once.
-    assert!(receipt.gas_price > 875_000_000 + 12_000_000, "not raised: {}", receipt.gas_price);
-    assert_eq!(client.balance([1; 20], At::Latest).await.unwrap(), 5, "and it went out once");
-
-    let patient = SendPolicy { raises: 1, ..policy.clone() };
-    let sender = Sender::new(client.clone(), key("bob"), 9100, patient);
-    let stuck = sender.send(call.clone()).await.unwrap_err();
-    assert!(matches!(stuck, SendError::Stuck { nonce: 0, .. }), "{stuck}");
-
-    let poor = SendPolicy { max_fee_per_gas: 1_000, ..policy };
-    let error = Sender::new(client, key("alice"), 9100, poor).send(call).await.unwrap_err();
-    assert!(matches!(error, SendError::TooExpensive { limit: 1_000, .. }), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_of_another_chain_is_refused() {
     let chain = dev_chain(9101, 1).await;
     let refused = Endpoint::connect(&chain.http_url(), 9102, EndpointLimits::default()).await;
@@ -328,7 +297,7 @@ struct Behind(Arc<dyn ChainClient>);
 
 macro_rules! same {
     ($($name:ident($($arg:ident: $kind:ty),*) -> $out:ty;)*) => {
-        $(fn $name(&self, $($arg: $kind),*) -> super::client::Answer<'_, $out> {
+        $(fn $name(&self, $($arg: $kind),*) -> $crate::chain::client::Answer<'_, $out> {
             self.0.$name($($arg),*)
         })*
     };
@@ -352,6 +321,9 @@ impl ChainClient for Behind {
         receipt(tx_hash: super::client::Hash) -> Option<super::client::Receipt>;
     }
 }
+
+// Below the macro that it uses.
+mod sending;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_answers_are_errors() {

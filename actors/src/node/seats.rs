@@ -478,6 +478,7 @@ fn settled(done: &Done) -> Event {
         Step::ReleaseBlock(number) => ("releaseBlock", Some(*number)),
         Step::Deliver { .. } => ("deliver", None),
         Step::Pay(number) => ("pay", Some(*number)),
+        Step::RevertCommits(number) => ("revertCommits", Some(*number)),
     };
     Event::Settled {
         chain: done.chain,

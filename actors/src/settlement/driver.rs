@@ -11,14 +11,15 @@ use zklink::id::ChainId;
 use super::book::{Deliverable, WhatNext};
 use super::views::read_oracle_view;
 use super::{
-    Contracts, Diverged, SettlementSource, Situation, Step, call_of, next_step, read_chain_view,
-    read_hub_view,
+    ChainView, Contracts, Diverged, Failing, HubView, Retries, SettlementSource, Situation, Step,
+    call_of, next_steps, read_chain_view, read_hub_view,
 };
-use crate::chain::client::{ChainClient, Hash, Receipt, hex0x};
+use crate::chain::client::{Call, ChainClient, ClientError, Hash, Receipt, hex0x};
 use crate::chain::contracts::ReadError;
 use crate::chain::driver::{ask, pause};
 use crate::chain::sender::{SendError, Sender};
 use crate::port::Port;
+use crate::timestamp::Timestamp;
 
 /// Steps that the report keeps.
 const REPORT_MAX: usize = 4096;
@@ -79,10 +80,12 @@ impl Report {
 pub struct SettlementStatus {
     /// What is being sent now.
     pub sending: Option<Step>,
-    /// Attempts in a row that failed.
+    /// Looks in a row that failed: the chain or the hub could not be read, or takes nothing.
     pub failures: u32,
-    /// What the last failure said.
+    /// What the last of these failures said.
     pub last_error: Option<String>,
+    /// Steps that the chain does not take, with the reason; the others go on meanwhile.
+    pub failing: Vec<Failing>,
     /// Set when the contracts and the archive differ; nothing more is sent.
     pub diverged: Option<Diverged>,
 }
@@ -106,6 +109,38 @@ pub enum RoundError {
     Diverged(#[from] Diverged),
 }
 
+impl RoundError {
+    /// Whether another step may fare better at once: this one was refused, and the chain answers.
+    fn is_of_step(&self) -> bool {
+        match self {
+            RoundError::Send { error, .. } => match error {
+                SendError::Reverted { .. } => true,
+                SendError::Client(error) => matches!(
+                    error,
+                    ClientError::Refused { .. }
+                        | ClientError::TooLarge { .. }
+                        | ClientError::Malformed { .. }
+                ),
+                _ => false,
+            },
+            RoundError::Read(_) | RoundError::Diverged(_) => false,
+        }
+    }
+}
+
+/// Whether a step shall rest after this. An endpoint that answers everything but the estimate of
+/// one heavy step must not stop the others; what befalls every transaction of the sender is no
+/// fault of the step.
+fn blames_step(error: &SendError) -> bool {
+    match error {
+        SendError::Reverted { .. } | SendError::Client(_) => true,
+        SendError::TooExpensive { .. }
+        | SendError::Overtaken(_)
+        | SendError::Displaced { .. }
+        | SendError::Stuck { .. } => false,
+    }
+}
+
 /// Everything that settlement of one chain needs.
 pub struct Settler {
     /// The chain.
@@ -127,42 +162,63 @@ pub struct Settler {
 }
 
 impl Settler {
-    /// Takes at most one step; returns it.
+    /// Takes at most one step, and returns it. `now` is the clock of `retries`.
     ///
     /// # Errors
-    /// [`RoundError`].
+    /// [`RoundError`]; a step that failed rests in `retries`, so that the next round takes another.
     pub async fn round(
         &self,
+        retries: &mut Retries,
+        now: Timestamp,
         status: &watch::Sender<SettlementStatus>,
     ) -> Result<Option<Done>, RoundError> {
         let contracts = self.contracts[&self.chain];
         let client = &**self.sender.client();
-        let hub_rollup = self.contracts[&self.hub_id].rollup;
         let chains = self.contracts.keys().copied();
-        // The hub first: of every block that this view has, the later question finds the content,
-        // too.
+        let hub_rollup = self.contracts[&self.hub_id].rollup;
         let hub = read_hub_view(&*self.hub, hub_rollup, chains).await?;
-        let view =
-            read_chain_view(self.chain, client, contracts.rollup, &*self.hub, hub_rollup).await?;
+        let view = read_chain_view(client, contracts.rollup).await?;
         let deliverable = self.deliverable(client, contracts).await?;
-        let situation = Situation {
-            chain: self.chain,
-            hub_id: self.hub_id,
-            view: &view,
-            hub: &hub,
-            deliverable: &deliverable,
-        };
-        let Some(step) = next_step(&situation, &*self.source)? else { return Ok(None) };
-        let Some(call) = call_of(&step, &situation, &*self.source, contracts) else {
+        let Some((step, call)) = self.choose(retries, now, (&view, &hub), &deliverable)? else {
             return Ok(None);
         };
         status.send_modify(|status| status.sending = Some(step.clone()));
         let sent = self.sender.send(call).await;
         status.send_modify(|status| status.sending = None);
         match sent {
-            Ok(receipt) => Ok(Some(self.write_down(step, &receipt))),
-            Err(error) => Err(RoundError::Send { step, error }),
+            Ok(receipt) => {
+                retries.done(&step);
+                Ok(Some(self.write_down(step, &receipt)))
+            }
+            Err(error) => {
+                if blames_step(&error) {
+                    retries.failed(&step, error.to_string(), now);
+                }
+                Err(RoundError::Send { step, error })
+            }
         }
+    }
+
+    /// The first step that is due and can be made, with its transaction.
+    fn choose(
+        &self,
+        retries: &mut Retries,
+        now: Timestamp,
+        (view, hub): (&ChainView, &HubView),
+        deliverable: &[Deliverable],
+    ) -> Result<Option<(Step, Call)>, Diverged> {
+        let (chain, hub_id) = (self.chain, self.hub_id);
+        let situation = Situation { chain, hub_id, view, hub, deliverable };
+        let steps = next_steps(&situation, &*self.source)?;
+        // Each turn makes a step rest or ends the loop, so there are no more turns than steps.
+        while let Some(step) = retries.choose(&steps, now) {
+            let contracts = self.contracts[&self.chain];
+            if let Some(call) = call_of(&step, &situation, &*self.source, contracts) {
+                return Ok(Some((step, call)));
+            }
+            retries.failed(&step, "what it needs is not in the archive".to_owned(), now);
+        }
+        Ok(None)
     }
 
     async fn deliverable(
@@ -195,27 +251,32 @@ impl Settler {
     }
 
     /// Takes step after step until `stop` becomes true or its sender is gone. Between steps without
-    /// work, and after failures, it pauses; the archive's nudge is not needed.
+    /// work, and after failures, it pauses; the archive's nudge is not needed. A step that is refused
+    /// rests, while the others go on.
     pub async fn run(
         self,
         status: watch::Sender<SettlementStatus>,
         period: Duration,
         mut stop: watch::Receiver<bool>,
     ) {
+        let start = tokio::time::Instant::now();
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let mut retries = Retries::new(millis(period));
         loop {
+            let now = Timestamp(millis(start.elapsed()));
             let round = tokio::select! {
-                round = self.round(&status) => round,
+                round = self.round(&mut retries, now, &status) => round,
                 // A transaction that is under way is found by the next start: the views say what it
                 // did.
                 stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
             };
-            match round {
-                Ok(Some(_)) => {
-                    status.send_replace(SettlementStatus::default());
-                    continue;
-                }
-                Ok(None) => drop(status.send_replace(SettlementStatus::default())),
-                Err(error) => self.fail(&status, error),
+            let at_once = match &round {
+                Ok(done) => done.is_some(),
+                Err(error) => error.is_of_step(),
+            };
+            self.tell(&status, round.err(), &retries);
+            if at_once {
+                continue;
             }
             let failures = status.borrow().failures;
             tokio::select! {
@@ -225,14 +286,24 @@ impl Settler {
         }
     }
 
-    fn fail(&self, status: &watch::Sender<SettlementStatus>, error: RoundError) {
-        tracing::warn!(chain = %self.chain, %error, "no step was taken");
+    fn tell(
+        &self,
+        status: &watch::Sender<SettlementStatus>,
+        error: Option<RoundError>,
+        retries: &Retries,
+    ) {
+        if let Some(error) = &error {
+            tracing::warn!(chain = %self.chain, %error, "no step was taken");
+        }
+        // A refused step is told among those that fail; it says nothing against the chain.
+        let failed = error.filter(|error| !error.is_of_step());
         status.send_modify(|status| {
-            status.failures = status.failures.saturating_add(1);
-            status.last_error = Some(error.to_string());
-            status.diverged = match error {
-                RoundError::Diverged(diverged) => Some(diverged),
-                RoundError::Read(_) | RoundError::Send { .. } => None,
+            status.failing = retries.failing().to_vec();
+            status.failures = failed.as_ref().map_or(0, |_| status.failures.saturating_add(1));
+            status.last_error = failed.as_ref().map(ToString::to_string);
+            status.diverged = match failed {
+                Some(RoundError::Diverged(diverged)) => Some(diverged),
+                _ => None,
             };
         });
     }

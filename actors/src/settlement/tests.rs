@@ -1,4 +1,4 @@
-//! The table of all stages, and a walk through them on development chains.
+//! A walk through all stages on development chains.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use zklink::state::{DeploymentId, State};
 use zklink::tx::{ChangePubKeyTx, KeyAuth};
 
 use super::book::AttestationBook;
-use super::driver::{Report, RoundError, SettlementStatus, Settler};
+use super::driver::{Done, Report, RoundError, SettlementStatus, Settler};
 use super::*;
 use crate::attester::driver::{Line, answer};
 use crate::attester::history::History;
@@ -28,9 +28,9 @@ use crate::turn::Turn;
 
 /// Blocks in memory, with proofs that may be missing.
 #[derive(Default)]
-struct Shelf {
-    blocks: Vec<SealedBlock>,
-    proofs: u32,
+pub(super) struct Shelf {
+    pub(super) blocks: Vec<SealedBlock>,
+    pub(super) proofs: u32,
 }
 
 impl SettlementSource for Shelf {
@@ -45,144 +45,6 @@ impl SettlementSource for Shelf {
     fn proof(&self, number: BlockNumber) -> Option<Vec<u8>> {
         (number.0 <= self.proofs).then(|| vec![1; 512])
     }
-}
-
-/// A block with operations of the given chains; its root is its number.
-fn block(number: u32, chains: &[ChainId]) -> SealedBlock {
-    let mut new_root = [0; 32];
-    new_root[28..].copy_from_slice(&number.to_be_bytes());
-    SealedBlock {
-        number: BlockNumber(number),
-        shape: 1,
-        timestamp: 0,
-        new_root,
-        inputs: [[0; 32]; 4],
-        onchain: Vec::new(),
-        data: Vec::new(),
-        chains: chains.iter().map(|chain| (*chain, ChainPart::default())).collect(),
-    }
-}
-
-/// Block 1 is for both chains, block 2 for none, block 3 for the spoke, block 4 for the hub.
-fn shelf(proofs: u32) -> Shelf {
-    let chains: [&[ChainId]; 4] = [&[HUB, SPOKE], &[], &[SPOKE], &[HUB]];
-    let blocks = (1..).zip(chains).map(|(number, chains)| block(number, chains)).collect();
-    Shelf { blocks, proofs }
-}
-
-fn view(committed: u32, acked: u32, released: u32, paid: u32) -> ChainView {
-    ChainView {
-        committed: BlockNumber(committed),
-        acked: BlockNumber(acked),
-        released: BlockNumber(released),
-        paid: BlockNumber(paid),
-        rolling: [1; 32],
-        hub_rolling: [1; 32],
-    }
-}
-
-fn hub(committed: u32, proven: u32, released: u32, acked: [u32; 2]) -> HubView {
-    HubView {
-        committed: BlockNumber(committed),
-        proven: BlockNumber(proven),
-        released: BlockNumber(released),
-        root: if committed == 0 { [9; 32] } else { block(committed, &[]).new_root },
-        acked: [HUB, SPOKE].into_iter().zip(acked.map(BlockNumber)).collect(),
-    }
-}
-
-fn message(sequence: u64) -> Vec<Deliverable> {
-    let (payload, signatures) = (vec![1], vec![[0; 65]]);
-    vec![Deliverable { source: HUB, sequence, payload, signatures }]
-}
-
-fn decide(
-    chain: ChainId,
-    view: ChainView,
-    hub: HubView,
-    deliverable: &[Deliverable],
-    proofs: u32,
-) -> Result<Option<Step>, Diverged> {
-    let situation = Situation { chain, hub_id: HUB, view: &view, hub: &hub, deliverable };
-    next_step(&situation, &shelf(proofs))
-}
-
-#[test]
-fn the_next_step_of_the_hub_follows_from_the_stages() {
-    use Step::{Ack, Commit, CommitBlock, Pay, ProveBlock, ReleaseBlock};
-    let n = BlockNumber;
-    let table = [
-        // Own part first, then the block, then the ack, which waits for the block.
-        (view(0, 0, 0, 0), hub(0, 0, 0, [0, 0]), 0, Some(Commit(n(1)))),
-        (view(1, 0, 0, 0), hub(0, 0, 0, [0, 0]), 0, Some(Commit(n(4)))),
-        (view(4, 0, 0, 0), hub(0, 0, 0, [0, 0]), 0, Some(CommitBlock(n(1)))),
-        (view(1, 0, 0, 0), hub(1, 0, 0, [0, 0]), 0, Some(Ack(n(1)))),
-        (view(4, 1, 0, 0), hub(1, 0, 0, [1, 0]), 0, Some(CommitBlock(n(2)))),
-        (view(4, 1, 0, 0), hub(4, 0, 0, [1, 0]), 0, Some(Ack(n(4)))),
-        (view(4, 4, 0, 0), hub(4, 0, 0, [4, 0]), 0, None),
-        // A proof that is there goes before new work, once every chain of the block agrees.
-        (view(1, 0, 0, 0), hub(1, 0, 0, [0, 0]), 1, Some(Ack(n(1)))),
-        (view(1, 1, 0, 0), hub(1, 0, 0, [1, 0]), 1, Some(Commit(n(4)))),
-        (view(1, 1, 0, 0), hub(1, 0, 0, [1, 1]), 1, Some(ProveBlock(n(1)))),
-        (view(4, 4, 0, 0), hub(4, 0, 0, [4, 3]), 4, Some(ProveBlock(n(1)))),
-        // Released only when every chain of the block agrees.
-        (view(4, 4, 0, 0), hub(4, 1, 0, [4, 0]), 1, None),
-        (view(4, 4, 0, 0), hub(4, 1, 0, [4, 1]), 1, Some(ReleaseBlock(n(1)))),
-        (view(4, 4, 1, 1), hub(4, 2, 1, [4, 1]), 2, Some(ReleaseBlock(n(2)))),
-        (view(4, 4, 1, 1), hub(4, 4, 2, [4, 1]), 4, None),
-        (view(4, 4, 1, 1), hub(4, 4, 2, [4, 3]), 4, Some(ReleaseBlock(n(3)))),
-        // What was released is paid before anything else.
-        (view(4, 4, 1, 0), hub(4, 4, 1, [4, 3]), 4, Some(Pay(n(1)))),
-        (view(4, 4, 4, 1), hub(4, 4, 4, [4, 3]), 4, Some(Pay(n(4)))),
-        (view(4, 4, 4, 4), hub(4, 4, 4, [4, 3]), 4, None),
-    ];
-    for (index, (view, hub, proofs, expected)) in table.into_iter().enumerate() {
-        let step = decide(HUB, view, hub, &[], proofs);
-        assert_eq!(step, Ok(expected), "row {index}");
-    }
-}
-
-#[test]
-fn the_next_step_of_a_spoke_follows_from_the_stages() {
-    use Step::{Ack, Commit, Deliver, Pay};
-    let n = BlockNumber;
-    let deliver = |sequence| Some(Deliver { source: HUB, sequence });
-    let table = [
-        (view(0, 0, 0, 0), hub(0, 0, 0, [0, 0]), vec![], Some(Commit(n(1)))),
-        (view(1, 0, 0, 0), hub(0, 0, 0, [0, 0]), vec![], Some(Commit(n(3)))),
-        (view(3, 0, 0, 0), hub(2, 0, 0, [0, 0]), vec![], None),
-        (view(1, 0, 0, 0), hub(2, 0, 0, [0, 0]), vec![], Some(Ack(n(1)))),
-        (view(3, 0, 0, 0), hub(3, 0, 0, [0, 0]), vec![], Some(Ack(n(3)))),
-        (view(3, 3, 0, 0), hub(4, 4, 2, [4, 3]), vec![], None),
-        (view(3, 3, 0, 0), hub(4, 4, 2, [4, 3]), message(0), deliver(0)),
-        (view(3, 3, 1, 0), hub(4, 4, 2, [4, 3]), message(1), Some(Pay(n(1)))),
-        (view(3, 3, 1, 1), hub(4, 4, 2, [4, 3]), message(1), deliver(1)),
-        (view(3, 3, 3, 1), hub(4, 4, 3, [4, 3]), vec![], Some(Pay(n(3)))),
-        (view(3, 3, 3, 3), hub(4, 4, 4, [4, 3]), vec![], None),
-        // A spoke never proves nor releases.
-        (view(3, 3, 0, 0), hub(4, 1, 0, [4, 3]), vec![], None),
-    ];
-    for (index, (view, hub, messages, expected)) in table.into_iter().enumerate() {
-        let step = decide(SPOKE, view, hub, &messages, 4);
-        assert_eq!(step, Ok(expected), "row {index}");
-    }
-}
-
-#[test]
-fn contracts_that_hold_something_else_stop_settlement() {
-    let n = BlockNumber;
-    let ahead = decide(SPOKE, view(0, 0, 0, 0), hub(5, 0, 0, [0, 0]), &[], 0);
-    assert_eq!(ahead, Err(Diverged::Ahead { committed: n(5), sealed: n(4) }));
-    let mut other_root = hub(2, 0, 0, [0, 0]);
-    other_root.root = [8; 32];
-    assert_eq!(decide(HUB, view(0, 0, 0, 0), other_root, &[], 0), Err(Diverged::Root(n(2))));
-    let mut other = view(1, 0, 0, 0);
-    other.hub_rolling = [2; 32];
-    let content = Err(Diverged::Content { chain: SPOKE, number: n(1) });
-    assert_eq!(decide(SPOKE, other, hub(1, 0, 0, [0, 0]), &[], 0), content);
-    // Before the hub has the block there is nothing to compare.
-    other.hub_rolling = [0; 32];
-    assert_eq!(decide(SPOKE, other, hub(0, 0, 0, [0, 0]), &[], 0), Ok(Some(Step::Commit(n(3)))));
 }
 
 const DEPLOYMENT: DeploymentId = DeploymentId([7; 31]);
@@ -328,6 +190,13 @@ fn walk(net: Testnet, shelf: Shelf, report: &Report) -> Walk {
 }
 
 impl Walk {
+    /// One round of a settler that knows of no failure.
+    async fn round(&self, settler: usize) -> Result<Option<Done>, RoundError> {
+        let (status, _) = tokio::sync::watch::channel(SettlementStatus::default());
+        let mut retries = Retries::new(1);
+        self.settlers[settler].round(&mut retries, Timestamp(0), &status).await
+    }
+
     /// Lets the attesters read both chains.
     async fn attest(&mut self) {
         for chain in &self.net.deployment.chains {
@@ -355,10 +224,9 @@ async fn two_blocks_walk_from_commit_to_payout_over_the_light_oracle() {
     let (net, shelf) = walk_net().await;
     let report = Report::default();
     let mut walk = walk(net, shelf, &report);
-    let (status, _) = tokio::sync::watch::channel(SettlementStatus::default());
     for _ in 0..8 {
-        for settler in &walk.settlers {
-            while settler.round(&status).await.unwrap().is_some() {}
+        for settler in 0..walk.settlers.len() {
+            while walk.round(settler).await.unwrap().is_some() {}
         }
         walk.attest().await;
     }
@@ -407,14 +275,12 @@ async fn a_reorganisation_of_the_hub_is_settled_again() {
     let (net, shelf) = walk_net().await;
     let report = Report::default();
     let walk = walk(net, shelf, &report);
-    let (status, _) = tokio::sync::watch::channel(SettlementStatus::default());
-    let hub = &walk.settlers[0];
-    let first = hub.round(&status).await.unwrap().unwrap();
-    let second = hub.round(&status).await.unwrap().unwrap();
+    let first = walk.round(0).await.unwrap().unwrap();
+    let second = walk.round(0).await.unwrap().unwrap();
     assert_eq!(second.step, Step::CommitBlock(BlockNumber(1)));
     // The hub's chain loses the block with the second transaction.
     walk.net.chains[&HUB].rollback(1).unwrap();
-    let again = hub.round(&status).await.unwrap().unwrap();
+    let again = walk.round(0).await.unwrap().unwrap();
     assert_eq!((again.step, first.step), (second.step, Step::Commit(BlockNumber(1))));
 }
 
@@ -426,12 +292,70 @@ async fn a_step_that_the_contract_refuses_is_told_in_words() {
     words[0][24] ^= 1;
     let report = Report::default();
     let walk = walk(net, shelf, &report);
-    let (status, _) = tokio::sync::watch::channel(SettlementStatus::default());
-    let error = walk.settlers[1].round(&status).await.unwrap_err();
+    let error = walk.round(1).await.unwrap_err();
     let RoundError::Send { step, .. } = &error else { panic!("{error}") };
     assert_eq!(step, &Step::Commit(BlockNumber(1)));
     let text = error.to_string();
     assert!(text.contains("DepositMismatch(index 0, serial 0)"), "{text}");
     assert_eq!(report.done(), vec![]);
     assert_eq!(ShapeId(2), SMALL);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_refused_for_ever_holds_up_nothing_but_itself() {
+    let (net, mut shelf) = walk_net().await;
+    // A witness too many: the hub's own part of block 1 is refused, the block itself is not.
+    shelf.blocks[0].chains.get_mut(&HUB).unwrap().key_witnesses.push(Vec::new());
+    let report = Report::default();
+    let mut walk = walk(net, shelf, &report);
+    let settler = walk.settlers.remove(0);
+    let (status, heard) = tokio::sync::watch::channel(SettlementStatus::default());
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let period = std::time::Duration::from_millis(2);
+    let running = tokio::spawn(settler.run(status, period, stopped));
+    let patience = std::time::Duration::from_secs(20);
+    let later = async {
+        let mut heard = heard.clone();
+        let again = |status: &SettlementStatus| {
+            status.failing.first().is_some_and(|failing| failing.failures >= 3)
+        };
+        drop(heard.wait_for(again).await.unwrap());
+        while report.done().len() < 2 {
+            tokio::time::sleep(period).await;
+        }
+    };
+    tokio::time::timeout(patience, later).await.unwrap();
+    stop.send_replace(true);
+    running.await.unwrap();
+    let done: Vec<Step> = report.done().into_iter().map(|done| done.step).collect();
+    assert_eq!(done, [1, 2].map(|number| Step::CommitBlock(BlockNumber(number))));
+    let status = heard.borrow().clone();
+    let [failing] = &status.failing[..] else { panic!("{status:?}") };
+    assert_eq!(failing.step, Step::Commit(BlockNumber(1)));
+    assert!(failing.error.contains("WitnessCount(expected 0, given 1)"), "{}", failing.error);
+    assert_eq!((status.failures, &status.last_error, &status.diverged), (0, &None, &None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_are_not_the_archives_are_taken_back_while_they_are_not_acked() {
+    let (net, shelf) = walk_net().await;
+    let words = words_to_abi(&shelf.blocks[1].chains[&SPOKE].words);
+    let report = Report::default();
+    let walk = walk(net, shelf, &report);
+    // As another store with the same key did: block 2 without block 1 before it.
+    let spoke = &walk.settlers[1];
+    let call = Rollup::commitCall {
+        number: 2,
+        previousRolling: to_abi_word([0; 32]),
+        words,
+        keyWitnesses: Vec::new(),
+    };
+    let rollup = spoke.contracts[&SPOKE].rollup;
+    spoke.sender.send(transaction(rollup, &call)).await.unwrap();
+    let mut steps = Vec::new();
+    while let Some(done) = walk.round(1).await.unwrap() {
+        steps.push(done.step);
+    }
+    let n = BlockNumber;
+    assert_eq!(steps, [Step::RevertCommits(n(0)), Step::Commit(n(1)), Step::Commit(n(2))]);
 }

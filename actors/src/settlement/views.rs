@@ -19,11 +19,10 @@ pub struct ChainView {
     pub released: BlockNumber,
     /// The last block that was paid.
     pub paid: BlockNumber,
-    /// The rolling content of the last record.
+    /// The rolling content of the last record; zero before the first.
     pub rolling: [u8; 32],
-    /// What the hub says that the rolling content at that block is; zero while it does not have the
-    /// block.
-    pub hub_rolling: [u8; 32],
+    /// The rolling content of the last acked record; zero before the first.
+    pub acked_rolling: [u8; 32],
 }
 
 /// What the hub says of the blocks.
@@ -39,6 +38,9 @@ pub struct HubView {
     pub root: [u8; 32],
     /// For each chain the last block up to which it agreed.
     pub acked: BTreeMap<ChainId, BlockNumber>,
+    /// For each chain the last block with operations of it, and the chain's rolling content there;
+    /// zero before the first.
+    pub contents: BTreeMap<ChainId, (BlockNumber, [u8; 32])>,
 }
 
 /// What a chain's oracle has taken so far.
@@ -48,37 +50,43 @@ pub struct OracleView {
     pub delivered: BTreeMap<ChainId, u64>,
 }
 
-/// Reads a chain's view; `hub` and its rollup contract say what the chain should hold.
+/// Reads a chain's view.
 ///
 /// # Errors
 /// [`ReadError`].
 pub async fn read_chain_view(
-    chain: ChainId,
     client: &dyn ChainClient,
     rollup: Address,
-    hub: &dyn ChainClient,
-    hub_rollup: Address,
 ) -> Result<ChainView, ReadError> {
     let at = At::Latest;
-    let number = read(client, rollup, &Rollup::lastCommittedCall {}, at).await?;
+    let committed = read(client, rollup, &Rollup::lastCommittedCall {}, at).await?;
     let acked = read(client, rollup, &Rollup::lastAckedCall {}, at).await?;
     let released = read(client, rollup, &Rollup::lastReleasedCall {}, at).await?;
     let paid = read(client, rollup, &Rollup::lastPaidCall {}, at).await?;
-    let rolling = read(client, rollup, &Rollup::rollingCall {}, at).await?;
-    let of_hub = Hub::rollingOfCall { number, chain: chain.0 };
-    let hub_rolling = read(hub, hub_rollup, &of_hub, at).await?;
-    // The views are read one after the other; a commit in between gives another block's rolling
-    // content.
-    let again = read(client, rollup, &Rollup::lastCommittedCall {}, at).await?;
     Ok(ChainView {
-        committed: BlockNumber(number),
+        committed: BlockNumber(committed),
         acked: BlockNumber(acked),
         released: BlockNumber(released),
         paid: BlockNumber(paid),
-        rolling: rolling.0,
-        // Nothing is compared in a view that moved while it was read; the next one stands still.
-        hub_rolling: if again == number { hub_rolling.0 } else { rolling.0 },
+        rolling: read_rolling(client, rollup, committed).await?,
+        acked_rolling: read_rolling(client, rollup, acked).await?,
     })
+}
+
+/// The rolling content of a record, zero for that of genesis.
+///
+/// The views are read one after the other, and the chain may move meanwhile. This answer belongs to
+/// its number whatever happens: a record that is gone is an error, never the content of another one.
+async fn read_rolling(
+    client: &dyn ChainClient,
+    rollup: Address,
+    number: u32,
+) -> Result<[u8; 32], ReadError> {
+    if number == 0 {
+        return Ok([0; 32]);
+    }
+    let record = read(client, rollup, &Rollup::recordOfCall { number }, At::Latest).await?;
+    Ok(record.rolling.0)
 }
 
 /// Reads the hub's view of all chains.
@@ -91,10 +99,11 @@ pub async fn read_hub_view(
     chains: impl IntoIterator<Item = ChainId>,
 ) -> Result<HubView, ReadError> {
     let at = At::Latest;
-    let mut acked = BTreeMap::new();
+    let (mut acked, mut contents) = (BTreeMap::new(), BTreeMap::new());
     for chain in chains {
         let info = read(client, rollup, &Hub::chainInfoCall { chain: chain.0 }, at).await?;
         acked.insert(chain, BlockNumber(info.ackedThrough));
+        contents.insert(chain, (BlockNumber(info.last), info.lastRolling.0));
     }
     // From the last stage to the first: a block that moves on meanwhile is seen too early rather
     // than too late.
@@ -108,6 +117,7 @@ pub async fn read_hub_view(
         released: BlockNumber(released),
         root: root.0,
         acked,
+        contents,
     })
 }
 

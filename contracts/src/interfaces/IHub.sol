@@ -85,7 +85,8 @@ interface IHub is IRollup {
     function registerShape(ShapeId shape, uint32 onchainWords, uint32 dataWords, IVerifier verifier)
         external;
 
-    /// @notice Commits the next block, by the validator.
+    /// @notice Commits the next block, by the validator. It names what it follows: its number is the
+    ///         next one, and the first word of `onchain` is the root after the block before it.
     function commitBlock(BlockCommit calldata info) external;
 
     /// @notice Proves the next block. Anyone.

@@ -128,6 +128,9 @@ interface IRollup is IMessageReceiver {
 
     /// @notice A commit names a block that is not above the last one.
     error NumberNotIncreasing(uint32 last, uint32 given);
+    /// @notice A commit names another content before it than that of the last record (0 before the
+    ///         first): a block in between is missing here, or this chain holds another one.
+    error WrongPredecessor(bytes32 expected, bytes32 given);
     /// @notice A commit without operations.
     error NoWords();
     /// @notice The word at `index` is no operation of this protocol, or its padding is not zero.
@@ -156,7 +159,7 @@ interface IRollup is IMessageReceiver {
     error WrongRecord(uint32 number);
     /// @notice Acknowledged records cannot be reverted.
     error RecordsAreAcked(uint32 lastAcked, uint32 downTo);
-    /// @notice The words are not those that were committed.
+    /// @notice The words, or the rolling content, are not those that were committed.
     error ContentMismatch(uint32 number, bytes32 expected, bytes32 given);
     /// @notice A message came from an address that is not the route of `chain`.
     error NotTheRoute(uint8 chain, address caller);
@@ -172,15 +175,24 @@ interface IRollup is IMessageReceiver {
     error ClaimFailed(address owner, uint16 token);
 
     /// @notice Records this chain's operations of block `number`, by the validator.
+    /// @param number Above that of the last record.
+    /// @param previousRolling The rolling content of the last record, or 0 before the first: so a
+    ///        commit that a reorganisation separated from the one before it is refused.
     /// @param words The on-chain words of this chain in block `number`, in order.
     /// @param keyWitnesses For each ChangePubKey in order: empty (authorised on chain) or 65 bytes
     ///        r, s, v.
-    function commit(BlockNumber number, bytes32[] calldata words, bytes[] calldata keyWitnesses)
-        external;
+    function commit(
+        BlockNumber number,
+        bytes32 previousRolling,
+        bytes32[] calldata words,
+        bytes[] calldata keyWitnesses
+    ) external;
 
     /// @notice Tells the hub what this chain holds up to block `number`; from then on it is final
-    ///         here.
-    function ack(BlockNumber number) external;
+    ///         here. Anyone.
+    /// @param rolling The rolling content of that record, so that the sender makes final what it
+    ///        has seen, whatever became of the chain meanwhile.
+    function ack(BlockNumber number, bytes32 rolling) external;
 
     /// @notice Takes back all records above block `downTo` that are not acknowledged, by the
     ///         validator.

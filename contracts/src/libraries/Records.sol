@@ -7,20 +7,32 @@ import {BlockNumber, SerialId} from "../types/Ids.sol";
 
 /// @title The records of this chain's operations and their stages: committed, acked, released, paid
 library Records {
-    /// @notice Appends the content of block `number`.
-    function append(
-        Settlement storage self,
-        BlockNumber number,
-        bytes32[] calldata words,
-        SerialId cursor
-    ) internal returns (bytes32 rolling) {
+    /// @notice Checks that block `number` comes after the last record, and that the last record has
+    ///         the content `rolling`.
+    /// @dev A transaction may be mined on another branch of the chain than the one that it was made
+    ///      for, where the record before it is missing or is another one.
+    function checkFollows(Settlement storage self, BlockNumber number, bytes32 rolling)
+        internal
+        view
+    {
         Record storage last = self.records[self.committed];
         if (!(number > last.number)) {
             revert IRollup.NumberNotIncreasing(
                 BlockNumber.unwrap(last.number), BlockNumber.unwrap(number)
             );
         }
-        rolling = roll(last.rolling, number, keccak256(abi.encodePacked(words)));
+        if (rolling != last.rolling) revert IRollup.WrongPredecessor(last.rolling, rolling);
+    }
+
+    /// @notice Appends the content of block `number`, which follows the last record.
+    function append(
+        Settlement storage self,
+        BlockNumber number,
+        bytes32[] calldata words,
+        SerialId cursor
+    ) internal returns (bytes32 rolling) {
+        bytes32 last = self.records[self.committed].rolling;
+        rolling = roll(last, number, keccak256(abi.encodePacked(words)));
         self.records[++self.committed] = Record(rolling, number, cursor);
     }
 
@@ -42,17 +54,18 @@ library Records {
         from = self.records[index].cursor;
     }
 
-    /// @notice Makes the record of block `number`, and all before it, final.
-    function acknowledge(Settlement storage self, BlockNumber number)
-        internal
-        returns (bytes32 rolling)
-    {
+    /// @notice Makes the record of block `number`, which must have the content `rolling`, and all
+    ///         before it final.
+    function acknowledge(Settlement storage self, BlockNumber number, bytes32 rolling) internal {
         uint32 index = find(self, number);
         if (index == 0 || index <= self.acked) {
             revert IRollup.WrongRecord(BlockNumber.unwrap(number));
         }
+        bytes32 held = self.records[index].rolling;
+        if (held != rolling) {
+            revert IRollup.ContentMismatch(BlockNumber.unwrap(number), held, rolling);
+        }
         self.acked = index;
-        rolling = self.records[index].rolling;
     }
 
     /// @notice Releases the next record, which must be the acknowledged one of `number` with this

@@ -104,9 +104,26 @@ abstract contract World is Base {
         rollup.depositNative{value: raw}(padded(owner), 3);
     }
 
+    /// Commits what follows the last record.
     function commit(IRollup rollup, uint32 number, bytes32[] memory words) internal {
+        commitWith(rollup, number, words, new bytes[](0));
+    }
+
+    function commitWith(
+        IRollup rollup,
+        uint32 number,
+        bytes32[] memory words,
+        bytes[] memory witnesses
+    ) internal {
+        bytes32 previous = rollup.rolling();
         vm.prank(validator);
-        rollup.commit(N(number), words, new bytes[](0));
+        rollup.commit(N(number), previous, words, witnesses);
+    }
+
+    /// Acknowledges a record by its content.
+    function ack(IRollup rollup, uint32 number) internal {
+        (, bytes32 rolling,) = rollup.recordOf(N(number));
+        rollup.ack(N(number), rolling);
     }
 
     /// The commit of the hub's next block; `operations` are the words of all chains.

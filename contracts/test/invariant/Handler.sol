@@ -133,13 +133,34 @@ contract Handler is World {
         commit(rollup, number, plans[number].words[chain]);
     }
 
-    function ack(uint256 chain) external {
+    /// A commit of any block, made for a chain that holds all blocks before it: after reverts it
+    /// may be mined on one that does not, and must then be refused.
+    function commitOutOfTurn(uint256 chain, uint256 seed) external {
+        chain = _chain(chain);
+        uint32 number = uint32(bound(seed, 0, plans.length - 1));
+        bytes32[] memory words = plans[number].words[chain];
+        if (words.length == 0) return;
+        bytes32 previous = plannedRolling(chain, number - 1);
+        vm.prank(validator);
+        try rollupOf(chain).commit(N(number), previous, words, new bytes[](0)) {} catch {}
+    }
+
+    /// What a chain must hold after block `number`.
+    function plannedRolling(uint256 chain, uint32 number) public view returns (bytes32 rolling) {
+        for (uint32 i = 1; i <= number; ++i) {
+            bytes32[] memory words = plans[i].words[chain];
+            if (words.length != 0) rolling = Words.roll(rolling, i, words);
+        }
+    }
+
+    function acknowledge(uint256 chain) external {
         chain = _chain(chain);
         IRollup rollup = rollupOf(chain);
         uint32 number = BlockNumber.unwrap(rollup.lastCommitted());
         if (number == BlockNumber.unwrap(rollup.lastAcked())) return;
-        rollup.ack(N(number));
-        acks[chain].push(Ack(number, rollup.rolling()));
+        bytes32 rolling = rollup.rolling();
+        rollup.ack(N(number), rolling);
+        acks[chain].push(Ack(number, rolling));
     }
 
     function relayAck() external {

@@ -28,11 +28,11 @@ contract InvariantsTest is Base {
     /// seldom.
     function targetSelectors() external view returns (FuzzSelector[] memory list) {
         list = new FuzzSelector[](1);
-        bytes4[] memory s = new bytes4[](13);
+        bytes4[] memory s = new bytes4[](14);
         s[0] = Handler.deposit.selector;
         s[1] = bytes4(keccak256("commitBlock(uint256)"));
         s[2] = Handler.commitOperations.selector;
-        s[3] = Handler.ack.selector;
+        s[3] = Handler.acknowledge.selector;
         s[4] = Handler.relayAck.selector;
         s[5] = Handler.proveBlock.selector;
         s[6] = Handler.releaseBlock.selector;
@@ -42,6 +42,7 @@ contract InvariantsTest is Base {
         s[10] = Handler.revertOperations.selector;
         s[11] = Handler.changeMoods.selector;
         s[12] = Handler.revertBlocks.selector;
+        s[13] = Handler.commitOutOfTurn.selector;
         list[0] = FuzzSelector(address(handler), s);
     }
 
@@ -55,13 +56,14 @@ contract InvariantsTest is Base {
     function testALongWalkReachesEveryStage() public {
         for (uint256 i = 0; i < 1500; ++i) {
             uint256 seed = uint256(keccak256(abi.encode("walk", i)));
-            _step(seed % 26, seed >> 8);
+            _step(seed % 28, seed >> 8);
             if (i % 50 != 0) continue;
             invariantSolvency();
             invariantPendingIsTheSumOfClaims();
             invariantStagesAreInOrder();
             invariantQueue();
             invariantNothingAckedIsReverted();
+            invariantRecordsHaveNoGaps();
         }
         for (uint256 chain = 1; chain <= 2; ++chain) {
             vm.assertGe(BlockNumber.unwrap(handler.rollupOf(chain).lastPaid()), 15, "paid blocks");
@@ -76,7 +78,7 @@ contract InvariantsTest is Base {
         if (action < 3) handler.deposit(seed, seed >> 8, seed >> 16);
         else if (action < 5) handler.commitBlock(seed);
         else if (action < 9) handler.commitOperations(seed);
-        else if (action < 11) handler.ack(seed);
+        else if (action < 11) handler.acknowledge(seed);
         else if (action < 13) handler.relayAck();
         else if (action < 15) handler.proveBlock();
         else if (action < 17) handler.releaseBlock();
@@ -85,7 +87,8 @@ contract InvariantsTest is Base {
         else if (action == 22) handler.claim(seed, seed >> 8, seed & 1024 == 0);
         else if (action == 23) handler.revertOperations(seed, seed >> 8);
         else if (action == 24) handler.revertBlocks(seed);
-        else handler.changeMoods(seed, seed >> 8);
+        else if (action == 25) handler.changeMoods(seed, seed >> 8);
+        else handler.commitOutOfTurn(seed, seed >> 8);
     }
 
     /// The vault holds what it owes, and owes what came in and did not go out.
@@ -151,6 +154,16 @@ contract InvariantsTest is Base {
                 uint16 id = handler.tokens(i);
                 eq(rollup.unconsumed(T(id)), open[id], "open deposits");
             }
+        }
+    }
+
+    /// Whatever is committed in whatever order: a chain holds all operations of the blocks up to
+    /// its last record, and nothing else.
+    function invariantRecordsHaveNoGaps() public view {
+        for (uint256 chain = 1; chain <= 2; ++chain) {
+            IRollup rollup = handler.rollupOf(chain);
+            uint32 last = BlockNumber.unwrap(rollup.lastCommitted());
+            eq(rollup.rolling(), handler.plannedRolling(chain, last), "no gaps");
         }
     }
 

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use zklink::id::{BlockNumber, ChainId};
+use zklink::id::ChainId;
 use zklink::token::Address;
 use zklink_actors::chain::client::{At, Call, ChainClient, Hash};
-use zklink_actors::chain::contracts::{LightOracle, ReadError, Rollup, read, transaction};
+use zklink_actors::chain::contracts::{LightOracle, ReadError, read};
 use zklink_actors::port::{Pending, Port};
 use zklink_actors::settlement::book::{Deliverable, WhatNext};
 use zklink_actors::settlement::{
-    Contracts, Diverged, SettlementSource, Situation, Step, call_of, next_step, read_chain_view,
-    read_hub_view,
+    Contracts, Diverged, Retries, SettlementSource, Situation, Step, call_of, next_steps,
+    read_chain_view, read_hub_view,
 };
 use zklink_actors::timestamp::Timestamp;
 
@@ -34,8 +34,6 @@ pub enum SettlementEntry {
     Refused(ChainId, Step, String),
     /// Contracts and archive differ.
     Diverged(ChainId, Diverged),
-    /// The operator takes back what the chain has not acked, down to this block.
-    Operator(ChainId, BlockNumber),
 }
 
 impl SettlementLog {
@@ -71,8 +69,8 @@ pub struct SettleLoop {
     pub book: Port<WhatNext>,
     /// Where steps are written down.
     pub log: SettlementLog,
-    /// Whether a person stands by who reverts commits that were mined without the one before them.
-    pub operator: bool,
+    /// Which steps rest.
+    pub retries: Retries,
     /// The pause when there is nothing to do.
     pub period_ms: u64,
     /// What it waits for.
@@ -109,14 +107,16 @@ impl SettleLoop {
         Ok(delivered)
     }
 
-    fn choose(&self, deliverable: &[Deliverable]) -> Result<Option<(Step, Call)>, ReadError> {
+    fn choose(
+        &mut self,
+        deliverable: &[Deliverable],
+        now: Timestamp,
+    ) -> Result<Option<(Step, Call)>, ReadError> {
         let contracts = self.contracts[&self.chain];
         let hub_rollup = self.contracts[&self.hub_id].rollup;
         let chains = self.contracts.keys().copied();
         let hub = at_once(read_hub_view(&*self.hub, hub_rollup, chains))?;
-        let (client, hub_client) = (&*self.client, &*self.hub);
-        let view = read_chain_view(self.chain, client, contracts.rollup, hub_client, hub_rollup);
-        let view = at_once(view)?;
+        let view = at_once(read_chain_view(&*self.client, contracts.rollup))?;
         let situation = Situation {
             chain: self.chain,
             hub_id: self.hub_id,
@@ -124,15 +124,11 @@ impl SettleLoop {
             hub: &hub,
             deliverable,
         };
-        match next_step(&situation, &*self.source) {
-            Ok(None) => Ok(None),
-            Ok(Some(step)) => {
+        match next_steps(&situation, &*self.source) {
+            Ok(steps) => {
+                let Some(step) = self.retries.choose(&steps, now) else { return Ok(None) };
                 let call = call_of(&step, &situation, &*self.source, contracts);
                 Ok(call.map(|call| (step, call)))
-            }
-            Err(Diverged::Content { .. }) if self.operator => {
-                self.revert(contracts.rollup, view.acked);
-                Ok(None)
             }
             Err(diverged) => {
                 self.log.add(SettlementEntry::Diverged(self.chain, diverged));
@@ -141,11 +137,11 @@ impl SettleLoop {
         }
     }
 
-    /// What the runbook says for records that differ from the hub's: revert them while they are not acked.
-    fn revert(&self, rollup: Address, acked: BlockNumber) {
-        let call = transaction(rollup, &Rollup::revertCommitsCall { downTo: acked.0 });
-        self.pool.lock().submit_next(self.validator, call);
-        self.log.add(SettlementEntry::Operator(self.chain, acked));
+    /// Lets a step rest that was refused, and looks at once whether another one is due.
+    fn refused(&mut self, step: Step, text: String, now: Timestamp) {
+        self.retries.failed(&step, text.clone(), now);
+        self.log.add(SettlementEntry::Refused(self.chain, step, text));
+        self.due = now;
     }
 
     fn rest(&mut self, now: Timestamp, failed: bool) {
@@ -163,7 +159,7 @@ impl SettleLoop {
     }
 
     fn answered(&mut self, deliverable: &[Deliverable], now: Timestamp) {
-        match self.choose(deliverable) {
+        match self.choose(deliverable, now) {
             Ok(Some((step, call))) => {
                 let mut pool = self.pool.lock();
                 // As the node's sender does: a refusal is found by the estimate, and costs nothing then.
@@ -172,11 +168,7 @@ impl SettleLoop {
                 drop(pool);
                 match sent {
                     Ok(hash) => self.stage = Stage::Sent(step, hash, now.after(PATIENCE_MS)),
-                    Err(refused) => {
-                        let text = refused.to_string();
-                        self.log.add(SettlementEntry::Refused(self.chain, step, text));
-                        self.rest(now, true);
-                    }
+                    Err(refused) => self.refused(step, refused.to_string(), now),
                 }
             }
             Ok(None) => self.rest(now, false),
@@ -198,15 +190,12 @@ impl Driver for SettleLoop {
                 let outcome = self.pool.lock().outcome(hash);
                 match outcome {
                     Some((_, Ok(()))) => {
+                        self.retries.done(&step);
                         self.log.add(SettlementEntry::Done(self.chain, step));
                         self.failures = 0;
                         self.due = now;
                     }
-                    Some((_, Err(refused))) => {
-                        let text = refused.to_string();
-                        self.log.add(SettlementEntry::Refused(self.chain, step, text));
-                        self.rest(now, true);
-                    }
+                    Some((_, Err(refused))) => self.refused(step, refused.to_string(), now),
                     None if now >= deadline => self.rest(now, true),
                     None => self.stage = Stage::Sent(step, hash, deadline),
                 }

@@ -73,12 +73,13 @@ pub fn execute(
         Rollup::RollupCalls::commit(commit) => {
             let witnesses = bytes(&commit.keyWitnesses);
             let number = BlockNumber(commit.number);
-            contracts.commit(from, number, &words(&commit.words), &witnesses)
+            let previous = commit.previousRolling.0;
+            contracts.commit(from, number, previous, &words(&commit.words), &witnesses)
         }
         Rollup::RollupCalls::revertCommits(revert) => {
             contracts.revert_commits(from, BlockNumber(revert.downTo))
         }
-        Rollup::RollupCalls::ack(ack) => contracts.ack(BlockNumber(ack.number)),
+        Rollup::RollupCalls::ack(ack) => contracts.ack(BlockNumber(ack.number), ack.rolling.0),
         Rollup::RollupCalls::pay(pay) => contracts.pay(BlockNumber(pay.number), &words(&pay.words)),
         Rollup::RollupCalls::claim(claim) => {
             contracts.claim(claim.owner.into_array(), TokenId(claim.token))
@@ -175,6 +176,15 @@ fn view_rollup(contracts: &SimulatedContracts, data: &[u8]) -> Result<Vec<u8>, R
     let last = contracts.last();
     let call = View::abi_decode(data).map_err(|_| Refused::from("no such function"))?;
     Ok(match call {
+        View::recordOf(of) => {
+            let index = contracts.record_of(BlockNumber(of.number)).ok_or("WrongRecord")?;
+            let found = record(index);
+            Rollup::recordOfCall::abi_encode_returns(&Rollup::recordOfReturn {
+                index: u32::try_from(index).map_err(|_| "too many records")?,
+                rolling: B256::from(found.rolling),
+                cursor: found.cursor,
+            })
+        }
         View::lastCommitted(_) => Rollup::lastCommittedCall::abi_encode_returns(&last.number.0),
         View::lastAcked(_) => {
             Rollup::lastAckedCall::abi_encode_returns(&record(contracts.acked).number.0)

@@ -26,6 +26,7 @@ sol! {
         error TransferOutFailed(address token);
         error KeyAlreadySet(address owner, uint32 nonce);
         error NumberNotIncreasing(uint32 last, uint32 given);
+        error WrongPredecessor(bytes32 expected, bytes32 given);
         error NoWords();
         error BadWord(uint256 index);
         error TruncatedOperation(uint256 index);

@@ -12,7 +12,7 @@ use super::{Done, Queued, Refused, Registration, SimulatedContracts, SimulatedEv
 use super::{SimulatedRecord, word};
 
 impl SimulatedContracts {
-    /// Takes this chain's operations of a block.
+    /// Takes this chain's operations of a block, which follow the content `previous`.
     ///
     /// # Errors
     /// [`Refused`].
@@ -20,6 +20,7 @@ impl SimulatedContracts {
         &mut self,
         from: Address,
         number: BlockNumber,
+        previous: [u8; 32],
         words: &[[u8; 32]],
         witnesses: &[Vec<u8>],
     ) -> Done {
@@ -29,6 +30,9 @@ impl SimulatedContracts {
         let last = self.last();
         if words.is_empty() || number <= last.number {
             return Err("NoWords or NumberNotIncreasing".into());
+        }
+        if previous != last.rolling {
+            return Err("WrongPredecessor".into());
         }
         let (mut cursor, mut used) = (last.cursor, 0);
         for op in operations(words)? {
@@ -123,15 +127,18 @@ impl SimulatedContracts {
         Ok(())
     }
 
-    /// Tells the hub what this chain holds.
+    /// Tells the hub what this chain holds, if it is `rolling`.
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn ack(&mut self, number: BlockNumber) -> Done {
+    pub fn ack(&mut self, number: BlockNumber, rolling: [u8; 32]) -> Done {
         let index = self.record_of(number).filter(|index| *index > self.acked);
         let index = index.ok_or("WrongRecord")?;
+        if rolling != self.records[index].rolling {
+            return Err("ContentMismatch".into());
+        }
         self.acked = index;
-        let (chain, rolling) = (self.registration.chain, self.records[index].rolling);
+        let chain = self.registration.chain;
         match &mut self.hub {
             Some(hub) => hub.acknowledge(chain, number, rolling),
             None => {
@@ -143,7 +150,7 @@ impl SimulatedContracts {
         Ok(())
     }
 
-    fn record_of(&self, number: BlockNumber) -> Option<usize> {
+    pub(in crate::simulated) fn record_of(&self, number: BlockNumber) -> Option<usize> {
         let found = self.records.binary_search_by_key(&number, |record| record.number).ok()?;
         (found > 0).then_some(found)
     }

@@ -11,8 +11,8 @@ use zklink_actors::attester::{AttestedChain, Attester, AttesterConfig};
 use zklink_actors::chain::client::ChainClient;
 use zklink_actors::chain::finality::Finality;
 use zklink_actors::node::follow::ArchivedBlocks;
-use zklink_actors::settlement::Contracts;
 use zklink_actors::settlement::book::AttestationBook;
+use zklink_actors::settlement::{Contracts, Retries};
 use zklink_actors::timestamp::Timestamp;
 use zklink_actors::world::Place;
 
@@ -54,7 +54,7 @@ pub(super) fn start(seating: &mut Seating<'_>, reader: &ArchiveReader) -> Place<
             source: source.clone(),
             book: book.port(),
             log: system.settlement.clone(),
-            operator: system.config.operator,
+            retries: Retries::new(system.config.poll_ms),
             period_ms: system.config.poll_ms,
             stage: Stage::Idle,
             due: Timestamp(0),
