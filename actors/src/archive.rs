@@ -11,8 +11,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use zklink::id::{AccountId, BlockNumber};
-use zklink_migrations::schema::{Column, KEY_APPLIED, KEY_HEAD, KEY_LATEST};
+use zklink::block::rolling_content;
+use zklink::id::{BlockNumber, ChainId};
+use zklink_migrations::schema::{Column, KEY_APPLIED, KEY_COUNT, KEY_HEAD, KEY_SNAPSHOTS};
 
 use crate::journal::{Log, LogError, Record};
 use crate::machine::{Handle, Machine};
@@ -24,7 +25,7 @@ pub mod parity;
 pub mod reader;
 pub mod store;
 
-pub use entry::{Applied, Entry, Made, Snapshot, TxHash, TxPlace};
+pub use entry::{Applied, Entry, Made, Snapshots, TxHash, TxPlace, Watched};
 pub use reader::{ArchiveError, ArchiveReader};
 pub use store::{Store, StoreError, Write};
 
@@ -124,8 +125,6 @@ pub struct Archive {
     fold: Fold,
     applied: Applied,
     head: Option<BlockNumber>,
-    /// A snapshot that is ahead of what was applied: kept back until the records before it are in.
-    early: Option<Snapshot>,
 }
 
 impl Archive {
@@ -144,7 +143,7 @@ impl Archive {
             None => Applied { next: 0, chain: log.start() },
         };
         let head = reader.head()?;
-        let mut archive = Self { reader, fold, applied, head, early: None };
+        let mut archive = Self { reader, fold, applied, head };
         archive.match_journal(log)?;
         let from = archive.applied.next;
         while archive.applied.next < log.end() {
@@ -187,15 +186,15 @@ impl Archive {
                 let position = record.position;
                 ArchiveFault::Meaning { position, reason }
             })?;
-            for entry in entries {
-                batch.enter(entry)?;
-            }
             applied = Applied { next: record.position + 1, chain: record.chain };
+            for entry in entries {
+                batch.enter(entry, &applied)?;
+            }
         }
         let (head, writes) = batch.finish(applied);
         self.reader.store().commit(writes)?;
         (self.head, self.applied) = (head, applied);
-        self.keep_early()
+        Ok(())
     }
 
     fn keep(&mut self, made: Vec<Made>) -> Result<(), ArchiveFault> {
@@ -208,23 +207,25 @@ impl Archive {
                 Made::Commitment { block, bytes } => {
                     writes.push(Write::put(Column::Commitments, entry::block_key(block), bytes));
                 }
-                Made::Snapshot(snapshot) => self.early = Some(snapshot),
+                Made::Snapshot { block, proven, bytes } => {
+                    // It was made from what the store holds, so that in the store it is never ahead of
+                    // the journal, whatever a crash takes away.
+                    let known = self.reader.snapshots().unwrap_or_default();
+                    let (kept, dropped) = known.with(block, proven);
+                    writes.push(Write::put(Column::Snapshots, entry::block_key(block), bytes));
+                    writes.push(Write::put(Column::Meta, KEY_SNAPSHOTS.to_vec(), kept.encode()));
+                    writes.extend(
+                        dropped
+                            .into_iter()
+                            .map(|block| Write::delete(Column::Snapshots, entry::block_key(block))),
+                    );
+                }
+                Made::Watched { chain, to } => {
+                    writes.push(Write::put(Column::Meta, entry::watched_key(chain), to.encode()));
+                }
             }
         }
-        if !writes.is_empty() {
-            self.reader.store().commit(writes)?;
-        }
-        self.keep_early()
-    }
-
-    /// Stores a snapshot once everything before it is applied. In the store, a snapshot is never
-    /// ahead of the journal, whatever a crash takes away.
-    fn keep_early(&mut self) -> Result<(), ArchiveFault> {
-        let due = self.early.take_if(|snapshot| snapshot.position <= self.applied.next);
-        if let Some(snapshot) = due {
-            let write = Write::put(Column::Snapshots, KEY_LATEST.to_vec(), snapshot.encode());
-            self.reader.store().commit(vec![write])?;
-        }
+        self.reader.store().commit(writes)?;
         Ok(())
     }
 }
@@ -252,15 +253,20 @@ struct Batch<'a> {
     reader: &'a ArchiveReader,
     writes: Vec<Write>,
     head: Option<BlockNumber>,
-    counts: BTreeMap<AccountId, u64>,
+    /// Lengths of lists, by column and key.
+    counts: BTreeMap<(Column, Vec<u8>), u64>,
+    /// The rolling contents of the chains after this batch's blocks.
+    rolling: BTreeMap<ChainId, [u8; 32]>,
 }
 
 impl<'a> Batch<'a> {
     fn new(reader: &'a ArchiveReader, head: Option<BlockNumber>) -> Self {
-        Self { reader, writes: Vec::new(), head, counts: BTreeMap::new() }
+        let (writes, counts, rolling) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { reader, writes, head, counts, rolling }
     }
 
-    fn enter(&mut self, entry: Entry) -> Result<(), ArchiveFault> {
+    /// Enters what a record adds; `applied` is how far the journal is applied with it.
+    fn enter(&mut self, entry: Entry, applied: &Applied) -> Result<(), ArchiveFault> {
         match entry {
             Entry::Block { number, bytes } => {
                 let head = self.head.filter(|head| head.0.checked_add(1) != Some(number.0));
@@ -269,27 +275,52 @@ impl<'a> Batch<'a> {
                 }
                 self.head = Some(number);
                 self.put(Column::Blocks, entry::block_key(number), bytes);
+                self.put(Column::Seals, entry::block_key(number), applied.encode());
             }
             Entry::Transaction { hash, place } => {
                 self.put(Column::Transactions, hash.to_vec(), place.encode());
             }
             Entry::AccountTransaction { account, hash } => {
-                let place = match self.counts.get(&account) {
-                    Some(count) => *count,
-                    None => self.reader.account_transaction_count(account)?,
-                };
-                self.counts.insert(account, place + 1);
-                let key = entry::account_place_key(account, place);
+                let list = entry::account_key(account);
+                let place = self.place(Column::AccountTransactions, &list)?;
+                let key = entry::place_key(&list, place);
                 self.put(Column::AccountTransactions, key, hash.to_vec());
+            }
+            Entry::ChainBlock { chain, number, words } => {
+                let place = self.place(Column::ChainBlocks, &[chain.0])?;
+                let before = match (self.rolling.get(&chain), place.checked_sub(1)) {
+                    (Some(rolling), _) => *rolling,
+                    (None, Some(last)) => self.reader.chain_block(chain, last)?.1,
+                    (None, None) => [0; 32],
+                };
+                let rolling = rolling_content(before, number, &words);
+                self.rolling.insert(chain, rolling);
+                let key = entry::place_key(&[chain.0], place);
+                self.put(Column::ChainBlocks, key, entry::encode_chain_block((number, rolling)));
+            }
+            Entry::Key { bytes } => {
+                let place = self.place(Column::Keys, KEY_COUNT)?;
+                let position = applied.next.saturating_sub(1).to_be_bytes();
+                let value = [&position[..], &bytes].concat();
+                self.put(Column::Keys, entry::place_key(&[], place), value);
             }
         }
         Ok(())
     }
 
+    /// The next free place of a list, which is taken with that.
+    fn place(&mut self, column: Column, list: &[u8]) -> Result<u64, ArchiveFault> {
+        let place = match self.counts.get(&(column, list.to_vec())) {
+            Some(count) => *count,
+            None => self.reader.count(column, list)?,
+        };
+        self.counts.insert((column, list.to_vec()), place + 1);
+        Ok(place)
+    }
+
     fn finish(mut self, applied: Applied) -> (Option<BlockNumber>, Vec<Write>) {
-        for (account, count) in std::mem::take(&mut self.counts) {
-            let value = count.to_be_bytes().to_vec();
-            self.put(Column::AccountTransactions, entry::account_key(account), value);
+        for ((column, list), count) in std::mem::take(&mut self.counts) {
+            self.put(column, list, count.to_be_bytes().to_vec());
         }
         if let Some(head) = self.head {
             self.put(Column::Meta, KEY_HEAD.to_vec(), head.0.to_be_bytes().to_vec());

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use zklink::block::Head;
 use zklink::fees::FeeTable;
-use zklink::id::BlockNumber;
+use zklink::id::{BlockNumber, Serial};
 use zklink::tx::TxHash;
 
 use crate::clock::Tick;
@@ -32,7 +33,7 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use ledger::{Broken, Denied, Entered, Entry, Ledger, Place, ReplayError};
-pub use message::{Credit, Credited, Receipt, Refusal, SealNow, Submit};
+pub use message::{Credit, Credited, DurableCursor, Receipt, Refusal, SealNow, Submit};
 pub use pace::{HubProgress, PaceLimits};
 pub use record::{
     AcceptedDeposit, AcceptedTx, BadRecord, FinalDeposit, KeyAuthorised, Record, SealedBlock,
@@ -40,6 +41,9 @@ pub use record::{
 };
 pub use terms::Terms;
 pub use view::{Executed, Publisher, Step, View, ViewReader};
+
+/// Questions for a cursor that may wait for the journal.
+const FENCES_MAX: usize = 256;
 
 /// Bounds of the builder.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +93,14 @@ struct Late {
     reply: ReplyTo<Result<Receipt, Refusal>>,
 }
 
+/// A question for a cursor whose records are not on disk yet.
+#[derive(Debug)]
+struct Fence {
+    sequence: u64,
+    cursor: Serial,
+    reply: ReplyTo<Serial>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Builder {
@@ -103,13 +115,36 @@ pub struct Builder {
     sequence: u64,
     durable: Arc<AtomicU64>,
     late: VecDeque<Late>,
+    fences: VecDeque<Fence>,
 }
 
 impl Builder {
     /// A builder on a ledger between two blocks. Before it is seated, give it the records of the
     /// journal since then with [`Builder::replay`].
     pub fn new(config: Config, ledger: Ledger, journal: Port<Append>) -> Builder {
-        let publisher = Publisher::new(View::of(ledger.state().clone(), ledger.root()));
+        let view = View::of(ledger.state().clone(), ledger.root());
+        Builder::seeing(config, ledger, view, journal)
+    }
+
+    /// As [`Builder::new`], behind the block `head`, with the receipts of the last transactions before.
+    pub fn resume(
+        config: Config,
+        ledger: Ledger,
+        head: Head,
+        receipts: Vec<Receipt>,
+        journal: Port<Append>,
+    ) -> Builder {
+        let mut view = View::of(ledger.state().clone(), ledger.root());
+        view.head = Some(head);
+        let mut builder = Builder::seeing(config, ledger, view, journal);
+        for receipt in receipts {
+            builder.receipts.insert(receipt, builder.sequence, config.receipts_max);
+        }
+        builder
+    }
+
+    fn seeing(config: Config, ledger: Ledger, view: View, journal: Port<Append>) -> Builder {
+        let publisher = Publisher::new(view);
         Builder {
             config,
             ledger,
@@ -121,6 +156,7 @@ impl Builder {
             sequence: 0,
             durable: Arc::new(AtomicU64::new(0)),
             late: VecDeque::new(),
+            fences: VecDeque::new(),
         }
     }
 
@@ -226,6 +262,11 @@ impl Builder {
                 late.reply.answer(Ok(late.receipt));
             }
         }
+        while self.fences.front().is_some_and(|fence| fence.sequence <= durable) {
+            if let Some(fence) = self.fences.pop_front() {
+                fence.reply.answer(fence.cursor);
+            }
+        }
     }
 
     /// Answers a transaction that was seen before; gives the reply back when it was not.
@@ -287,7 +328,8 @@ impl Machine for Builder {
     }
 
     fn load(&self) -> Load {
-        let waits = self.outbox.len() + self.late.len() + self.publisher.waiting();
+        let waits =
+            self.outbox.len() + self.late.len() + self.fences.len() + self.publisher.waiting();
         match waits {
             0 => Load::Clear,
             _ if self.is_full() => Load::Saturated,
@@ -344,6 +386,16 @@ impl Handle<KeyAuthorised> for Builder {
     fn handle(&mut self, key: KeyAuthorised, turn: &mut Turn) {
         if self.ledger.authorise(&key) {
             self.keep(&Record::KeyAuthorised(key), None, turn);
+        }
+    }
+}
+
+impl Handle<DurableCursor> for Builder {
+    fn handle(&mut self, DurableCursor { chain, reply }: DurableCursor, _: &mut Turn) {
+        let cursor = self.ledger.state().cursor(chain);
+        // Who is not answered asks again.
+        if self.fences.len() < FENCES_MAX {
+            self.fences.push_back(Fence { sequence: self.sequence, cursor, reply });
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Reading order: `client` (what is asked of a chain), `endpoint` and `pair` (who answers),
 //! `contracts` (what the contracts understand), `finality` and `scan` (how the final part of a
-//! chain is read), `watcher` (what is made of it), `driver` (who does the I/O). `account`,
-//! `transaction` and `sender` write to a chain.
+//! chain is read), `watcher` (what is made of it), `driver` (who does the I/O), `bookmark` (where a
+//! restart goes on). `account`, `transaction` and `sender` write to a chain.
 
 pub mod client;
 
@@ -18,6 +18,8 @@ pub mod scan;
 pub mod watcher;
 
 pub mod driver;
+
+pub mod bookmark;
 
 pub mod account;
 pub mod sender;

@@ -26,6 +26,7 @@ use crate::chain::endpoint::{EndpointError, EndpointLimits};
 use crate::chain::finality::Finality;
 use crate::chain::sender::SendPolicy;
 use crate::gateway::{Limits, Origins};
+use crate::snapshot::Policy;
 
 pub use connect::connect;
 pub use secret::{read_key, read_secret};
@@ -109,6 +110,10 @@ pub struct NodeConfig {
     /// The least fees, by the numbers of the tokens: of every token, or of none for a network without fees.
     #[serde(default)]
     pub fees: BTreeMap<String, FeesConfig>,
+    /// Records of the journal between two snapshots of the state: so many at most, and those since, are
+    /// replayed at a start.
+    #[serde(default = "snapshot_records")]
+    pub snapshot_records: u64,
     /// The RPC.
     #[serde(default)]
     pub rpc: RpcConfig,
@@ -261,6 +266,10 @@ fn block_max_age_ms() -> u64 {
 
 fn unproven_blocks_max() -> u64 {
     PaceLimits::default().unproven_max
+}
+
+fn snapshot_records() -> u64 {
+    Policy::RECORDS
 }
 
 fn poll_ms() -> u64 {

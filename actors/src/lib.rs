@@ -23,6 +23,8 @@ pub mod feed;
 mod probe;
 
 pub mod builder;
+pub mod snapshot;
+
 pub mod gateway;
 pub mod merge_ledger;
 

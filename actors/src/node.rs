@@ -28,7 +28,7 @@ use zklink::state::State;
 use zklink_circuit::proving::ShapeKeys;
 
 use crate::archive::{ArchiveFault, ArchiveReader, StoreError};
-use crate::builder::{ReplayError, Terms, ViewReader};
+use crate::builder::{Terms, ViewReader};
 use crate::chain::account::EthKey;
 use crate::chain::client::ChainClient;
 use crate::chain::finality::Finality;
@@ -39,6 +39,7 @@ use crate::gateway::{Faucet, Gateway, Limits};
 use crate::journal::LogError;
 use crate::port::{Port, Unanswered};
 use crate::prover;
+use crate::snapshot::RestoreError;
 use crate::supervisor::crew::Crew;
 use crate::supervisor::{NextOrders, RequestStop};
 
@@ -88,6 +89,8 @@ pub struct Setup {
     pub block_max_age_ms: u64,
     /// On what terms transactions are taken.
     pub terms: Terms,
+    /// Records of the journal between two snapshots of the state, from which the next start begins.
+    pub snapshot_records: u64,
     /// Provers that run in this process.
     pub provers: usize,
     /// Gives test tokens on a development network.
@@ -109,22 +112,9 @@ pub enum StartError {
     /// Store and journal do not belong together.
     #[error(transparent)]
     Archive(#[from] ArchiveFault),
-    /// The journal does not lead to the state that it says.
-    #[error("record {position} of the journal: {error}")]
-    Replay {
-        /// Its position.
-        position: u64,
-        /// What is wrong.
-        error: ReplayError,
-    },
-    /// A record of the journal cannot be read.
-    #[error("record {position} of the journal: {reason}")]
-    Record {
-        /// Its position.
-        position: u64,
-        /// What is wrong.
-        reason: String,
-    },
+    /// The journal cannot be replayed.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// A machine does not come up.
     #[error("a machine did not start: {0}")]
     Machine(#[from] Unanswered),
@@ -223,7 +213,7 @@ impl Node {
         for driver in self.drivers.drain(..) {
             let abort = driver.abort_handle();
             if tokio::time::timeout(STOP_LIMIT, driver).await.is_err() {
-                // A prover in the middle of a proof: the job is made again at the next start.
+                // A question to a chain that does not answer: it is asked again at the next start.
                 abort.abort();
             }
         }

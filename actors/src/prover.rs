@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use zklink::shape::shape;
 use zklink_circuit::proving::{ShapeKeys, write_proof};
 use zklink_circuit::witness::Witness;
@@ -46,11 +46,12 @@ pub async fn drive(
         };
         let start = std::time::Instant::now();
         let (keys, job_events, block, id) = (keys.clone(), events.clone(), job.block, job.id);
-        let work = tokio::task::spawn_blocking(move || prove(&keys, &job, &job_events));
+        let work = on_own_thread(&name, move || prove(&keys, &job, &job_events));
+        let Some(proven) = unless_stopped(work, stop.clone()).await else { return };
         let millis = |start: std::time::Instant| {
             u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
         };
-        match work.await {
+        match proven {
             Ok(Ok(proof)) => {
                 let took = millis(start);
                 let submit = Submit { prover: name.clone(), job: id, proof };
@@ -62,11 +63,36 @@ pub async fn drive(
                 tracing::error!(%block, reason, "a job cannot be proven");
                 tokio::time::sleep(FAILED_PAUSE).await;
             }
-            Err(panic) => {
-                tracing::error!(%block, %panic, "the prover panicked");
+            Err(gone) => {
+                tracing::error!(%block, %gone, "the prover's thread panicked or could not be started");
                 tokio::time::sleep(FAILED_PAUSE).await;
             }
         }
+    }
+}
+
+/// Does long work on a thread that nobody waits for: neither the runtime nor the end of the program.
+fn on_own_thread<T: Send + 'static>(
+    name: &ProverId,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> oneshot::Receiver<T> {
+    let (done, result) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(format!("prover {name}"));
+    // Without a thread the channel is dropped, and so says that there is no result. A result that nobody
+    // waits for any more is of no use.
+    drop(thread.spawn(move || drop(done.send(work()))));
+    result
+}
+
+/// The result of the work; nothing when the node stops before. The proof is then abandoned: its job is made
+/// again at the next start.
+async fn unless_stopped<T>(
+    work: oneshot::Receiver<T>,
+    mut stop: watch::Receiver<bool>,
+) -> Option<Result<T, oneshot::error::RecvError>> {
+    tokio::select! {
+        done = work => Some(done),
+        _ = stop.wait_for(|stop| *stop) => None,
     }
 }
 
@@ -119,6 +145,7 @@ fn prove(keys: &ShapeKeys, job: &Job, events: &Events) -> Result<Vec<u8>, String
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Instant;
 
     use super::*;
     use crate::feed::{JobId, SubmitRefusal, Submitted};
@@ -161,5 +188,33 @@ mod tests {
         going.send_replace(true);
         let feed = Port::new(Moody(Arc::default()));
         assert!(!hand_in(submit, &feed, &stop).await, "a node that stops waits for nobody");
+    }
+
+    /// As in the program: the end of the runtime must not wait for the proof either.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the time is what is tested")]
+    fn a_stop_does_not_wait_for_a_proof() {
+        let start = Instant::now();
+        let abandoned = crate::shell::run(async {
+            let name = ProverId::new("test").unwrap();
+            let (stop, stopped) = watch::channel(false);
+            let work = on_own_thread(&name, || std::thread::sleep(Duration::from_secs(60)));
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                stop.send(true).unwrap();
+            });
+            unless_stopped(work, stopped).await.is_none()
+        });
+        assert!(abandoned && start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_proof_is_told() {
+        let name = ProverId::new("test").unwrap();
+        let (_stop, stopped) = watch::channel(false);
+        let work = on_own_thread(&name, || -> () { panic!("a test") });
+        assert!(unless_stopped(work, stopped.clone()).await.expect("no stop").is_err());
+        let work = on_own_thread(&name, || 7);
+        assert_eq!(unless_stopped(work, stopped).await, Some(Ok(7)));
     }
 }

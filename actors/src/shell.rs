@@ -18,9 +18,16 @@ use crate::supervisor::seat::Seat;
 /// How long a machine with waiting work rests before it is idled again.
 const NAP: Duration = Duration::from_millis(5);
 
-/// Runs a future inside of an actix system on this thread: what a crew needs around it.
+/// Runs a future inside of an actix system on this thread: what a crew needs around it. What the future
+/// spawns (drivers, the RPC) runs on as many threads as there are cores, so that one that works does not hold
+/// up the others; each machine stays on its own thread.
+///
+/// # Panics
+/// When the system gives no threads.
 pub fn run<T>(future: impl Future<Output = T>) -> T {
-    actix::System::new().block_on(future)
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    actix::System::with_tokio_rt(move || runtime().expect("the system gives threads"))
+        .block_on(future)
 }
 
 /// An OS thread with an event loop. Machines may share one.

@@ -25,6 +25,7 @@ use crate::events::{Event, Events};
 use crate::feed::{Enqueue, EnqueueRefusal, Job, JobId};
 use crate::pool_history::PoolHistory;
 use crate::port::Port;
+use crate::snapshot::WitnessStart;
 use unproven::Unproven;
 
 /// How often the feed is given again what has no proof yet.
@@ -70,16 +71,16 @@ pub struct WitnessMaker {
     archive: ArchiveReader,
     state: State,
     tree: StateTree,
-    next: BlockNumber,
     pools: PoolHistory,
 }
 
 impl WitnessMaker {
-    /// A witness maker at genesis: it catches up by replaying what is proven already.
-    /// After each block it notes the pools, for those who compare them with the contracts.
-    pub fn new(archive: ArchiveReader, genesis: State, pools: PoolHistory) -> WitnessMaker {
-        let tree = StateTree::of(&genesis);
-        WitnessMaker { archive, state: genesis, tree, next: BlockNumber(1), pools }
+    /// A witness maker behind a block, or at genesis: it catches up by replaying what is proven already.
+    /// Here and after each block it notes the pools, for those who compare them with the contracts.
+    pub fn new(archive: ArchiveReader, start: WitnessStart, pools: PoolHistory) -> WitnessMaker {
+        let WitnessStart { state, tree } = start;
+        pools.note(&state);
+        WitnessMaker { archive, state, tree, pools }
     }
 
     /// Takes the next sealed block; nothing when there is none.
@@ -87,7 +88,8 @@ impl WitnessMaker {
     /// # Errors
     /// [`WitnessFault`].
     pub fn step(&mut self) -> Result<Option<Taken>, WitnessFault> {
-        let number = self.next;
+        let last = self.state.system.number;
+        let number = last.next().ok_or(WitnessFault::Replay(last, BlockError::Order(last)))?;
         let Some(bytes) = self.archive.block(number)? else { return Ok(None) };
         let sealed: SealedBlock = serde_json::from_slice(&bytes)
             .map_err(|error| WitnessFault::Unreadable(number, error))?;
@@ -95,7 +97,6 @@ impl WitnessMaker {
         let made =
             self.take(&sealed, proven).map_err(|error| WitnessFault::Replay(number, error))?;
         self.pools.note(&self.state);
-        self.next = number.next().ok_or(WitnessFault::Replay(number, BlockError::Order(number)))?;
         let ops = sealed.sources.len();
         Ok(Some(Taken { number, shape: sealed.block.head.shape, ops, job: made }))
     }

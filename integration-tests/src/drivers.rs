@@ -7,6 +7,7 @@ pub mod hub;
 pub mod prove;
 pub mod read;
 pub mod settle;
+pub mod start;
 
 use std::pin::pin;
 use std::sync::Arc;

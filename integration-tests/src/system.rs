@@ -48,6 +48,8 @@ pub struct Config {
     pub poll_ms: u64,
     /// The builder's bounds.
     pub builder: builder::Config,
+    /// Records between two snapshots of the state.
+    pub snapshot_records: u64,
     /// Messages that may wait before the journal and the builder.
     pub mailbox: usize,
     /// The provers.
@@ -72,6 +74,8 @@ impl Config {
                 pace: Some(builder::PaceLimits::default()),
                 ..builder::Config::default()
             },
+            // Few, so that a node that dies in a short story starts from one.
+            snapshot_records: 8,
             mailbox: 1024,
             provers: vec![Character::Honest(300)],
             verifier: Verifier::simulated(),

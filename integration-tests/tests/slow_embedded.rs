@@ -6,12 +6,13 @@
 #[path = "common/world.rs"]
 mod world;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use world::{ONE, USDC, World, account, embedded, until};
 use zklink::amount::{Amount, Fee};
 use zklink::commitment::StateTree;
 use zklink::id::{ChainId, Owner, SubAccountId};
+use zklink_actors::events::Event;
 use zklink_actors::node::Node;
 use zklink_client::wallet::{Payment, Payout};
 use zklink_client::{Client, Wallet};
@@ -79,4 +80,23 @@ async fn story() {
 fn a_deposit_on_one_chain_leaves_on_another() {
     drop(tracing_subscriber::fmt().with_env_filter("info").with_test_writer().try_init());
     zklink_actors::shell::run(story());
+}
+
+/// The program ends with its runtime: neither may wait for the proof that is under way.
+#[test]
+fn a_stop_during_a_proof_does_not_wait_for_it() {
+    let stopped = zklink_actors::shell::run(async {
+        let (_chains, urls) = embedded(2, Duration::from_millis(250), 2).await;
+        let world = World::deploy(&urls).await;
+        let data = tempfile::tempdir().unwrap();
+        let node = Node::start(world.setup(data.path(), 1)).await.unwrap();
+        let mut events = node.events().listen();
+        world.depositor(ChainId(1), "alice", 100).await;
+        let begun = async { while !matches!(events.recv().await, Ok(Event::Proving { .. })) {} };
+        tokio::time::timeout(Duration::from_secs(120), begun).await.expect("a proof begins");
+        let asked = Instant::now();
+        node.stop("a test").await;
+        asked
+    });
+    assert!(stopped.elapsed() < Duration::from_secs(5), "{:?}", stopped.elapsed());
 }

@@ -66,14 +66,15 @@ fn reference() -> Reference {
     Reference { root, state: state.clone(), blocks, messages, syncs }
 }
 
-/// Lets the node die now and ends the story.
-fn die_and_finish(system: &mut System, told: &Told, reference: &Reference) {
+/// Lets the node die now and ends the story. Says whether it went on from a snapshot.
+fn die_and_finish(system: &mut System, told: &Told, reference: &Reference) -> bool {
     system.auditor().check().expect("all is well before the crash");
     let before = system.auditor().blocks().to_vec();
     let same = before.iter().zip(&reference.blocks).filter(|(own, other)| own == other).count();
     assert_eq!(same, before.len(), "the same seed gives the same blocks up to the crash");
     system.crash();
     system.restart().expect("the node starts again");
+    let from_snapshot = system.node().started_from.is_some();
     finish(system, told);
     let archive = &system.node().archive_reader;
     for sealed in &before {
@@ -84,6 +85,7 @@ fn die_and_finish(system: &mut System, told: &Told, reference: &Reference) {
     if root != reference.root {
         system.fail("the story ends with another root");
     }
+    from_snapshot
 }
 
 #[test]
@@ -91,14 +93,17 @@ fn a_crash_after_any_message_changes_nothing() {
     let reference = reference();
     let stride = number("ZKLINK_CRASH_STRIDE", 97);
     println!("{} messages, every {stride}th", reference.messages);
+    let (mut starts, mut from_snapshots) = (0, 0);
     let mut at = number("ZKLINK_CRASH_FROM", 1);
     while at < reference.messages {
         let (mut system, told, messages) = begin();
         let reached = system.world.run_until(|| messages.load(SeqCst) >= at, MAX_MS);
         reached.expect("the reference run had so many messages");
-        die_and_finish(&mut system, &told, &reference);
-        at += stride;
+        from_snapshots += u32::from(die_and_finish(&mut system, &told, &reference));
+        (starts, at) = (starts + 1, at + stride);
     }
+    println!("{from_snapshots} of {starts} starts went on from a snapshot");
+    assert!(from_snapshots > starts / 10 && from_snapshots < starts, "both are tried");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use parity_db::{Db, Options};
 
 mod m0001_genesis;
+mod m0002_start_from_snapshots;
 pub mod schema;
 
 /// Why the store cannot be brought to this program's schema.
@@ -62,8 +63,14 @@ struct Step {
 }
 
 /// All steps, oldest first.
-const STEPS: &[Step] =
-    &[Step { version: 1, columns: m0001_genesis::COLUMNS, run: m0001_genesis::run }];
+const STEPS: &[Step] = &[
+    Step { version: 1, columns: m0001_genesis::COLUMNS, run: m0001_genesis::run },
+    Step {
+        version: 2,
+        columns: m0002_start_from_snapshots::COLUMNS,
+        run: m0002_start_from_snapshots::run,
+    },
+];
 
 /// Brings the store at `path` to [`schema::VERSION`]; makes it if there is none. The folder must
 /// not be in use.
@@ -101,6 +108,13 @@ pub fn version(path: &Path) -> Result<u32, MigrationError> {
         None if columns == STEPS[0].columns && is_empty(&db, path)? => Ok(0),
         None => Err(foreign()),
     }
+}
+
+/// Number of columns of the store at `path`, which exists.
+pub(crate) fn columns_of(path: &Path) -> Result<u8, MigrationError> {
+    let metadata = Options::load_metadata(path).map_err(|source| fault(path, source))?;
+    let columns = metadata.and_then(|metadata| u8::try_from(metadata.columns.len()).ok());
+    columns.ok_or_else(|| MigrationError::Foreign { path: path.to_owned() })
 }
 
 fn is_empty(db: &Db, path: &Path) -> Result<bool, MigrationError> {

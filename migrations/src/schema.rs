@@ -7,7 +7,7 @@ use std::path::Path;
 use parity_db::Options;
 
 /// The version that this program reads and writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A column of the store. The numbers are for ever: a column that falls out of use keeps its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,13 +26,22 @@ pub enum Column {
     Proofs = 4,
     /// What was published for a block: block (u32) -> the commitment's bytes.
     Commitments = 5,
-    /// The latest snapshot of the state, by [`KEY_LATEST`]: journal position (u64), the state's bytes.
+    /// Snapshots of the state: block (u32) -> the snapshot's bytes. [`KEY_SNAPSHOTS`] lists them.
     Snapshots = 6,
+    /// The blocks with operations of a chain: chain (u8) -> their count (u64); chain (u8), place
+    /// (u64, from zero) -> the block (u32), the chain's rolling content after it (32 bytes).
+    ChainBlocks = 7,
+    /// Where the journal stands behind a block: block (u32) -> position behind the record that sealed
+    /// it (u64), the journal's chain there (32 bytes).
+    Seals = 8,
+    /// Keys that owners authorised on a chain: [`KEY_COUNT`] -> their count (u64); place (u64, from
+    /// zero) -> position of the record (u64), the key's bytes.
+    Keys = 9,
 }
 
 impl Column {
     /// All columns, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Blocks,
         Self::Transactions,
@@ -40,6 +49,9 @@ impl Column {
         Self::Proofs,
         Self::Commitments,
         Self::Snapshots,
+        Self::ChainBlocks,
+        Self::Seals,
+        Self::Keys,
     ];
 
     /// Its number in parity-db.
@@ -55,8 +67,13 @@ pub const KEY_SCHEMA: &[u8] = b"schema";
 pub const KEY_APPLIED: &[u8] = b"applied";
 /// In [`Column::Meta`]: the number of the last block (u32).
 pub const KEY_HEAD: &[u8] = b"head";
-/// In [`Column::Snapshots`]: the only key.
-pub const KEY_LATEST: &[u8] = b"latest";
+/// In [`Column::Meta`]: the snapshots that are kept: the block up to which all are proven (u32), then
+/// the block of each snapshot (u32), in order.
+pub const KEY_SNAPSHOTS: &[u8] = b"snapshots";
+/// In [`Column::Meta`], followed by a chain (u8): up to where the chain's events are in the journal.
+pub const KEY_WATCHED: &[u8] = b"watched";
+/// In [`Column::Keys`]: the number of keys.
+pub const KEY_COUNT: &[u8] = b"count";
 
 /// How the store at `path` is opened with `columns` columns. All columns are hash-indexed with
 /// parity-db's own salted key hash, because keys such as transaction hashes come from outside.

@@ -2,9 +2,13 @@
 
 use std::fmt;
 
-use zklink::id::{AccountId, BlockNumber};
+use zklink::id::{AccountId, BlockNumber, ChainId, Serial};
+use zklink_migrations::schema::KEY_WATCHED;
 
 use crate::journal::log::{Chain, brief};
+
+/// The newest snapshots, which are kept: a damaged one has others to fall back to.
+const SNAPSHOTS_KEPT: usize = 3;
 
 /// Hash of a transaction.
 pub type TxHash = [u8; 32];
@@ -33,6 +37,20 @@ pub enum Entry {
         /// The transaction's hash.
         hash: TxHash,
     },
+    /// One more block with operations of a chain, after those that it has.
+    ChainBlock {
+        /// The chain.
+        chain: ChainId,
+        /// The block.
+        number: BlockNumber,
+        /// The public words of its operations there, in order.
+        words: Vec<[u8; 32]>,
+    },
+    /// One more key that an owner authorised on a chain.
+    Key {
+        /// The key as its owner encodes it.
+        bytes: Vec<u8>,
+    },
 }
 
 impl fmt::Debug for Entry {
@@ -45,6 +63,8 @@ impl fmt::Debug for Entry {
             Self::AccountTransaction { account, hash } => {
                 write!(f, "AccountTransaction({account}, {})", brief(hash))
             }
+            Self::ChainBlock { chain, number, .. } => write!(f, "ChainBlock({chain}, {number})"),
+            Self::Key { bytes } => write!(f, "Key({})", brief(bytes)),
         }
     }
 }
@@ -66,8 +86,22 @@ pub enum Made {
         /// The commitment's bytes.
         bytes: Vec<u8>,
     },
-    /// A state from which replay can start. Replaces the one before.
-    Snapshot(Snapshot),
+    /// A state from which replay can start, made from what the archive holds.
+    Snapshot {
+        /// The block behind which it stands.
+        block: BlockNumber,
+        /// All blocks up to this one are proven.
+        proven: BlockNumber,
+        /// The state as its owner encodes it.
+        bytes: Vec<u8>,
+    },
+    /// Up to where a chain was read. Replaces what was known before.
+    Watched {
+        /// The chain.
+        chain: ChainId,
+        /// How far.
+        to: Watched,
+    },
 }
 
 impl fmt::Debug for Made {
@@ -75,7 +109,8 @@ impl fmt::Debug for Made {
         match self {
             Self::Proof { block, bytes } => write!(f, "Proof({block}, {})", brief(bytes)),
             Self::Commitment { block, bytes } => write!(f, "Commitment({block}, {})", brief(bytes)),
-            Self::Snapshot(snapshot) => snapshot.fmt(f),
+            Self::Snapshot { block, bytes, .. } => write!(f, "Snapshot({block}, {})", brief(bytes)),
+            Self::Watched { chain, to } => write!(f, "Watched({chain}, {})", to.block),
         }
     }
 }
@@ -138,30 +173,69 @@ impl Applied {
     }
 }
 
-/// A state from which replay can start.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Position of the first record that is not in it.
-    pub position: u64,
-    /// The state as its owner encodes it.
-    pub bytes: Vec<u8>,
+/// The snapshots that the store holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshots {
+    /// All blocks up to this one were proven when the last snapshot was stored.
+    pub proven: BlockNumber,
+    /// The blocks behind which the snapshots stand, in order.
+    pub kept: Vec<BlockNumber>,
 }
 
-impl Snapshot {
+impl Snapshots {
+    /// The list with one more, and those that are not needed any more: beside the newest ones, one that
+    /// is not newer than the proven blocks stays, because whoever makes witnesses begins there.
+    pub(crate) fn with(&self, block: BlockNumber, proven: BlockNumber) -> (Self, Vec<BlockNumber>) {
+        let mut kept = self.kept.clone();
+        kept.retain(|known| *known < block);
+        kept.push(block);
+        let base = kept.iter().rev().find(|known| **known <= proven).copied();
+        let newest = kept.len().saturating_sub(SNAPSHOTS_KEPT);
+        let mut place = 0;
+        kept.retain(|known| {
+            place += 1;
+            place > newest || Some(*known) == base
+        });
+        let is_dropped = |known: &BlockNumber| *known != block && !kept.contains(known);
+        let dropped = self.kept.iter().copied().filter(is_dropped).collect();
+        (Self { proven, kept }, dropped)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
-        [&self.position.to_be_bytes()[..], &self.bytes].concat()
+        let numbers = [self.proven].into_iter().chain(self.kept.iter().copied());
+        numbers.flat_map(|number| number.0.to_be_bytes()).collect()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (position, state) = bytes.split_at_checked(8)?;
-        let position = u64::from_be_bytes(position.try_into().ok()?);
-        Some(Self { position, bytes: state.to_vec() })
+        let (numbers, rest) = bytes.as_chunks::<4>();
+        let (proven, kept) = numbers.split_first().filter(|_| rest.is_empty())?;
+        let number = |bytes: &[u8; 4]| BlockNumber(u32::from_be_bytes(*bytes));
+        Some(Self { proven: number(proven), kept: kept.iter().map(number).collect() })
     }
 }
 
-impl fmt::Debug for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Snapshot({}, {})", self.position, brief(&self.bytes))
+/// Up to where the events of a chain are in the journal: a start need not read them again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watched {
+    /// A final block of the chain; no event of it or of one before it is missing.
+    pub block: u64,
+    /// Its hash: a chain that has another block there is read from the beginning.
+    pub hash: [u8; 32],
+    /// The serial of the first deposit behind it.
+    pub next: Serial,
+}
+
+impl Watched {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        [&self.block.to_be_bytes()[..], &self.hash, &self.next.0.to_be_bytes()].concat()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (block, rest) = bytes.split_at_checked(8)?;
+        let (hash, next) = rest.split_at_checked(32)?;
+        let number = |bytes: &[u8]| Some(u64::from_be_bytes(bytes.try_into().ok()?));
+        let next = Serial(number(next)?);
+        Some(Self { block: number(block)?, hash: hash.try_into().ok()?, next })
     }
 }
 
@@ -173,6 +247,24 @@ pub(crate) fn account_key(account: AccountId) -> Vec<u8> {
     account.0.to_be_bytes().to_vec()
 }
 
-pub(crate) fn account_place_key(account: AccountId, place: u64) -> Vec<u8> {
-    [&account.0.to_be_bytes()[..], &place.to_be_bytes()].concat()
+/// A block of a chain's list, and the chain's rolling content after it.
+pub(crate) type ChainBlock = (BlockNumber, [u8; 32]);
+
+pub(crate) fn encode_chain_block((number, rolling): ChainBlock) -> Vec<u8> {
+    [&number.0.to_be_bytes()[..], &rolling].concat()
+}
+
+pub(crate) fn decode_chain_block(bytes: &[u8]) -> Option<ChainBlock> {
+    let (number, rolling) = bytes.split_at_checked(4)?;
+    let number = BlockNumber(u32::from_be_bytes(number.try_into().ok()?));
+    Some((number, rolling.try_into().ok()?))
+}
+
+pub(crate) fn watched_key(chain: ChainId) -> Vec<u8> {
+    [KEY_WATCHED, &[chain.0]].concat()
+}
+
+/// Key of one place of a list whose count stands under `list`.
+pub(crate) fn place_key(list: &[u8], place: u64) -> Vec<u8> {
+    [list, &place.to_be_bytes()].concat()
 }

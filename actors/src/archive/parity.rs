@@ -35,8 +35,7 @@ impl Store for ParityStore {
     }
 
     fn commit(&self, batch: Vec<Write>) -> Result<(), StoreError> {
-        let writes =
-            batch.into_iter().map(|write| (write.column.id(), write.key, Some(write.value)));
+        let writes = batch.into_iter().map(|write| (write.column.id(), write.key, write.value));
         self.db.commit(writes).map_err(failed)
     }
 }

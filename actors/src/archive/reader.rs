@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use zklink::id::{AccountId, BlockNumber};
-use zklink_migrations::schema::{Column, KEY_APPLIED, KEY_HEAD, KEY_LATEST};
+use zklink::id::{AccountId, BlockNumber, ChainId};
+use zklink_migrations::schema::{Column, KEY_APPLIED, KEY_HEAD, KEY_SNAPSHOTS};
 
-use super::entry::{self, Applied, Snapshot, TxHash, TxPlace};
+use super::entry::{self, Applied, Snapshots, TxHash, TxPlace, Watched};
 use super::store::{Store, StoreError};
 
 /// Most transactions of an account in one answer.
@@ -98,9 +98,7 @@ impl ArchiveReader {
     /// # Errors
     /// See [`ArchiveReader::applied`].
     pub fn account_transaction_count(&self, account: AccountId) -> Result<u64, ArchiveError> {
-        let count = |bytes: &[u8]| Some(u64::from_be_bytes(bytes.try_into().ok()?));
-        let key = entry::account_key(account);
-        Ok(self.read(Column::AccountTransactions, &key, count)?.unwrap_or(0))
+        self.count(Column::AccountTransactions, &entry::account_key(account))
     }
 
     /// Transactions of an account, newest first: those before place `before` (all when `None`), at
@@ -118,7 +116,7 @@ impl ArchiveReader {
         let end = before.unwrap_or(total).min(total);
         let mut transactions = Vec::new();
         for place in (0..end).rev().take(limit.min(PAGE_MAX)) {
-            let key = entry::account_place_key(account, place);
+            let key = entry::place_key(&entry::account_key(account), place);
             let hash = self.read(Column::AccountTransactions, &key, |hash| hash.try_into().ok())?;
             let hash = hash.ok_or(ArchiveError::Malformed(Column::AccountTransactions))?;
             transactions.push((place, hash));
@@ -126,12 +124,109 @@ impl ArchiveReader {
         Ok(Page { transactions, total })
     }
 
-    /// The latest snapshot of the state.
+    /// The first block with operations of `chain` after block `after`.
     ///
     /// # Errors
     /// See [`ArchiveReader::applied`].
-    pub fn snapshot(&self) -> Result<Option<Snapshot>, ArchiveError> {
-        self.read(Column::Snapshots, KEY_LATEST, Snapshot::decode)
+    pub fn next_of_chain(
+        &self,
+        chain: ChainId,
+        after: BlockNumber,
+    ) -> Result<Option<BlockNumber>, ArchiveError> {
+        let place = self.chain_blocks_through(chain, after)?;
+        let end = self.count(Column::ChainBlocks, &[chain.0])?;
+        if place < end { Ok(Some(self.chain_block(chain, place)?.0)) } else { Ok(None) }
+    }
+
+    /// The rolling content of `chain` after block `through`; nothing while that block is not sealed.
+    ///
+    /// # Errors
+    /// See [`ArchiveReader::applied`].
+    pub fn rolling(
+        &self,
+        chain: ChainId,
+        through: BlockNumber,
+    ) -> Result<Option<[u8; 32]>, ArchiveError> {
+        if self.head()?.unwrap_or_default() < through {
+            return Ok(None);
+        }
+        match self.chain_blocks_through(chain, through)?.checked_sub(1) {
+            Some(last) => Ok(Some(self.chain_block(chain, last)?.1)),
+            None => Ok(Some([0; 32])),
+        }
+    }
+
+    /// Number of blocks with operations of `chain` up to and with block `last`.
+    fn chain_blocks_through(&self, chain: ChainId, last: BlockNumber) -> Result<u64, ArchiveError> {
+        let (mut low, mut high) = (0, self.count(Column::ChainBlocks, &[chain.0])?);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.chain_block(chain, middle)?.0 <= last {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    pub(crate) fn chain_block(
+        &self,
+        chain: ChainId,
+        place: u64,
+    ) -> Result<entry::ChainBlock, ArchiveError> {
+        let key = entry::place_key(&[chain.0], place);
+        let found = self.read(Column::ChainBlocks, &key, entry::decode_chain_block)?;
+        found.ok_or(ArchiveError::Malformed(Column::ChainBlocks))
+    }
+
+    /// How far the journal was applied when a block was sealed.
+    ///
+    /// # Errors
+    /// See [`ArchiveReader::applied`].
+    pub fn seal(&self, block: BlockNumber) -> Result<Option<Applied>, ArchiveError> {
+        self.read(Column::Seals, &entry::block_key(block), Applied::decode)
+    }
+
+    /// The key at a place of the list of authorised keys, and the position of its record.
+    ///
+    /// # Errors
+    /// See [`ArchiveReader::applied`].
+    pub fn key(&self, place: u64) -> Result<Option<(u64, Vec<u8>)>, ArchiveError> {
+        self.read(Column::Keys, &entry::place_key(&[], place), |bytes| {
+            let (position, key) = bytes.split_at_checked(8)?;
+            Some((u64::from_be_bytes(position.try_into().ok()?), key.to_vec()))
+        })
+    }
+
+    /// Which snapshots there are.
+    ///
+    /// # Errors
+    /// See [`ArchiveReader::applied`].
+    pub fn snapshots(&self) -> Result<Snapshots, ArchiveError> {
+        Ok(self.read(Column::Meta, KEY_SNAPSHOTS, Snapshots::decode)?.unwrap_or_default())
+    }
+
+    /// The snapshot behind a block.
+    ///
+    /// # Errors
+    /// See [`ArchiveReader::applied`].
+    pub fn snapshot(&self, block: BlockNumber) -> Result<Option<Vec<u8>>, ArchiveError> {
+        Ok(self.store.get(Column::Snapshots, &entry::block_key(block))?)
+    }
+
+    /// Up to where a chain was read.
+    ///
+    /// # Errors
+    /// See [`ArchiveReader::applied`].
+    pub fn watched(&self, chain: ChainId) -> Result<Option<Watched>, ArchiveError> {
+        self.read(Column::Meta, &entry::watched_key(chain), Watched::decode)
+    }
+
+    /// Length of a list.
+    pub(crate) fn count(&self, column: Column, list: &[u8]) -> Result<u64, ArchiveError> {
+        let count = |bytes: &[u8]| Some(u64::from_be_bytes(bytes.try_into().ok()?));
+        Ok(self.read(column, list, count)?.unwrap_or(0))
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

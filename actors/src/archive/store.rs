@@ -14,14 +14,19 @@ pub struct Write {
     pub column: Column,
     /// The key.
     pub key: Vec<u8>,
-    /// The new value.
-    pub value: Vec<u8>,
+    /// The new value; nothing to delete the key.
+    pub value: Option<Vec<u8>>,
 }
 
 impl Write {
     /// Sets `key` to `value`.
     pub fn put(column: Column, key: Vec<u8>, value: Vec<u8>) -> Self {
-        Self { column, key, value }
+        Self { column, key, value: Some(value) }
+    }
+
+    /// Deletes `key`, if it is there.
+    pub fn delete(column: Column, key: Vec<u8>) -> Self {
+        Self { column, key, value: None }
     }
 }
 
@@ -102,7 +107,11 @@ impl SimStore {
 impl Batches {
     fn enter(&mut self, batch: &[Write]) {
         for write in batch {
-            self.entries.insert((write.column, write.key.clone()), write.value.clone());
+            let place = (write.column, write.key.clone());
+            match &write.value {
+                Some(value) => drop(self.entries.insert(place, value.clone())),
+                None => drop(self.entries.remove(&place)),
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 use tempfile::tempdir;
+use zklink::id::{AccountId, ChainId};
 
 use super::parity::ParityStore;
 use super::store::SimStore;
@@ -152,18 +153,68 @@ fn a_record_without_meaning_stops_the_node_and_is_not_skipped() {
 }
 
 #[test]
-fn a_snapshot_is_stored_only_when_everything_before_it_is_applied() {
+fn the_newest_snapshots_are_kept_and_one_for_whoever_makes_witnesses() {
     let store = SimStore::new();
-    let mut log = log_with(10);
-    let (mut archive, _) = open(&store, &mut log).unwrap();
-    let snapshot = |position| Snapshot { position, bytes: vec![1, 2, 3] };
-    let mut turn = Turn::at(crate::timestamp::Timestamp(0));
-    archive.handle(Keep { made: vec![Made::Snapshot(snapshot(12))] }, &mut turn);
-    assert_eq!(archive.reader().snapshot().unwrap(), None);
-    write(&mut log, 2);
-    archive.handle(Apply { records: log.read(10, 9).unwrap() }, &mut turn);
-    assert_eq!(archive.reader().snapshot().unwrap(), Some(snapshot(12)));
-    assert_eq!(turn.failure(), None);
+    let (mut archive, _) = open(&store, &mut log_with(10)).unwrap();
+    let mut keep = |block, proven| {
+        let bytes = vec![u8::try_from(block).unwrap(); 3];
+        let (block, proven) = (BlockNumber(block), BlockNumber(proven));
+        archive.keep(vec![Made::Snapshot { block, proven, bytes }]).unwrap();
+        let listed = archive.reader().snapshots().unwrap();
+        assert_eq!(listed.proven, proven);
+        let kept: Vec<u32> = listed.kept.iter().map(|block| block.0).collect();
+        for block in 0..100 {
+            let stored = archive.reader().snapshot(BlockNumber(block)).unwrap();
+            assert_eq!(stored.is_some(), kept.contains(&block), "block {block} of {kept:?}");
+        }
+        kept
+    };
+    assert_eq!(keep(10, 2), [10]);
+    assert_eq!(keep(20, 15), [10, 20]);
+    assert_eq!(keep(30, 15), [10, 20, 30]);
+    assert_eq!(keep(40, 15), [10, 20, 30, 40], "10 is not behind block 15");
+    assert_eq!(keep(50, 22), [20, 30, 40, 50]);
+    assert_eq!(keep(60, 55), [40, 50, 60]);
+    assert_eq!(keep(45, 55), [40, 45], "made again after those above it were given up");
+}
+
+#[test]
+fn the_blocks_of_a_chain_are_found_from_any_block_on() {
+    let fold: Fold = Box::new(|record| {
+        let number = BlockNumber(u32::try_from(record.position).unwrap() + 1);
+        let mut entries = vec![Entry::Block { number, bytes: Vec::new() }];
+        if number.0 % 7 == 3 {
+            let words = vec![[number.0.to_be_bytes()[3]; 32]];
+            entries.push(Entry::ChainBlock { chain: ChainId(2), number, words });
+        }
+        entries.push(Entry::Key { bytes: vec![1, 2] });
+        Ok(entries)
+    });
+    let mut log = log_with(300);
+    let (archive, _) = Archive::open(Arc::new(SimStore::new()), fold, &mut log).unwrap();
+    let reader = archive.reader();
+    for after in 0..305 {
+        let expected = (after + 1..=300).find(|number| number % 7 == 3).map(BlockNumber);
+        let found = reader.next_of_chain(ChainId(2), BlockNumber(after)).unwrap();
+        assert_eq!(found, expected, "after {after}");
+        assert_eq!(reader.next_of_chain(ChainId(1), BlockNumber(after)).unwrap(), None);
+    }
+    let mut rolling = [0; 32];
+    for number in 1..=300 {
+        if number % 7 == 3 {
+            let word = [u8::try_from(number % 256).unwrap(); 32];
+            rolling = zklink::block::rolling_content(rolling, BlockNumber(number), &[word]);
+        }
+        let found = reader.rolling(ChainId(2), BlockNumber(number)).unwrap();
+        assert_eq!(found, Some(rolling), "after {number}");
+    }
+    assert_eq!(reader.rolling(ChainId(1), BlockNumber(300)).unwrap(), Some([0; 32]));
+    assert_eq!(reader.rolling(ChainId(2), BlockNumber(301)).unwrap(), None);
+    assert_eq!(reader.key(299).unwrap(), Some((299, vec![1, 2])));
+    assert_eq!(reader.key(300).unwrap(), None);
+    let record = log.read(41, 1).unwrap().remove(0);
+    let applied = Applied { next: 42, chain: record.chain };
+    assert_eq!(reader.seal(BlockNumber(42)).unwrap(), Some(applied));
 }
 
 #[test]
@@ -239,11 +290,13 @@ fn the_real_store_holds_what_the_simulated_one_holds_also_when_it_is_opened_agai
     let simulated = SimStore::new();
     let (mut reference, _) = open(&simulated, &mut log).unwrap();
     let mut archive = parity(folder.path(), &mut log);
-    let large = Snapshot { position: 700, bytes: vec![9; 40 << 20] };
+    let (block, proven) = (BlockNumber(70), BlockNumber(7));
+    let watched = Watched { block: 1 << 40, hash: [3; 32], next: zklink::id::Serial(5) };
     let made = vec![
         Made::Proof { block: BlockNumber(7), bytes: vec![1; 192] },
         Made::Commitment { block: BlockNumber(7), bytes: vec![2; 5_000] },
-        Made::Snapshot(large),
+        Made::Snapshot { block, proven, bytes: vec![9; 40 << 20] },
+        Made::Watched { chain: ChainId(2), to: watched },
     ];
     reference.keep(made.clone()).unwrap();
     archive.keep(made).unwrap();
@@ -253,6 +306,7 @@ fn the_real_store_holds_what_the_simulated_one_holds_also_when_it_is_opened_agai
         let found = reopened.reader().store().get(column, &key).unwrap();
         assert!(found == Some(value), "{column:?} {key:?}");
     }
+    assert_eq!(reopened.reader().watched(ChainId(2)).unwrap(), Some(watched));
     let error = ParityStore::open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("another node"), "{error}");
 }

@@ -20,7 +20,9 @@ pub fn fold(payload: &[u8]) -> Result<Vec<Entry>, String> {
             let hash = deposit.deposit.hash().0;
             vec![Entry::Transaction { hash, place: TxPlace::Pending }]
         }
-        Record::KeyAuthorised(_) => Vec::new(),
+        Record::KeyAuthorised(key) => {
+            vec![Entry::Key { bytes: serde_json::to_vec(&key).map_err(|error| error.to_string())? }]
+        }
         Record::Sealed(sealed) => fold_block(&sealed)?,
     })
 }
@@ -29,6 +31,9 @@ fn fold_block(sealed: &SealedBlock) -> Result<Vec<Entry>, String> {
     let number = sealed.block.head.number;
     let bytes = serde_json::to_vec(sealed).map_err(|error| error.to_string())?;
     let mut entries = vec![Entry::Block { number, bytes }];
+    sealed.block.check_form().map_err(|error| error.to_string())?;
+    let of_chains = sealed.block.chain_words().into_iter();
+    entries.extend(of_chains.map(|(chain, words)| Entry::ChainBlock { chain, number, words }));
     for (index, (op, source)) in sealed.entries().enumerate() {
         let hash = source.hash().0;
         let index = u32::try_from(index).map_err(|error| error.to_string())?;

@@ -133,10 +133,21 @@ impl Ledger {
     /// A ledger on a state between two blocks. `shapes` are those that the deployment has keys
     /// for, the cheapest first; ids that nobody knows are left out.
     pub fn new(network: Arc<Network>, shapes: &[ShapeId], state: State) -> Ledger {
+        let tree = StateTree::of(&state);
+        Ledger::resume(network, shapes, state, tree, KeyAuthorisations::default())
+    }
+
+    /// As [`Ledger::new`], with the trees of the state and the keys that were authorised until then.
+    pub fn resume(
+        network: Arc<Network>,
+        shapes: &[ShapeId],
+        state: State,
+        mut tree: StateTree,
+        keys: KeyAuthorisations,
+    ) -> Ledger {
         let shapes = shapes.iter().filter_map(|id| shape(*id)).collect();
-        let mut tree = StateTree::of(&state);
         let root = tree.root();
-        let (keys, open) = (KeyAuthorisations::default(), Open::default());
+        let open = Open::default();
         let (fees, seal_by) = (FeeTable::default(), u64::MAX);
         Ledger { network, shapes, state, tree, keys, open, root, flushed: true, fees, seal_by }
     }
@@ -160,6 +171,11 @@ impl Ledger {
     /// Chains and tokens.
     pub fn network(&self) -> &Arc<Network> {
         &self.network
+    }
+
+    /// The keys that owners authorised on chains and have not used yet.
+    pub fn keys(&self) -> &KeyAuthorisations {
+        &self.keys
     }
 
     /// The root after the last sealed block.
@@ -320,7 +336,7 @@ impl Ledger {
     fn push(&mut self, op: &Op, source: Source, now: Timestamp) -> Place {
         let index = u32::try_from(self.open.ops.len()).expect("a shape has few slots");
         if let Op::ChangePubKey(change) = op {
-            self.forget_keys(change.owner, change.nonce);
+            forget_keys(&mut self.keys, &self.network, change.owner, change.nonce);
         }
         self.open.cells.extend(op.cells(self.state.system.fee_account));
         self.open.ops.push(op.clone());
@@ -329,23 +345,6 @@ impl Ledger {
         self.flushed = false;
         let number = self.state.system.number.next();
         Place { block: number.expect("closing the block before checked it"), index, time: now }
-    }
-
-    /// Forgets authorisations for a nonce that is used up, so that they do not pile up.
-    fn forget_keys(&mut self, owner: Owner, nonce: Nonce) {
-        for chain in self.network.chains.keys() {
-            let from = (*chain, owner, nonce, String::new());
-            let used: Vec<_> = self
-                .keys
-                .0
-                .range(from..)
-                .take_while(|key| key.0 == *chain && key.1 == owner && key.2 == nonce)
-                .cloned()
-                .collect();
-            for key in used {
-                self.keys.0.remove(&key);
-            }
-        }
     }
 
     /// The time of a block that is sealed now.
@@ -384,6 +383,27 @@ impl Ledger {
         audit(&self.state).map_err(|imbalance| Broken::Imbalance(number, imbalance))?;
         let head = Head { number, timestamp, shape: chosen.id, old_root, new_root };
         Ok(SealedBlock { block: Block { head, ops }, sources: open.sources })
+    }
+}
+
+/// Forgets authorisations for a nonce that is used up, so that they do not pile up.
+pub(crate) fn forget_keys(
+    keys: &mut KeyAuthorisations,
+    network: &Network,
+    owner: Owner,
+    nonce: Nonce,
+) {
+    for chain in network.chains.keys() {
+        let from = (*chain, owner, nonce, String::new());
+        let used: Vec<_> = keys
+            .0
+            .range(from..)
+            .take_while(|key| key.0 == *chain && key.1 == owner && key.2 == nonce)
+            .cloned()
+            .collect();
+        for key in used {
+            keys.0.remove(&key);
+        }
     }
 }
 

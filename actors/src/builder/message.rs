@@ -1,6 +1,6 @@
 //! What the builder is told, and what it answers.
 
-use zklink::id::BlockNumber;
+use zklink::id::{BlockNumber, ChainId, Serial};
 use zklink::reject::Reject;
 use zklink::tx::{SignedTx, TxHash};
 
@@ -93,6 +93,19 @@ pub enum Credited {
 }
 
 impl Message for KeyAuthorised {
+    type Reply = ();
+}
+
+/// What is the next deposit of this chain, once everything that the builder was told before is on disk?
+#[derive(Debug)]
+pub struct DurableCursor {
+    /// The chain.
+    pub chain: ChainId,
+    /// Who waits.
+    pub reply: ReplyTo<Serial>,
+}
+
+impl Message for DurableCursor {
     type Reply = ();
 }
 

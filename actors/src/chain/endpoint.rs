@@ -1,6 +1,7 @@
 //! One RPC server, spoken to through web3. No type of web3 leaves this file.
 
 mod http;
+mod verified;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -17,6 +18,8 @@ use super::client::{
     Answer, At, Call, ChainClient, ClientError, FeeMarket, Hash, Header, Log, LogQuery, Receipt,
     shortened,
 };
+
+pub use verified::VerifiedEndpoint;
 
 /// Bounds on an endpoint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,12 +93,17 @@ impl Endpoint {
         limits: EndpointLimits,
     ) -> Result<Self, EndpointError> {
         let endpoint = Self::new(url, limits)?;
-        let found = endpoint.chain_id().await?;
-        if found != chain_id {
-            let (endpoint, expected) = (endpoint.host, chain_id);
-            return Err(ClientError::WrongChain { endpoint, expected, found }.into());
-        }
+        endpoint.of_chain(chain_id, endpoint.chain_id().await?)?;
         Ok(endpoint)
+    }
+
+    /// The chain id that was found, if it is the one that was expected.
+    fn of_chain(&self, expected: u64, found: u64) -> Result<u64, ClientError> {
+        if found != expected {
+            let endpoint = self.host.clone();
+            return Err(ClientError::WrongChain { endpoint, expected, found });
+        }
+        Ok(found)
     }
 
     fn malformed(&self, what: &str) -> ClientError {

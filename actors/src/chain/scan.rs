@@ -122,6 +122,15 @@ impl Scanner {
         }
     }
 
+    /// A scanner that has read everything up to a block of this number and hash. When the chain has another block
+    /// there, all is void, and it begins at the first block.
+    pub fn behind(config: ScanConfig, number: u64, hash: Hash) -> Self {
+        let (parent, timestamp) = (Hash::default(), 0);
+        let mut scanner = Self::new(config);
+        scanner.checkpoints.push_back(Header { number, hash, parent, timestamp });
+        scanner
+    }
+
     /// The last block that was read.
     pub fn scanned(&self) -> Option<&Header> {
         self.checkpoints.back()

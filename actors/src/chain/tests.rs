@@ -75,7 +75,7 @@ impl Watch {
             rollup: of_chain.rollup,
             tokens: of_chain.tokens.iter().map(|token| (token.id, token.address)).collect(),
         };
-        let (watcher, client) = (Watcher::new(config, outlets), net.clients[&HUB].clone());
+        let (watcher, client) = (Watcher::new(config, outlets, None), net.clients[&HUB].clone());
         Watch { watcher, client, contract, deposits, readings, keys, now: 0 }
     }
 

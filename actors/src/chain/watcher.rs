@@ -4,8 +4,8 @@
 //! A deposit is handed on once, in the order of the chain's queue, and only when the chain's
 //! finality rule says so and the contract's own count includes it: an event alone creates no money.
 //! A hole in the queue, an unknown token, or a credited deposit that the chain no longer has stops
-//! the watcher for good ([`Halt`]): nothing is ever skipped. A restart begins at the deposit that
-//! the builder expects.
+//! the watcher for good ([`Halt`]): nothing is ever skipped. A restart begins at the deposit that the
+//! builder expects, and behind the block up to which everything is known to be in the journal.
 
 mod message;
 
@@ -20,6 +20,7 @@ use zklink::id::{Owner, Serial, TokenId};
 use super::client::Log;
 use super::contracts::{RollupEvent, rollup_events};
 use super::scan::{Progress, ScanConfig, Scanner, Told};
+use crate::archive::Watched;
 use crate::builder::{FinalDeposit, KeyAuthorised};
 use crate::machine::{Handle, Machine};
 use crate::merge_ledger::{DepositFinal, Reading};
@@ -28,6 +29,9 @@ use crate::turn::Turn;
 
 /// Deposits whose content is remembered, to notice that the chain changed its mind about them.
 const REMEMBERED: usize = 8192;
+
+/// The first deposit of a contract.
+const FIRST: Serial = Serial(0);
 
 /// Deposits that may wait for the contract's count; beyond it the contract is asked at once, at the
 /// height that was read. Far above what comes between two polls, because an endpoint may not know
@@ -49,12 +53,10 @@ pub struct Watcher {
     config: WatchConfig,
     outlets: Outlets,
     scanner: Scanner,
-    /// The serial of the first deposit event, where it is known.
-    first_serial: Option<Serial>,
-    /// The serial of the next deposit event; unknown until the first after a late start.
-    next_event: Option<Serial>,
+    /// The serial of the next deposit event.
+    next_event: Serial,
     /// The same after each range that was read, to go back to.
-    marks: VecDeque<(u64, Option<Serial>)>,
+    marks: VecDeque<(u64, Serial)>,
     /// The next deposit to hand on.
     next_credit: Serial,
     /// The contract has counted the deposits before this one; later ones are not handed on yet.
@@ -74,22 +76,18 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// A watcher that hands on what the builder has not.
-    pub fn new(config: WatchConfig, outlets: Outlets) -> Self {
-        // The first deposit of a contract is number 0.
-        Self::starting(config, outlets, Some(Serial(0)))
-    }
-
-    /// A watcher that begins at a later block than the deployment, so that a restart need not read
-    /// years of blocks. Everything before that block must be in the journal: deposits and key
-    /// authorisations.
-    pub fn late(mut config: WatchConfig, outlets: Outlets, block: u64) -> Self {
-        config.first_block = config.first_block.max(block);
-        Self::starting(config, outlets, None)
-    }
-
-    fn starting(config: WatchConfig, outlets: Outlets, first_serial: Option<Serial>) -> Self {
-        let scanner = Scanner::new(ScanConfig {
+    /// A watcher that hands on what the builder has not. It reads behind the block of `watched`, whose
+    /// events and all before are in the journal, so that a restart need not read years of blocks; when
+    /// the chain has another block there, or without one, it reads from the deployment on.
+    pub fn new(config: WatchConfig, outlets: Outlets, watched: Option<Watched>) -> Self {
+        let watched = watched.filter(|watched| {
+            let fits = watched.block >= config.first_block && watched.next <= config.resume;
+            if !fits {
+                tracing::warn!(chain = %config.chain, ?watched, "events are read from the beginning");
+            }
+            fits
+        });
+        let scan = ScanConfig {
             first_block: config.first_block,
             finality: config.finality,
             max_range: config.max_range,
@@ -97,13 +95,18 @@ impl Watcher {
             poll_ms: config.poll_ms,
             addresses: vec![config.rollup],
             events: rollup_events(),
-        });
+        };
+        let (scanner, next_event, marks) = match watched {
+            Some(Watched { block, hash, next }) => {
+                (Scanner::behind(scan, block, hash), next, VecDeque::from([(block, next)]))
+            }
+            None => (Scanner::new(scan), FIRST, VecDeque::new()),
+        };
         Self {
             scanner,
             outlets,
-            first_serial,
-            next_event: first_serial,
-            marks: VecDeque::new(),
+            next_event,
+            marks,
             next_credit: config.resume,
             counted: config.resume,
             seen: BTreeMap::new(),
@@ -134,7 +137,15 @@ impl Watcher {
             last_error: self.last_error.clone(),
             bad_keys: self.bad_keys,
             halted: self.halted.clone(),
+            handed: self.handed(),
         }
+    }
+
+    /// The last block that was read, when nothing of it or before it waits here.
+    fn handed(&self) -> Option<Watched> {
+        let last = self.scanner.scanned()?;
+        let idle = self.deposits.is_empty() && self.keys.is_empty() && self.halted.is_none();
+        idle.then_some(Watched { block: last.number, hash: last.hash, next: self.next_event })
     }
 
     /// What to ask the chain next; nothing for now, or nothing any more once it has halted.
@@ -238,15 +249,14 @@ impl Watcher {
 
     fn deposit(&mut self, deposit: FinalDeposit) -> Result<(), Halt> {
         let (serial, token) = (deposit.serial, deposit.token);
-        // After a late start any deposit may come first, as long as the builder has all before it.
-        let expected = self.next_event.unwrap_or(serial.min(self.next_credit));
+        let expected = self.next_event;
         if serial != expected {
             return Err(Halt::Gap { expected, found: serial });
         }
         if !self.outlets.deposits.contains_key(&token) || !self.config.tokens.contains(&token) {
             return Err(Halt::UnknownToken { serial, token });
         }
-        self.next_event = Some(serial.next());
+        self.next_event = serial.next();
         let seen = Seen {
             token,
             owner: deposit.owner,
@@ -272,7 +282,7 @@ impl Watcher {
             self.marks.pop_back();
         }
         // Without a mark the scanner begins anew.
-        self.next_event = self.marks.back().map_or(self.first_serial, |(_, next)| *next);
+        self.next_event = self.marks.back().map_or(FIRST, |(_, next)| *next);
         let next_credit = self.next_credit;
         self.counted = next_credit;
         self.deposits.retain(|deposit| deposit.l1_block <= to);
@@ -287,7 +297,7 @@ impl Watcher {
     /// A deposit that was handed on must still be there once the chain has reached the height at
     /// which it was.
     fn check_credited(&self, scanned: u64) -> Result<(), Halt> {
-        let Some(next) = self.next_event else { return Ok(()) };
+        let next = self.next_event;
         let mut missing = self.seen.range(next..self.next_credit.max(next));
         match missing.find(|(_, (_, block))| *block <= scanned) {
             Some((serial, _)) => Err(Halt::Vanished(*serial)),
@@ -301,8 +311,7 @@ impl Watcher {
         if self.scanner.scanned().map(|header| header.number) != Some(books.at) {
             return Ok(());
         }
-        // After a late start without a deposit since, the builder must have everything.
-        let expected = self.next_event.unwrap_or(self.next_credit);
+        let expected = self.next_event;
         if books.queue_tail != expected {
             return Err(Halt::Gap { expected, found: books.queue_tail });
         }

@@ -1,7 +1,7 @@
 //! Errors of figment in words, with the known key that an unknown one resembles.
 
 use figment::Error;
-use figment::error::Kind;
+use figment::error::{Actual, Kind};
 
 /// Keys that differ by more letters are not called similar.
 const DISTANCE_MAX: usize = 3;
@@ -19,8 +19,57 @@ pub(super) fn explain(error: &Error) -> String {
             }
         }
         Kind::MissingField(field) => format!("{:?} is missing", full(error, field)),
-        _ => error.to_string().trim().to_owned(),
+        // The value may be a secret, or an address that holds one: it is never shown.
+        Kind::InvalidType(actual, wanted) | Kind::InvalidValue(actual, wanted) => {
+            format!("{}: found {}, wanted {wanted}", quoted(error), kind_of(actual))
+        }
+        Kind::Message(text) => {
+            let text = without_secrets(text);
+            if error.path.is_empty() { text } else { format!("{}: {text}", quoted(error)) }
+        }
+        kind => without_secrets(&format!("{}: {kind}", quoted(error))),
     }
+}
+
+fn quoted(error: &Error) -> String {
+    format!("{:?}", error.path.join("."))
+}
+
+/// What a value is, without the value.
+fn kind_of(actual: &Actual) -> &'static str {
+    match actual {
+        Actual::Bool(_) => "true or false",
+        Actual::Unsigned(_) | Actual::Signed(_) => "a whole number",
+        Actual::Float(_) => "a fraction",
+        Actual::Char(_) | Actual::Str(_) => "a text",
+        Actual::Bytes(_) => "bytes",
+        Actual::Seq => "a list",
+        Actual::Map => "a table",
+        _ => "something else",
+    }
+}
+
+/// A parser's message without the lines of the file that it quotes, and without what stands behind `://`.
+fn without_secrets(text: &str) -> String {
+    let is_quoted = |line: &str| line.split_once('|').is_some_and(|(number, _)| is_number(number));
+    let lines: Vec<&str> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !is_quoted(line)).collect();
+    let mut shown = String::new();
+    for (place, part) in lines.join(", ").split("://").enumerate() {
+        let end = part.find(|letter: char| letter.is_whitespace() || "\"'`,".contains(letter));
+        match place {
+            0 => shown.push_str(part),
+            _ => {
+                shown.push_str("://...");
+                shown.push_str(&part[end.unwrap_or(part.len())..]);
+            }
+        }
+    }
+    shown
+}
+
+fn is_number(text: &str) -> bool {
+    text.trim().chars().all(|letter| letter.is_ascii_digit())
 }
 
 fn full(error: &Error, field: &str) -> String {

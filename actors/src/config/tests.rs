@@ -115,3 +115,27 @@ fn the_examples_of_the_repository_parse() {
         assert!(!deploy.tokens(chain).unwrap().is_empty());
     }
 }
+
+/// Whatever is wrong with an address, the address is not in the error: it may hold a secret.
+#[test]
+fn no_error_shows_an_address() {
+    let line = r#"rpc = ["http://localhost:8545"]"#;
+    let secret = "5ec2e7";
+    for wrong in [
+        format!("rpc = \"https://host/{secret}\""),
+        format!("rpc = [[\"https://host/{secret}\"]]"),
+        format!("rpc = [\"https://host/{secret}\"],"),
+        format!("rpc = [\"https://host/{secret}\""),
+        format!("rpc = [\"wss:host/{secret}"),
+        format!("rpc = https://host/{secret}"),
+        format!("{line}\npoll_ms = \"https://host/{secret}\""),
+        format!("{line}\ntolerate_outage = \"{secret}\""),
+    ] {
+        let text = NODE.replace(line, &wrong);
+        assert_ne!(text, NODE);
+        let error = parse(&text).map(|_| ()).unwrap_err().to_string();
+        assert!(!error.contains(secret) && error.len() < 300, "{error}");
+    }
+    let error = parse(&NODE.replace(line, r#"rpc = "https://host/key""#)).unwrap_err().to_string();
+    assert_eq!(error, "etc/node.toml: \"chains.1.rpc\": found a text, wanted a sequence");
+}

@@ -1,11 +1,9 @@
 //! What followers of the archive need: blocks for settlement, pools for the merge ledgers, stages for the RPC.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use zklink::amount::Amount;
-use zklink::block::rolling_content;
 use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
 use zklink_circuit::groth16::evm::proof_to_evm;
 use zklink_circuit::proving::read_proof;
@@ -31,32 +29,12 @@ pub struct ArchivedBlocks {
     archive: ArchiveReader,
     proof_form: ProofForm,
     ready: Mutex<BTreeMap<BlockNumber, SealedBlock>>,
-    index: Mutex<ChainIndex>,
-}
-
-/// The blocks with operations of each chain, up to `indexed`, and the chain's rolling content after
-/// each of them. Each block is read once for it.
-#[derive(Default)]
-struct ChainIndex {
-    indexed: BlockNumber,
-    blocks: BTreeMap<ChainId, BTreeMap<BlockNumber, [u8; 32]>>,
-}
-
-impl ChainIndex {
-    fn add(&mut self, number: BlockNumber, words: BTreeMap<ChainId, Vec<[u8; 32]>>) {
-        for (chain, words) in words {
-            let blocks = self.blocks.entry(chain).or_default();
-            let before = blocks.last_key_value().map(|(_, rolling)| *rolling).unwrap_or_default();
-            blocks.insert(number, rolling_content(before, number, &words));
-        }
-        self.indexed = number;
-    }
 }
 
 impl ArchivedBlocks {
     /// Reads from an archive, whose proofs are in this form.
     pub fn new(archive: ArchiveReader, proof_form: ProofForm) -> ArchivedBlocks {
-        ArchivedBlocks { archive, proof_form, ready: Mutex::default(), index: Mutex::default() }
+        ArchivedBlocks { archive, proof_form, ready: Mutex::default() }
     }
 
     fn stored(&self, number: BlockNumber) -> Option<StoredBlock> {
@@ -73,18 +51,6 @@ impl ArchivedBlocks {
             .inspect_err(|error| tracing::error!(%error, %number, "a stored block is damaged"))
             .ok()?;
         Some(stored)
-    }
-
-    /// The index up to the last sealed block; nothing while one of them cannot be read.
-    fn index(&self) -> Option<MutexGuard<'_, ChainIndex>> {
-        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        let sealed = self.sealed();
-        while index.indexed < sealed {
-            let number = index.indexed.next()?;
-            let words = self.stored(number)?.block.chain_words();
-            index.add(number, words);
-        }
-        Some(index)
     }
 
     fn load(&self, number: BlockNumber) -> Option<SealedBlock> {
@@ -114,18 +80,18 @@ impl SettlementSource for ArchivedBlocks {
     }
 
     fn next_of_chain(&self, chain: ChainId, after: BlockNumber) -> Option<BlockNumber> {
-        let index = self.index()?;
-        let above = (Bound::Excluded(after), Bound::Unbounded);
-        index.blocks.get(&chain)?.range(above).next().map(|(number, _)| *number)
+        self.archive.next_of_chain(chain, after).unwrap_or_else(|error| {
+            tracing::error!(%error, "the archive cannot be read");
+            None
+        })
     }
 
     fn rolling(&self, chain: ChainId, through: BlockNumber) -> Option<[u8; 32]> {
-        let index = self.index()?;
-        if index.indexed < through {
-            return None;
-        }
-        let last = index.blocks.get(&chain).and_then(|blocks| blocks.range(..=through).next_back());
-        Some(last.map(|(_, rolling)| *rolling).unwrap_or_default())
+        let rolling = self.archive.rolling(chain, through);
+        rolling
+            .inspect_err(|error| tracing::error!(%error, "the archive cannot be read"))
+            .ok()
+            .flatten()
     }
 
     fn proof(&self, number: BlockNumber) -> Option<Vec<u8>> {

@@ -148,6 +148,7 @@ mod tests {
             last_error: None,
             bad_keys: 0,
             halted,
+            handed: None,
         }
     }
 

@@ -23,27 +23,29 @@ use crate::archive::parity::ParityStore;
 use crate::archive::{Archive, ArchiveReader};
 use crate::attester::history::History;
 use crate::attester::{AttestedChain, Attester, AttesterConfig, AttesterStatus};
-use crate::builder::{Builder, Ledger, Record, ViewReader, fold};
+use crate::builder::{Builder, ViewReader, fold};
 use crate::chain::watcher::{ChainStatus, Outlets, WatchConfig, Watcher};
-use crate::chain::{driver as chain_driver, sender::Sender};
+use crate::chain::{bookmark, driver as chain_driver, sender::Sender};
 use crate::clock::{Clock, SystemClock, Tick};
 use crate::deploy::{DeployedChain, Deployment};
 use crate::events::{Event, Events};
 use crate::feed::{self, Feed, Job, ProverId};
 use crate::gateway::{About, Api, Gateway, Sources};
+use crate::journal::Journal;
 use crate::journal::disk::FileDisk;
 use crate::journal::segment::SegmentLog;
-use crate::journal::{Append, Journal, replay};
 use crate::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
 use crate::pool_history::PoolHistory;
-use crate::port::{Deliver, Envelope, Port, Refused};
+use crate::port::Port;
 use crate::settlement::book::{Attestation, AttestationBook, WhatNext};
 use crate::settlement::driver::{Done, Report, SettlementStatus, Settler};
 use crate::settlement::{Contracts, HubView, Step};
 use crate::shell::{Address, Thread};
+use crate::snapshot::{Base, Restored, SnapshotMaker, WitnessStart, maker, restore};
 use crate::supervisor::crew::Crew;
 use crate::supervisor::seat::Origin;
 use crate::supervisor::{Config as SupervisorConfig, Fault, RetoldBy, Supervisor};
+use crate::witness_maker::WitnessMaker;
 use crate::{attester, builder, clock, prover, witness_maker};
 
 /// Bytes after which the journal begins a new segment.
@@ -52,6 +54,8 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 const HUB_PATIENCE: Duration = Duration::from_secs(5);
 /// Messages that may wait before a machine.
 const MAILBOX: usize = 1024;
+/// How often it is kept how far the chains were read.
+const BOOKMARK: Duration = Duration::from_secs(5);
 /// How often machines are told that time has passed.
 const TICK: Duration = Duration::from_millis(50);
 /// Supervision: wait before a rebuild, the longest wait, failures in a window, the window.
@@ -133,15 +137,15 @@ impl Drivers {
 /// See [`Node::start`].
 pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
     let network = Arc::new(setup.deployment.network());
-    let mut core = start_core(&setup, &network).await?;
+    let (mut core, witness, snapshots) = start_core(&setup, &network).await?;
     let (stop, stopped) = watch::channel(false);
     let mut drivers = Drivers { tasks: Vec::new(), stop: stopped, faults: core.supervisor.port() };
     let events = Events::new();
     let history = PoolHistory::default();
-    history.note(&setup.genesis);
-
-    let (proving, provers) =
-        start_proving(&setup, &mut core, &mut drivers, &events, &history).await?;
+    let snapshots = maker::drive(snapshots, core.keep.clone(), drivers.stop.clone());
+    drivers.start("snapshot-maker".to_owned(), snapshots);
+    let maker = WitnessMaker::new(core.archive.clone(), witness, history.clone());
+    let (proving, provers) = start_proving(&setup, &mut core, &mut drivers, &events, maker).await?;
     let (ledgers, discrepancies) = start_ledgers(&network, &mut core, &history).await?;
     let chains = start_watchers(&setup, &mut core, &mut drivers, &ledgers, &events).await?;
     let Settling { status: settlement, attesters, report, mut hub } =
@@ -174,17 +178,11 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
     })
 }
 
-/// Where the builder's records go while it is given what the journal holds already: a replay makes none.
-struct Nowhere;
-
-impl Deliver<Append> for Nowhere {
-    fn deliver(&self, envelope: Envelope<Append>) -> Result<(), Refused<Append>> {
-        Err(Refused::Closed(envelope.message))
-    }
-}
-
 /// Archive, journal and builder, with everything that the journal holds.
-async fn start_core(setup: &Setup, network: &Arc<Network>) -> Result<Core, StartError> {
+async fn start_core(
+    setup: &Setup,
+    network: &Arc<Network>,
+) -> Result<(Core, WitnessStart, SnapshotMaker), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let (mut crew, supervisor) = Crew::start(Arc::clone(&clock), Supervisor::new(RESTARTS)).await?;
     let data = &setup.data;
@@ -204,19 +202,15 @@ async fn start_core(setup: &Setup, network: &Arc<Network>) -> Result<Core, Start
     let archive = crew.seat(&Thread::start(), "archive", MAILBOX, Origin::Once(archive)).await?;
 
     let shapes: Vec<ShapeId> = setup.deployment.shapes.iter().map(|shape| shape.id).collect();
-    let ledger = Ledger::new(Arc::clone(network), &shapes, setup.genesis.clone());
     let config = builder::Config {
         block_age_max_ms: setup.block_max_age_ms,
         pace: Some(setup.terms.pace),
         ..builder::Config::default()
     };
-    let mut machine = Builder::new(config, ledger, Port::new(Nowhere));
-    replay(&mut log, 0, |record| {
-        let position = record.position;
-        let parsed = Record::decode(&record.payload)
-            .map_err(|bad| StartError::Record { position, reason: bad.to_string() })?;
-        machine.replay(&parsed).map_err(|error| StartError::Replay { position, error })
-    })?;
+    let base = Base { network: Arc::clone(network), shapes, genesis: setup.genesis.clone() };
+    let restored = restore(&base, config, setup.snapshot_records, &reader, &mut log)?;
+    let Restored { builder: mut machine, witness, snapshots, from, replayed } = restored;
+    tracing::info!(snapshot = ?from, replayed, "the state is read");
     let journal = Journal::new(log, archive.port());
     let journal =
         crew.seat(&Thread::start(), "journal", 4 * MAILBOX, Origin::Once(journal)).await?;
@@ -228,7 +222,9 @@ async fn start_core(setup: &Setup, network: &Arc<Network>) -> Result<Core, Start
         crew.seat(&Thread::start(), "builder", 4 * MAILBOX, Origin::Once(machine)).await?;
     let ticks = vec![builder.port()];
     let keep = archive.port();
-    Ok(Core { crew, clock, archive: reader, keep, builder, view, ticks, supervisor })
+    let archive = reader;
+    let core = Core { crew, clock, archive, keep, builder, view, ticks, supervisor };
+    Ok((core, witness, snapshots))
 }
 
 /// The prover feed, the witness maker, and the provers of this process.
@@ -237,7 +233,7 @@ async fn start_proving(
     core: &mut Core,
     drivers: &mut Drivers,
     events: &Events,
-    history: &PoolHistory,
+    maker: WitnessMaker,
 ) -> Result<(Port<feed::ReadProgress>, prover::Ports), StartError> {
     let (keys, keep) = (Arc::clone(&setup.keys), core.keep.clone());
     let origin = Origin::rebuilt(move || {
@@ -248,11 +244,6 @@ async fn start_proving(
     let feed = core.crew.seat(&Thread::start(), "feed", MAILBOX, origin).await?;
     core.ticks.push(feed.port());
 
-    let maker = witness_maker::WitnessMaker::new(
-        core.archive.clone(),
-        setup.genesis.clone(),
-        history.clone(),
-    );
     let (port, heard, stop) = (feed.port(), events.clone(), drivers.stop.clone());
     let supervisor: Port<Fault> = core.supervisor.port();
     drivers.start("witness-maker".to_owned(), async move {
@@ -346,10 +337,16 @@ async fn start_watchers(
             keys: core.builder.port(),
         };
         let config = watch_config(chain, of_chain, tokens);
-        let (view, id) = (core.view.clone(), chain.id);
+        let (view, archive, id) = (core.view.clone(), core.archive.clone(), chain.id);
         let origin = Origin::rebuilt(move || {
+            // First what was watched: the cursor, which only grows, is then not below it.
+            let watched = archive.watched(id).unwrap_or_else(|error| {
+                tracing::warn!(chain = %id, %error, "events are read from the beginning");
+                None
+            });
             let resume = view.read().state.cursor(id);
-            Ok(Watcher::new(WatchConfig { resume, ..config.clone() }, outlets.clone()))
+            let config = WatchConfig { resume, ..config.clone() };
+            Ok(Watcher::new(config, outlets.clone(), watched))
         });
         let name = watcher_name(chain.id);
         let seat = core.crew.seat(&Thread::start(), &name, MAILBOX, origin).await?;
@@ -370,6 +367,10 @@ async fn start_watchers(
         );
         drivers.start(format!("driver of {name}"), driver);
     }
+    let stop = drivers.stop.clone();
+    let (asked, keep) = (core.builder.port(), core.keep.clone());
+    let bookmarks = bookmark::drive(health.clone(), asked, keep, BOOKMARK, stop);
+    drivers.start("bookmarks".to_owned(), bookmarks);
     Ok(health)
 }
 

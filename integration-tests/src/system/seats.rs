@@ -6,23 +6,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use zklink::amount::Amount;
-use zklink::id::{ChainId, Serial, TokenId};
+use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
 use zklink::token::Address;
 use zklink_actors::archive::{Archive, ArchiveReader};
-use zklink_actors::builder::{Builder, Ledger, Record, ViewReader, fold};
+use zklink_actors::builder::{Builder, ViewReader, fold};
 use zklink_actors::chain::driver::Contract;
 use zklink_actors::chain::finality::Finality;
 use zklink_actors::chain::pair::Paired;
 use zklink_actors::chain::watcher::{Outlets, WatchConfig, Watcher};
 use zklink_actors::feed::{self, Feed, ProverId};
+use zklink_actors::journal::Journal;
 use zklink_actors::journal::segment::SegmentLog;
-use zklink_actors::journal::{Append, Journal, replay};
 use zklink_actors::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
 use zklink_actors::node::Alarms;
 use zklink_actors::node::follow::NodePools;
 use zklink_actors::pool_history::PoolHistory;
-use zklink_actors::port::{Deliver, Envelope, Port, Refused};
+use zklink_actors::port::Port;
 use zklink_actors::settlement::book::AttestationBook;
+use zklink_actors::snapshot::{Base, Restored, SnapshotMaker, WitnessStart, restore};
 use zklink_actors::supervisor::seat::Origin;
 use zklink_actors::timestamp::Timestamp;
 use zklink_actors::witness_maker::WitnessMaker;
@@ -32,6 +33,7 @@ use super::System;
 use crate::drivers::hub::HubLoop;
 use crate::drivers::prove::{ProverLoop, WitnessLoop, check_simulated_proof};
 use crate::drivers::read::{ReadLoop, SharedStatus, WatcherReader};
+use crate::drivers::start::{BookmarkLoop, SnapshotLoop};
 use crate::drivers::{Running, start as start_driver};
 use crate::network::{DEPLOYMENT, HUB, genesis, network, shape_ids};
 
@@ -75,6 +77,8 @@ pub struct Seated {
     pub view: ViewReader,
     /// The archive, for reading.
     pub archive_reader: ArchiveReader,
+    /// The block of the snapshot from which it started.
+    pub started_from: Option<BlockNumber>,
     running: Running,
     names: Vec<String>,
 }
@@ -94,15 +98,6 @@ impl Seated {
             self.archive.inspect(|_| ()).is_none(),
         ];
         gone.contains(&true)
-    }
-}
-
-/// Where the builder's records go while it is given what the journal holds already.
-struct Nowhere;
-
-impl Deliver<Append> for Nowhere {
-    fn deliver(&self, envelope: Envelope<Append>) -> Result<(), Refused<Append>> {
-        Err(Refused::Closed(envelope.message))
     }
 }
 
@@ -149,6 +144,7 @@ struct Core {
     reader: ArchiveReader,
     view: ViewReader,
     cursors: BTreeMap<ChainId, Serial>,
+    from: Option<BlockNumber>,
 }
 
 /// Starts a node on the system's disk and store.
@@ -158,17 +154,21 @@ struct Core {
 pub(super) fn start(system: &System, generation: u32) -> Result<Seated, String> {
     let (running, names) = (Running::yes(), Vec::new());
     let mut seating = Seating { system, generation, running, names };
-    let core = start_core(&mut seating)?;
+    let (core, witness, snapshots) = start_core(&mut seating)?;
+    let faults = Arc::clone(&system.faults);
+    let snapshots = SnapshotLoop::new(snapshots, core.archive.port(), faults);
+    start_driver(&system.world, &seating.running, snapshots);
     let pools = PoolHistory::default();
-    pools.note(&genesis());
-    let feed = start_proving(&mut seating, &core, &pools);
+    let feed = start_proving(&mut seating, &core, witness, &pools);
     let alarms = seating.seat("alarms", 1024, Alarms::default());
     let ledgers = start_ledgers(&mut seating, &core, &pools, &alarms);
     let (watchers, health) = start_watchers(&mut seating, &core, &ledgers);
+    let bookmarks = BookmarkLoop::new(health.clone(), core.builder.port(), core.archive.port());
+    start_driver(&system.world, &seating.running, bookmarks);
     let book = settlement::start(&mut seating, &core.reader);
     follow_hub(&seating, &core);
     watch_cursors(&seating, core.view.clone());
-    let Core { archive, journal, builder, reader, view, .. } = core;
+    let Core { archive, journal, builder, reader, view, from, .. } = core;
     let Seating { running, names, .. } = seating;
     Ok(Seated {
         builder,
@@ -182,12 +182,13 @@ pub(super) fn start(system: &System, generation: u32) -> Result<Seated, String> 
         health,
         view,
         archive_reader: reader,
+        started_from: from,
         running,
         names,
     })
 }
 
-fn start_core(seating: &mut Seating<'_>) -> Result<Core, String> {
+fn start_core(seating: &mut Seating<'_>) -> Result<(Core, WitnessStart, SnapshotMaker), String> {
     let System { disk, store, config, .. } = seating.system;
     let text = |error: &dyn std::error::Error| error.to_string();
     let opened = SegmentLog::open(disk.clone(), &DEPLOYMENT.0, SEGMENT_BYTES);
@@ -197,14 +198,11 @@ fn start_core(seating: &mut Seating<'_>) -> Result<Core, String> {
     let (archive, _) = archive.map_err(|error| text(&error))?;
     let reader = archive.reader();
     let archive = seating.seat("archive", config.mailbox, archive);
-    let ledger = Ledger::new(network(), &shape_ids(), genesis());
-    let mut machine = Builder::new(config.builder, ledger, Port::new(Nowhere));
-    replay(&mut log, 0, |record| {
-        let parsed =
-            Record::decode(&record.payload).map_err(|bad| ReplayFailed(bad.to_string()))?;
-        machine.replay(&parsed).map_err(|error| ReplayFailed(error.to_string()))
-    })
-    .map_err(|failed| failed.0)?;
+    let base = Base { network: network(), shapes: shape_ids(), genesis: genesis() };
+    let records = config.snapshot_records;
+    let restored = restore(&base, config.builder, records, &reader, &mut log);
+    let restored = restored.map_err(|error| text(&error))?;
+    let Restored { builder: mut machine, witness, snapshots, from, .. } = restored;
     let journal = seating.seat("journal", config.mailbox, Journal::new(log, archive.port()));
     machine.connect(journal.port());
     let state = machine.ledger().state();
@@ -212,23 +210,21 @@ fn start_core(seating: &mut Seating<'_>) -> Result<Core, String> {
     let view = machine.reader();
     let builder = seating.seat("builder", config.mailbox, machine);
     seating.tick(builder.port());
-    Ok(Core { archive, journal, builder, reader, view, cursors })
+    let core = Core { archive, journal, builder, reader, view, cursors, from };
+    Ok((core, witness, snapshots))
 }
 
-struct ReplayFailed(String);
-
-impl From<zklink_actors::journal::LogError> for ReplayFailed {
-    fn from(error: zklink_actors::journal::LogError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-fn start_proving(seating: &mut Seating<'_>, core: &Core, pools: &PoolHistory) -> Place<Feed> {
+fn start_proving(
+    seating: &mut Seating<'_>,
+    core: &Core,
+    start: WitnessStart,
+    pools: &PoolHistory,
+) -> Place<Feed> {
     let system = seating.system;
     let machine = Feed::new(FEED, Box::new(check_simulated_proof), core.archive.port());
     let feed = seating.seat("feed", 1024, machine);
     seating.tick(feed.port());
-    let maker = WitnessMaker::new(core.reader.clone(), genesis(), pools.clone());
+    let maker = WitnessMaker::new(core.reader.clone(), start, pools.clone());
     let witness = WitnessLoop::new(maker, feed.port(), Arc::clone(&system.faults));
     start_driver(&system.world, &seating.running, witness);
     for (number, character) in system.config.provers.iter().enumerate() {
@@ -295,7 +291,8 @@ fn start_watchers(
             tokens,
             resume: core.cursors[id],
         };
-        let machine = Watcher::new(config, outlets);
+        let watched = core.reader.watched(*id).expect("the simulated store reads");
+        let machine = Watcher::new(config, outlets, watched);
         let place = seating.seat(&format!("watcher-{id}"), 1024, machine);
         let endpoints = &system.endpoints[id];
         let (first, second) = (endpoints[0].clone(), endpoints[1].clone());

@@ -12,11 +12,14 @@ use zklink::hash::Fr;
 use zklink::id::{BlockNumber, ShapeId};
 use zklink::state::State;
 use zklink::tx::TxHash;
-use zklink_actors::builder::{FinalDeposit, Ledger, Record, Source};
+use zklink_actors::archive::Archive;
+use zklink_actors::archive::parity::ParityStore;
+use zklink_actors::builder::{Config, FinalDeposit, Ledger, Record, Source, fold};
 use zklink_actors::deploy::Deployment;
 use zklink_actors::journal::disk::FileDisk;
 use zklink_actors::journal::log::{LogError, replay};
 use zklink_actors::journal::segment::SegmentLog;
+use zklink_actors::snapshot::{Base, Policy, Restored, restore};
 
 /// What a journal leads to.
 pub struct Replayed {
@@ -67,4 +70,19 @@ pub fn replay_journal(data: &Path, deployment: &Deployment, genesis: &State) -> 
     audit(&public).unwrap();
     let (root, records) = (ledger.root(), opened.records);
     Replayed { state: public, root, transactions, deposits, roots, records }
+}
+
+/// What the node's own way of starting makes of a data folder, from its newest snapshot.
+pub fn restored(data: &Path, deployment: &Deployment, genesis: &State) -> Restored {
+    let disk = FileDisk::open(&data.join("journal")).unwrap();
+    let (mut log, _) = SegmentLog::open(disk, &deployment.deployment_id.0, 64 << 20).unwrap();
+    let store = Arc::new(ParityStore::open(&data.join("archive")).unwrap());
+    let meaning = Box::new(|record: &zklink_actors::journal::Record| fold::fold(&record.payload));
+    let (archive, _) = Archive::open(store, meaning, &mut log).unwrap();
+    let base = Base {
+        network: Arc::new(deployment.network()),
+        shapes: deployment.shapes.iter().map(|shape| shape.id).collect(),
+        genesis: genesis.clone(),
+    };
+    restore(&base, Config::default(), Policy::RECORDS, &archive.reader(), &mut log).unwrap()
 }

@@ -169,6 +169,8 @@ impl World {
             limits: Limits { calls_per_second: 0, ..Limits::default() },
             block_max_age_ms: 500,
             terms: Terms::default(),
+            // Few, so that a node that is killed often starts from snapshots.
+            snapshot_records: 64,
             provers,
             faucet: None,
         }

@@ -27,6 +27,7 @@ use zklink_actors::deploy::{
 };
 use zklink_actors::gateway::{Limits, Origins};
 use zklink_actors::node::{ChainSetup, Node, Setup};
+use zklink_actors::snapshot::Policy;
 use zklink_actors::wallet::Wallet;
 use zklink_circuit::groth16::evm::verifying_key_to_evm;
 use zklink_circuit::proving::ShapeKeys;
@@ -120,6 +121,7 @@ impl LocalNetwork {
             block_max_age_ms: options.block_max_age_ms,
             // Nobody should have to pay on a network whose tokens anybody may mint.
             terms: Terms::default(),
+            snapshot_records: Policy::RECORDS,
             provers: 1,
             faucet: faucet.map(|faucet| Arc::new(faucet) as _),
         })

@@ -113,6 +113,7 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
         limits: config.rpc.limits(),
         block_max_age_ms: config.block_max_age_ms,
         terms,
+        snapshot_records: config.snapshot_records,
         provers: config.provers,
         faucet: None,
     })

@@ -175,6 +175,26 @@ fn a_repeated_transaction_gets_the_same_receipt() {
 }
 
 #[test]
+fn a_cursor_is_told_when_it_is_on_disk() {
+    let (disk, store) = (SimDisk::new(), SimStore::new());
+    let node = start(&disk, &store, Config::default());
+    let ask = |chain| {
+        let (reply, pending) = ReplyTo::new();
+        node.builder.port().tell(DurableCursor { chain, reply }).expect("room");
+        pending
+    };
+    assert_eq!(node.world.answer(ask(HUB), 5_000), Ok(Serial(0)), "nothing is waited for");
+    node.blocked.store(true, SeqCst);
+    assert_eq!(node.credit(deposit(HUB, 0, User::new(1).owner, UNIT)), Credited::Executed);
+    let mut asked = ask(HUB);
+    node.world.run_for(200);
+    assert!(asked.poll_now().is_none(), "the deposit is not on disk");
+    node.blocked.store(false, SeqCst);
+    assert_eq!(node.world.answer(asked, 5_000), Ok(Serial(1)));
+    assert_eq!(node.world.answer(ask(SPOKE), 5_000), Ok(Serial(0)));
+}
+
+#[test]
 fn a_full_journal_leads_to_overload_and_back() {
     let (disk, store) = (SimDisk::new(), SimStore::new());
     let config = Config { waiting_max: 3, block_age_max_ms: 1_000_000, ..Config::default() };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
 use zklink::token::Address;
 
+use crate::archive::Watched;
 use crate::builder::KeyAuthorised;
 use crate::chain::contracts::BadEvent;
 use crate::chain::finality::Finality;
@@ -146,6 +147,8 @@ pub struct ChainStatus {
     pub bad_keys: u64,
     /// Why the watcher stopped, if it did.
     pub halted: Option<Halt>,
+    /// Up to where everything was handed on; nothing while something waits.
+    pub handed: Option<Watched>,
 }
 
 /// Asks a watcher what to ask the chain next.

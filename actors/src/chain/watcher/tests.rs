@@ -23,7 +23,7 @@ impl Rig {
         Rig::with(SimChain::new(4), finality, resume, None)
     }
 
-    fn with(chain: SimChain, finality: Finality, resume: u64, late: Option<u64>) -> Rig {
+    fn with(chain: SimChain, finality: Finality, resume: u64, watched: Option<Watched>) -> Rig {
         let (deposits, deposit_port) = Inbox::new(1000);
         let (readings, reading_port) = Inbox::new(1000);
         let (keys, key_port) = Inbox::new(1000);
@@ -45,10 +45,7 @@ impl Rig {
             readings: [(TokenId(1), reading_port)].into(),
             keys: key_port,
         };
-        let watcher = match late {
-            None => Watcher::new(config, outlets),
-            Some(block) => Watcher::late(config, outlets, block),
-        };
+        let watcher = Watcher::new(config, outlets, watched);
         Rig { chain, watcher, deposits, keys, readings, now: 2_000_000 }
     }
 
@@ -123,29 +120,80 @@ fn a_restart_goes_on_where_the_builder_is() {
     assert_eq!(rig.serials(), vec![2, 3]);
 }
 
-#[test]
-fn a_late_start_trusts_the_journal_and_nothing_else() {
+/// The chain as a watcher left it that had read up to a block. Block n has deposit n - 1.
+fn left_at(chain: &SimChain, block: u64) -> Watched {
+    let hash = chain.blocks[usize::try_from(block).unwrap()].header.hash;
+    Watched { block, hash, next: Serial(block.min(6)) }
+}
+
+fn six_deposits() -> SimChain {
     let mut chain = SimChain::new(4);
     (0..6).for_each(|serial| chain.mine(vec![deposit(serial, 1, 1)]));
-    chain.grow(4);
-    let late = |block, resume| {
-        let start = Some(block);
-        let mut rig = Rig::with(chain.clone(), Finality::FINALIZED, resume, start);
-        rig.poll();
-        (rig.serials(), rig.halted())
-    };
-    // Block n has deposit n - 1.
-    assert_eq!(late(3, 4), (vec![4, 5], None));
-    assert_eq!(late(5, 4), (vec![4, 5], None));
-    let gap =
-        |expected, found| Some(Halt::Gap { expected: Serial(expected), found: Serial(found) });
-    assert_eq!(late(5, 2), (vec![], gap(2, 4)), "deposits 2 and 3 are not in the journal");
-    assert_eq!(late(7, 6), (vec![], None));
-    chain.grow(4);
-    let start = Some(8);
-    let mut rig = Rig::with(chain.clone(), Finality::FINALIZED, 5, start);
+    chain.grow(8);
+    chain
+}
+
+#[test]
+fn a_restart_reads_only_what_is_not_in_the_journal() {
+    let chain = six_deposits();
+    for (block, resume, serials) in [(3, 4, vec![4, 5]), (4, 4, vec![4, 5]), (6, 6, vec![])] {
+        let watched = left_at(&chain, block);
+        let mut rig = Rig::with(chain.clone(), Finality::FINALIZED, resume, Some(watched));
+        let mut lowest = u64::MAX;
+        let mut turn = Turn::at(Timestamp(rig.now));
+        while let Some(request) = rig.watcher.next(&mut turn) {
+            if let Request::Scan(Question::Logs(query)) = &request {
+                lowest = lowest.min(query.from);
+            }
+            rig.watcher.outcome(rig.chain.answer(&request), &mut turn);
+        }
+        assert_eq!((rig.serials(), rig.halted()), (serials, None), "behind block {block}");
+        assert_eq!(lowest, block + 1, "the blocks before are not read");
+        let handed = rig.watcher.status().handed.expect("nothing waits");
+        assert_eq!((handed.block, handed.next), (10, Serial(6)));
+        assert_eq!(handed.hash, chain.blocks[10].header.hash);
+    }
+}
+
+#[test]
+fn what_waits_is_not_called_handed_on() {
+    let mut rig = Rig::with(six_deposits(), Finality::FINALIZED, 0, None);
+    *rig.deposits.room.lock().unwrap() = 3;
     rig.poll();
-    assert_eq!(rig.halted(), gap(5, 6), "deposit 5 lies before the start");
+    assert_eq!((rig.serials(), rig.watcher.status().handed), (vec![0, 1, 2], None));
+    *rig.deposits.room.lock().unwrap() = 3;
+    rig.poll();
+    assert_eq!(rig.watcher.status().handed.map(|handed| handed.next), Some(Serial(6)));
+}
+
+#[test]
+fn a_restart_on_another_branch_reads_from_the_beginning() {
+    let chain = six_deposits();
+    let left = left_at(&chain, 5);
+    let other = Watched { hash: [9; 32], ..left };
+    let ahead = Watched { block: 5_000, ..left };
+    let unknown = Watched { next: Serial(5), ..left_at(&chain, 5) };
+    // The journal has less than the archive says: the archive is not believed.
+    for (watched, resume) in [(other, 5), (unknown, 4)] {
+        let mut rig = Rig::with(chain.clone(), Finality::FINALIZED, resume, Some(watched));
+        let mut lowest = u64::MAX;
+        for _ in 0..3 {
+            rig.now += 10;
+            let mut turn = Turn::at(Timestamp(rig.now));
+            while let Some(request) = rig.watcher.next(&mut turn) {
+                if let Request::Scan(Question::Logs(query)) = &request {
+                    lowest = lowest.min(query.from);
+                }
+                rig.watcher.outcome(rig.chain.answer(&request), &mut turn);
+            }
+        }
+        assert_eq!((rig.serials(), rig.halted()), ((resume..6).collect(), None));
+        assert_eq!(lowest, 1);
+    }
+    // A chain that is not as long yet as it was: nothing is read before it is.
+    let mut rig = Rig::with(chain, Finality::FINALIZED, 5, Some(ahead));
+    rig.poll();
+    assert_eq!((rig.serials(), rig.halted()), (vec![], None));
 }
 
 #[test]
