@@ -227,6 +227,12 @@ impl System {
         self.store.lose_after(kept);
     }
 
+    /// A follower of the node panics.
+    pub fn panic(&mut self, name: &str) {
+        self.note(format!("{name} panics"));
+        self.world.panic(name);
+    }
+
     /// Starts a node on what disk and store hold.
     ///
     /// # Errors

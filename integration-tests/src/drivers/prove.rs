@@ -1,5 +1,6 @@
 //! The drivers around proving: the witness maker, and provers of all characters.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use zklink::hash::fr_to_be_bytes;
@@ -11,6 +12,7 @@ use zklink_actors::feed::{
 use zklink_actors::port::{Pending, Port};
 use zklink_actors::timestamp::Timestamp;
 use zklink_actors::witness_maker::WitnessMaker;
+use zklink_actors::witness_maker::unproven::Unproven;
 use zklink_circuit::witness::Witness;
 
 use super::Driver;
@@ -22,11 +24,16 @@ const PAUSE_MS: u64 = 100;
 /// What drivers could not go on from, for tests.
 pub type Faults = Arc<Mutex<Vec<String>>>;
 
+/// How often the feed is given again what has no proof, virtual milliseconds; as in the node.
+const AGAIN_MS: u64 = 2_000;
+
 /// Makes witnesses and gives them to the feed.
 pub struct WitnessLoop {
     maker: WitnessMaker,
+    unproven: Unproven,
+    again: Timestamp,
     feed: Port<Enqueue>,
-    job: Option<Job>,
+    jobs: VecDeque<Job>,
     asked: Option<Pending<Result<(), EnqueueRefusal>>>,
     due: Timestamp,
     faults: Faults,
@@ -34,9 +41,21 @@ pub struct WitnessLoop {
 
 impl WitnessLoop {
     /// A loop around a witness maker.
-    pub fn new(maker: WitnessMaker, feed: Port<Enqueue>, faults: Faults) -> WitnessLoop {
-        let (job, asked, due) = (None, None, Timestamp(0));
-        WitnessLoop { maker, feed, job, asked, due, faults }
+    pub fn new(
+        maker: WitnessMaker,
+        unproven: Unproven,
+        feed: Port<Enqueue>,
+        faults: Faults,
+    ) -> WitnessLoop {
+        let (jobs, asked, due, again) = (VecDeque::new(), None, Timestamp(0), Timestamp(0));
+        WitnessLoop { maker, unproven, again, feed, jobs, asked, due, faults }
+    }
+
+    fn offer_again(&mut self, now: Timestamp) {
+        if now >= self.again {
+            self.again = now.after(AGAIN_MS);
+            self.jobs.extend(self.unproven.remaining().expect("the simulated store reads"));
+        }
     }
 }
 
@@ -46,20 +65,23 @@ impl Driver for WitnessLoop {
             let Some(reply) = asked.poll_now() else { return };
             self.asked = None;
             match reply {
-                Ok(Ok(())) => self.job = None,
+                Ok(Ok(())) => {
+                    self.jobs.pop_front().into_iter().for_each(|job| self.unproven.note(job))
+                }
                 Ok(Err(_)) | Err(_) => self.due = now.after(PAUSE_MS),
             }
         }
         if now < self.due {
             return;
         }
-        if let Some(job) = &self.job {
+        if let Some(job) = self.jobs.front() {
             self.asked = self.feed.ask(Enqueue { job: job.clone() }).ok();
             return;
         }
+        self.offer_again(now);
         match self.maker.step() {
             Ok(None) => self.due = now.after(PAUSE_MS),
-            Ok(Some(taken)) => self.job = taken.job,
+            Ok(Some(taken)) => self.jobs.extend(taken.job),
             Err(fault) => {
                 self.faults.lock().expect("no holder of this lock panics").push(fault.to_string());
                 self.due = Timestamp(u64::MAX);

@@ -4,11 +4,12 @@ mod settlement;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 use zklink::amount::Amount;
 use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
 use zklink::token::Address;
-use zklink_actors::archive::{Archive, ArchiveReader};
+use zklink_actors::archive::{Archive, ArchiveReader, Keep};
 use zklink_actors::builder::{Builder, ViewReader, fold};
 use zklink_actors::chain::driver::Contract;
 use zklink_actors::chain::finality::Finality;
@@ -17,9 +18,10 @@ use zklink_actors::chain::watcher::{Outlets, WatchConfig, Watcher};
 use zklink_actors::feed::{self, Feed, ProverId};
 use zklink_actors::journal::Journal;
 use zklink_actors::journal::segment::SegmentLog;
+use zklink_actors::machine::Machine;
 use zklink_actors::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
-use zklink_actors::node::Alarms;
 use zklink_actors::node::follow::NodePools;
+use zklink_actors::node::{Alarms, Bell};
 use zklink_actors::pool_history::PoolHistory;
 use zklink_actors::port::Port;
 use zklink_actors::settlement::book::AttestationBook;
@@ -27,6 +29,7 @@ use zklink_actors::snapshot::{Base, Restored, SnapshotMaker, WitnessStart, resto
 use zklink_actors::supervisor::seat::Origin;
 use zklink_actors::timestamp::Timestamp;
 use zklink_actors::witness_maker::WitnessMaker;
+use zklink_actors::witness_maker::unproven::Unproven;
 use zklink_actors::world::{Place, World};
 
 use super::System;
@@ -39,6 +42,8 @@ use crate::network::{DEPLOYMENT, HUB, genesis, network, shape_ids};
 
 /// Bytes after which the journal begins a new segment: few, so that restarts meet several.
 const SEGMENT_BYTES: u64 = 16 << 10;
+/// Messages that may wait before a follower.
+const FOLLOWER_MAILBOX: usize = 1024;
 /// How often machines are told that time has passed, as in the node.
 const TICK_MS: u64 = 50;
 /// The bounds of the prover feed; leases are short, so that tests see them run out.
@@ -87,7 +92,14 @@ impl Seated {
     /// Drops everything at once.
     pub(super) fn kill(&self, world: &World) {
         self.running.end();
-        self.names.iter().for_each(|name| world.kill(name));
+        self.names.iter().for_each(|name| world.bury(name));
+    }
+
+    /// The machines that the supervisor builds again when they panic.
+    pub fn followers(&self) -> Vec<String> {
+        let owners = ["archive@", "journal@", "builder@"];
+        let is_owner = |name: &&String| owners.iter().any(|owner| name.starts_with(owner));
+        self.names.iter().filter(|name| !is_owner(name)).cloned().collect()
     }
 
     /// Whether a machine that owns truth is gone.
@@ -110,16 +122,30 @@ struct Seating<'a> {
 }
 
 impl Seating<'_> {
-    fn seat<A: zklink_actors::machine::Machine>(
-        &mut self,
-        name: &str,
-        capacity: usize,
-        machine: A,
-    ) -> Place<A> {
-        let name = format!("{name}@{}", self.generation);
-        let place = self.system.world.seat(&name, capacity, Origin::Once(machine));
+    /// The name of a machine in this life of the node.
+    fn name(&self, name: &str) -> String {
+        format!("{name}@{}", self.generation)
+    }
+
+    fn seat<A: Machine>(&mut self, name: &str, capacity: usize, origin: Origin<A>) -> Place<A> {
+        let name = self.name(name);
+        let place = self.system.world.seat(&name, capacity, origin);
         self.names.push(name);
         place
+    }
+
+    /// Seats a machine that owns truth.
+    fn seat_owner<A: Machine>(&mut self, name: &str, machine: A) -> Place<A> {
+        self.seat(name, self.system.config.mailbox, Origin::Once(machine))
+    }
+
+    /// Seats a machine that is built again when it panics.
+    fn seat_follower<A: Machine>(
+        &mut self,
+        name: &str,
+        mut build: impl FnMut() -> A + Send + 'static,
+    ) -> Place<A> {
+        self.seat(name, FOLLOWER_MAILBOX, Origin::rebuilt(move || Ok(build())))
     }
 
     fn tick(&self, port: Port<zklink_actors::clock::Tick>) {
@@ -143,7 +169,6 @@ struct Core {
     builder: Place<Builder>,
     reader: ArchiveReader,
     view: ViewReader,
-    cursors: BTreeMap<ChainId, Serial>,
     from: Option<BlockNumber>,
 }
 
@@ -160,7 +185,7 @@ pub(super) fn start(system: &System, generation: u32) -> Result<Seated, String> 
     start_driver(&system.world, &seating.running, snapshots);
     let pools = PoolHistory::default();
     let feed = start_proving(&mut seating, &core, witness, &pools);
-    let alarms = seating.seat("alarms", 1024, Alarms::default());
+    let alarms = seating.seat_follower("alarms", Alarms::default);
     let ledgers = start_ledgers(&mut seating, &core, &pools, &alarms);
     let (watchers, health) = start_watchers(&mut seating, &core, &ledgers);
     let bookmarks = BookmarkLoop::new(health.clone(), core.builder.port(), core.archive.port());
@@ -197,20 +222,18 @@ fn start_core(seating: &mut Seating<'_>) -> Result<(Core, WitnessStart, Snapshot
     let archive = Archive::open(Arc::new(store.clone()), meaning, &mut log);
     let (archive, _) = archive.map_err(|error| text(&error))?;
     let reader = archive.reader();
-    let archive = seating.seat("archive", config.mailbox, archive);
+    let archive = seating.seat_owner("archive", archive);
     let base = Base { network: network(), shapes: shape_ids(), genesis: genesis() };
     let records = config.snapshot_records;
     let restored = restore(&base, config.builder, records, &reader, &mut log);
     let restored = restored.map_err(|error| text(&error))?;
     let Restored { builder: mut machine, witness, snapshots, from, .. } = restored;
-    let journal = seating.seat("journal", config.mailbox, Journal::new(log, archive.port()));
+    let journal = seating.seat_owner("journal", Journal::new(log, archive.port()));
     machine.connect(journal.port());
-    let state = machine.ledger().state();
-    let cursors = network().chains.keys().map(|chain| (*chain, state.cursor(*chain))).collect();
     let view = machine.reader();
-    let builder = seating.seat("builder", config.mailbox, machine);
+    let builder = seating.seat_owner("builder", machine);
     seating.tick(builder.port());
-    let core = Core { archive, journal, builder, reader, view, cursors, from };
+    let core = Core { archive, journal, builder, reader, view, from };
     Ok((core, witness, snapshots))
 }
 
@@ -221,11 +244,13 @@ fn start_proving(
     pools: &PoolHistory,
 ) -> Place<Feed> {
     let system = seating.system;
-    let machine = Feed::new(FEED, Box::new(check_simulated_proof), core.archive.port());
-    let feed = seating.seat("feed", 1024, machine);
+    let keep: Port<Keep> = core.archive.port();
+    let build = move || Feed::new(FEED, Box::new(check_simulated_proof), keep.clone());
+    let feed = seating.seat_follower("feed", build);
     seating.tick(feed.port());
     let maker = WitnessMaker::new(core.reader.clone(), start, pools.clone());
-    let witness = WitnessLoop::new(maker, feed.port(), Arc::clone(&system.faults));
+    let unproven = Unproven::new(core.reader.clone());
+    let witness = WitnessLoop::new(maker, unproven, feed.port(), Arc::clone(&system.faults));
     start_driver(&system.world, &seating.running, witness);
     for (number, character) in system.config.provers.iter().enumerate() {
         let name = ProverId::new(&format!("simulated-{number}")).expect("a plain name");
@@ -254,8 +279,19 @@ fn start_ledgers(
             kept_max: 1024,
         };
         let pools = NodePools { view: core.view.clone(), history: pools.clone() };
-        let machine = MergeLedger::new(config, pools, core.builder.port(), alarms.port());
-        let place = seating.seat(&format!("merge-ledger-{id}"), 1024, machine);
+        let (credit, bell) = (core.builder.port(), Bell::new(alarms.port()));
+        let rung = bell.rung();
+        let alarm = Port::new(bell);
+        let name = format!("merge-ledger-{id}");
+        let origin = Origin::rebuilt(move || {
+            if rung.load(SeqCst) {
+                return Err("it held deposits back".to_owned());
+            }
+            Ok(MergeLedger::new(config.clone(), pools.clone(), credit.clone(), alarm.clone()))
+        });
+        let place = seating.seat(&name, FOLLOWER_MAILBOX, origin);
+        let watchers = token.chains.keys().map(|chain| seating.name(&format!("watcher-{chain}")));
+        seating.system.world.retold_by(seating.name(&name), watchers.collect());
         seating.tick(place.port());
         ledgers.insert(*id, place);
     }
@@ -289,11 +325,15 @@ fn start_watchers(
             reading_ms: 10 * system.config.poll_ms,
             held_max: 1024,
             tokens,
-            resume: core.cursors[id],
+            resume: Serial(0),
         };
-        let watched = core.reader.watched(*id).expect("the simulated store reads");
-        let machine = Watcher::new(config, outlets, watched);
-        let place = seating.seat(&format!("watcher-{id}"), 1024, machine);
+        let (view, reader, chain_id) = (core.view.clone(), core.reader.clone(), *id);
+        let build = move || {
+            let watched = reader.watched(chain_id).expect("the simulated store reads");
+            let resume = view.read().state.cursor(chain_id);
+            Watcher::new(WatchConfig { resume, ..config.clone() }, outlets.clone(), watched)
+        };
+        let place = seating.seat_follower(&format!("watcher-{id}"), build);
         let endpoints = &system.endpoints[id];
         let (first, second) = (endpoints[0].clone(), endpoints[1].clone());
         let client = Arc::new(Paired::new(Arc::new(first), Arc::new(second), false));

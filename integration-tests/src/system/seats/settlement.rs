@@ -11,7 +11,8 @@ use zklink_actors::attester::{AttestedChain, Attester, AttesterConfig};
 use zklink_actors::chain::client::ChainClient;
 use zklink_actors::chain::finality::Finality;
 use zklink_actors::node::follow::ArchivedBlocks;
-use zklink_actors::settlement::book::AttestationBook;
+use zklink_actors::port::Port;
+use zklink_actors::settlement::book::{Attestation, AttestationBook};
 use zklink_actors::settlement::{Contracts, Retries};
 use zklink_actors::timestamp::Timestamp;
 use zklink_actors::world::Place;
@@ -27,9 +28,10 @@ use crate::system::ENDPOINTS;
 pub(super) fn start(seating: &mut Seating<'_>, reader: &ArchiveReader) -> Place<AttestationBook> {
     let system = seating.system;
     let ids: BTreeSet<ChainId> = system.chains.keys().copied().collect();
-    let addresses = attesters().iter().map(|key| key.address()).collect();
-    let book = AttestationBook::new(DEPLOYMENT, ids, addresses, THRESHOLD);
-    let book = seating.seat("attestation-book", 1024, book);
+    let addresses: BTreeSet<_> = attesters().iter().map(|key| key.address()).collect();
+    let book = seating.seat_follower("attestation-book", move || {
+        AttestationBook::new(DEPLOYMENT, ids.clone(), addresses.clone(), THRESHOLD)
+    });
     for number in 0..attesters().len() {
         start_attester(seating, number, &book);
     }
@@ -80,9 +82,11 @@ fn start_attester(seating: &mut Seating<'_>, number: usize, book: &Place<Attesta
     });
     let config =
         AttesterConfig { deployment: DEPLOYMENT, chains: chains.collect(), offer_ms: 1_000 };
-    let key = attesters()[number].clone();
-    let machine = Attester::new(config, key, History::in_memory(), book.port());
-    let place = seating.seat(&format!("attester-{number}"), 1024, machine);
+    let (key, offers): (_, Port<Attestation>) = (attesters()[number].clone(), book.port());
+    // Here an attester that is built again has forgotten what it signed; on disk it has not.
+    let place = seating.seat_follower(&format!("attester-{number}"), move || {
+        Attester::new(config.clone(), key.clone(), History::in_memory(), offers.clone())
+    });
     for id in system.chains.keys() {
         let others = system.chains.keys().copied();
         let partners = others.filter(|other| other != id && [*other, *id].contains(&HUB));
