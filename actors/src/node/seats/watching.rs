@@ -1,0 +1,155 @@
+//! For each token its merge ledger, for each chain its watcher with a driver.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use zklink::amount::Amount;
+use zklink::id::{ChainId, Serial, TokenId};
+use zklink::token::Network;
+
+use super::core::Core;
+use super::{Drivers, MAILBOX, Setup, StartError, ledger_name};
+use crate::chain::watcher::{ChainStatus, Outlets, WatchConfig, Watcher};
+use crate::chain::{bookmark, driver as chain_driver};
+use crate::deploy::DeployedChain;
+use crate::events::Events;
+use crate::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
+use crate::node::alarms::Bell;
+use crate::node::follow::NodePools;
+use crate::node::{Alarms, ChainSetup, ReadAlarms};
+use crate::pool_history::PoolHistory;
+use crate::port::Port;
+use crate::shell::{Address, Thread};
+use crate::supervisor::RetoldBy;
+use crate::supervisor::seat::Origin;
+
+/// How often it is kept how far the chains were read.
+const BOOKMARK: Duration = Duration::from_secs(5);
+
+/// Name of the watcher of a chain.
+fn watcher_name(chain: ChainId) -> String {
+    format!("watcher-{chain}")
+}
+
+pub(super) type Ledgers = BTreeMap<TokenId, Address<MergeLedger>>;
+pub(super) type ChainHealth = BTreeMap<ChainId, watch::Receiver<Option<ChainStatus>>>;
+
+/// For each token its merge ledger; and who knows what they hold back.
+pub(super) async fn start_ledgers(
+    network: &Network,
+    core: &mut Core,
+    history: &PoolHistory,
+) -> Result<(Ledgers, Port<ReadAlarms>), StartError> {
+    let alarms = Origin::rebuilt(|| Ok(Alarms::default()));
+    let alarms = core.crew.seat(&Thread::start(), "alarms", MAILBOX, alarms).await?;
+    let thread = Thread::start();
+    let mut ledgers = BTreeMap::new();
+    for (id, token) in &network.tokens {
+        let chains = token
+            .chains
+            .iter()
+            .map(|(chain, l1)| (*chain, ChainConfig { token: *l1, cap: Amount(1 << 120) }));
+        let config = MergeConfig {
+            token: *id,
+            chains: chains.collect(),
+            merge_cap: Amount(1 << 126),
+            kept_max: MAILBOX,
+        };
+        let pools = NodePools { view: core.view.clone(), history: history.clone() };
+        let (credit, alarm) = (core.builder.port(), Bell::new(alarms.port()));
+        let rung = alarm.rung();
+        let alarm = Port::new(alarm);
+        let origin = Origin::rebuilt(move || {
+            if rung.load(SeqCst) {
+                return Err("it held deposits back, and a person must look first".to_owned());
+            }
+            Ok(MergeLedger::new(config.clone(), pools.clone(), credit.clone(), alarm.clone()))
+        });
+        let name = ledger_name(*id);
+        let seat = core.crew.seat(&thread, &name, MAILBOX, origin).await?;
+        // A ledger that was built anew knows no deposit: the watchers read them again.
+        let sources = token.chains.keys().map(|chain| watcher_name(*chain)).collect();
+        let retold: Port<RetoldBy> = core.supervisor.port();
+        drop(retold.tell(RetoldBy { machine: name, sources }));
+        core.ticks.push(seat.port());
+        ledgers.insert(*id, seat);
+    }
+    Ok((ledgers, alarms.port()))
+}
+
+/// For each chain its watcher with a driver.
+pub(super) async fn start_watchers(
+    setup: &Setup,
+    core: &mut Core,
+    drivers: &mut Drivers,
+    ledgers: &Ledgers,
+    events: &Events,
+) -> Result<ChainHealth, StartError> {
+    let mut health = BTreeMap::new();
+    for chain in &setup.deployment.chains {
+        let of_chain = &setup.chains[&chain.id];
+        let tokens: Vec<TokenId> = chain.tokens.iter().map(|token| token.id).collect();
+        let outlets = Outlets {
+            deposits: tokens
+                .iter()
+                .map(|id| (*id, events.of_deposits(ledgers[id].port())))
+                .collect(),
+            readings: tokens.iter().map(|id| (*id, ledgers[id].port())).collect(),
+            keys: core.builder.port(),
+        };
+        let config = watch_config(chain, of_chain, tokens);
+        let (view, archive, id) = (core.view.clone(), core.archive.clone(), chain.id);
+        let origin = Origin::rebuilt(move || {
+            // First what was watched: the cursor, which only grows, is then not below it.
+            let watched = archive.watched(id).unwrap_or_else(|error| {
+                tracing::warn!(chain = %id, %error, "events are read from the beginning");
+                None
+            });
+            let resume = view.read().state.cursor(id);
+            let config = WatchConfig { resume, ..config.clone() };
+            Ok(Watcher::new(config, outlets.clone(), watched))
+        });
+        let name = watcher_name(chain.id);
+        let seat = core.crew.seat(&Thread::start(), &name, MAILBOX, origin).await?;
+        let contract = chain_driver::Contract {
+            rollup: chain.rollup,
+            tokens: chain.tokens.iter().map(|token| (token.id, token.address)).collect(),
+        };
+        let (status, heard) = watch::channel(None);
+        health.insert(chain.id, heard);
+        let driver = chain_driver::run(
+            Arc::clone(&of_chain.client),
+            contract,
+            seat.port(),
+            seat.port(),
+            status,
+            Duration::from_millis(of_chain.poll_ms),
+            drivers.stop.clone(),
+        );
+        drivers.start(format!("driver of {name}"), driver);
+    }
+    let stop = drivers.stop.clone();
+    let (asked, keep) = (core.builder.port(), core.keep.clone());
+    let bookmarks = bookmark::drive(health.clone(), asked, keep, BOOKMARK, stop);
+    drivers.start("bookmarks".to_owned(), bookmarks);
+    Ok(health)
+}
+
+fn watch_config(chain: &DeployedChain, setup: &ChainSetup, tokens: Vec<TokenId>) -> WatchConfig {
+    WatchConfig {
+        chain: chain.id,
+        rollup: chain.rollup,
+        first_block: chain.first_block,
+        finality: setup.finality,
+        max_range: setup.max_log_range,
+        checkpoints: 256,
+        poll_ms: setup.poll_ms,
+        reading_ms: 10 * setup.poll_ms,
+        held_max: MAILBOX,
+        tokens,
+        resume: Serial(0),
+    }
+}
