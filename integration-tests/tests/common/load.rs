@@ -91,6 +91,7 @@ impl User {
         sent: &mut Sent,
     ) -> Acked {
         let mut acknowledged = false;
+        let mut last = None;
         for attempt in 0..ATTEMPTS_MAX {
             let Some(connected) = client.as_ref() else {
                 *client = self.connect(address).await;
@@ -126,11 +127,12 @@ impl User {
                     assert!(passing.contains(&code), "{hash}: {error}");
                     let lost = acknowledged && code == code::TX_NOT_FOUND;
                     assert!(!lost || attempt < 100, "{hash} was acknowledged and is gone");
+                    last = Some(error);
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }
         }
-        panic!("{hash} was never acknowledged");
+        panic!("{hash} was never acknowledged; the last refusal: {last:?}");
     }
 
     async fn connect(&self, address: &mut Address) -> Option<Client> {

@@ -14,7 +14,7 @@ use zklink::key::SecretKey;
 use zklink::shape::{NANO, shape};
 use zklink::state::{DeploymentId, State};
 use zklink::tx::{ChangePubKeyTx, KeyAuth, Tx};
-use zklink_actors::builder::Terms;
+use zklink_actors::builder::{PaceLimits, Terms};
 use zklink_actors::chain::account::EthKey;
 use zklink_actors::chain::client::{Call, ChainClient};
 use zklink_actors::chain::endpoint::{Endpoint, EndpointLimits};
@@ -147,6 +147,7 @@ impl World {
 
     /// A node in a data folder, on a free port.
     pub fn setup(&self, data: &Path, provers: usize) -> Setup {
+        let pace = PaceLimits { unproven_max: PaceLimits::UNPROVEN_MOST, ..PaceLimits::default() };
         let chains = self.clients.iter().map(|(id, (_, client))| {
             let setup = ChainSetup {
                 client: Arc::clone(client),
@@ -168,7 +169,8 @@ impl World {
             rpc: SocketAddr::from(([127, 0, 0, 1], 0)),
             limits: Limits { calls_per_second: 0, ..Limits::default() },
             block_max_age_ms: 500,
-            terms: Terms::default(),
+            // A node without a prover is killed for minutes: its blocks must not hold it up.
+            terms: Terms { pace, ..Terms::default() },
             // Few, so that a node that is killed often starts from snapshots.
             snapshot_records: 64,
             provers,
