@@ -280,7 +280,12 @@ impl Attester {
         chain.last_contact = Some(turn.now);
         let taken = match response {
             Response::Failed(_) => Ok(()),
-            Response::Scan(told) => chain.source.told(told, turn.now),
+            Response::Scan(told) => {
+                let (history, deployment) = (&self.history, self.deployment);
+                let signed = |message: &SentMessage| was_signed(history, deployment, id, message);
+                let known = chain.source.told(told, turn.now, signed);
+                known.and_then(|found| found.into_iter().try_for_each(|f| self.sign(id, f)))
+            }
             Response::Hashes(hashes) => {
                 let confirmed = chain.source.hashes(&hashes);
                 confirmed.and_then(|found| found.into_iter().try_for_each(|f| self.sign(id, f)))
@@ -364,6 +369,21 @@ impl Attester {
             refusal: chain.source.refusal().cloned(),
         })
     }
+}
+
+/// Whether exactly this message was signed before: then the contract had its hash, and the same signature again tells
+/// nobody anything new.
+fn was_signed(
+    history: &History,
+    deployment: DeploymentId,
+    source: ChainId,
+    message: &SentMessage,
+) -> bool {
+    let SentMessage { destination, sequence, payload } = message;
+    let signed = history.signed((source, *destination, *sequence));
+    signed.is_some_and(|signed| {
+        signed.digest == message_digest(deployment, source, *destination, *sequence, payload)
+    })
 }
 
 impl Machine for Attester {}

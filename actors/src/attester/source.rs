@@ -103,8 +103,15 @@ impl Source {
         Some(Request::Hashes { height, messages: messages.collect() })
     }
 
-    /// Takes an answer to the scanner.
-    pub(super) fn told(&mut self, told: Told, now: Timestamp) -> Result<(), Refusal> {
+    /// Takes an answer to the scanner. Returns the messages that are `known`: they were confirmed before, and asking
+    /// for them again would cost a question each after every start and every failure, so that an endpoint which
+    /// answers only so many would be asked for the same ones for ever.
+    pub(super) fn told(
+        &mut self,
+        told: Told,
+        now: Timestamp,
+        known: impl Fn(&SentMessage) -> bool,
+    ) -> Result<Vec<Found>, Refusal> {
         match self.scanner.told(told, now) {
             Progress::None => {}
             Progress::Lost => {
@@ -120,15 +127,23 @@ impl Source {
                 // What comes again is held against the history.
                 self.back_to(self.last_whole(), now);
             }
-            Progress::Read { logs, to, caught_up } => self.read(&logs, to, caught_up)?,
+            Progress::Read { logs, to, caught_up } => {
+                return self.read(&logs, to, caught_up, known);
+            }
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// Takes the events of a range, whose numbers must go on without a hole.
-    fn read(&mut self, logs: &[Log], to: Header, caught_up: bool) -> Result<(), Refusal> {
+    fn read(
+        &mut self,
+        logs: &[Log],
+        to: Header,
+        caught_up: bool,
+        known: impl Fn(&SentMessage) -> bool,
+    ) -> Result<Vec<Found>, Refusal> {
         let mut next = self.place.next.clone();
-        let mut found = VecDeque::with_capacity(logs.len());
+        let (mut found, mut again) = (VecDeque::new(), Vec::new());
         for log in logs {
             let message = SentMessage::decode(log)?;
             let (destination, sequence) = (message.destination, message.sequence);
@@ -137,19 +152,21 @@ impl Source {
                 return Err(Refusal::Gap { destination, expected: *expected, found: sequence });
             }
             *expected = sequence.saturating_add(1);
-            found.push_back(Found { message, block: log.block, block_hash: log.block_hash });
+            let is_known = known(&message);
+            let message = Found { message, block: log.block, block_hash: log.block_hash };
+            if is_known { again.push(message) } else { found.push_back(message) }
         }
         let place = Place { end: Some(to), next };
         if found.is_empty() && !caught_up {
-            // Nothing to believe. Whether something was hidden is seen from the counts at the end.
+            // Nothing new to believe. Whether something was hidden is seen from the counts at the end.
             self.place = place;
-            return Ok(());
+            return Ok(again);
         }
         // What was sent stays in the contract's storage, so any final height from the end of the range on will do; at
         // the newest one a server still has the state.
         let height = self.scanner.goal().unwrap_or(to.number).max(to.number);
         self.unconfirmed = Some(Unconfirmed { place, height, caught_up, found });
-        Ok(())
+        Ok(again)
     }
 
     /// Takes the hashes that the contract has of the messages that were asked for. Returns those that left.

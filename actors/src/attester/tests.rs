@@ -26,6 +26,8 @@ enum Lie {
     Forge,
     /// The contract cannot be asked.
     NoState,
+    /// The contract answers so many questions for hashes, and no more.
+    Tired(u32),
 }
 
 struct Rig {
@@ -60,7 +62,13 @@ impl Rig {
         logs.map(|log| SentMessage::decode(log).unwrap()).collect()
     }
 
-    fn answer(&self, request: &Request) -> Response {
+    fn answer(&mut self, request: &Request) -> Response {
+        if let (Lie::Tired(left), Request::Hashes { .. }) = (self.lie, request) {
+            let Some(left) = left.checked_sub(1) else {
+                return Response::Failed("too many questions".into());
+            };
+            self.lie = Lie::Tired(left);
+        }
         let hidden = |sequence: u64| matches!(self.lie, Lie::HideDeeply(from) if sequence >= from);
         match request {
             Request::Hashes { .. } | Request::Counts { .. } if self.lie == Lie::NoState => {
@@ -95,7 +103,7 @@ impl Rig {
                 Lie::Hide(from) | Lie::HideDeeply(from) => logs.retain(|log| number(log) < from),
                 // The payload's last word, which is zero but for the text at its beginning.
                 Lie::Forge => logs.iter_mut().for_each(|log| log.data[64] ^= 1),
-                Lie::None | Lie::NoState => {}
+                Lie::None | Lie::NoState | Lie::Tired(_) => {}
             }
         }
         told
@@ -182,6 +190,32 @@ fn many_messages_of_one_range_are_confirmed_one_after_another() {
     rig.chain.mine((0..200).map(|sequence| sent(2, sequence, b"x")).collect());
     rig.chain.grow(1);
     assert_eq!(rig.numbers(), (0..200).collect());
+}
+
+#[test]
+fn what_was_confirmed_is_not_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attester");
+    let mut first = rig(History::open(&path).unwrap());
+    *first.book.room.lock().unwrap() = 1_000;
+    first.chain.mine((0..200).map(|sequence| sent(2, sequence, b"x")).collect());
+    first.chain.grow(1);
+    // One question of 64 messages in each poll, where the range needs four.
+    for _ in 0..4 {
+        first.lie = Lie::Tired(1);
+        first.poll(0);
+        first.poll(0);
+    }
+    first.poll(0);
+    assert_eq!(first.attester.status(A).unwrap().scanned, Some(1));
+    let chain = first.chain.clone();
+    drop(first);
+    let mut second = rig(History::open(&path).unwrap());
+    *second.book.room.lock().unwrap() = 1_000;
+    second.chain = chain;
+    second.lie = Lie::Tired(0);
+    assert_eq!(second.numbers(), (0..200).collect());
+    assert_eq!(second.attester.status(A).unwrap().last_error, None);
 }
 
 #[test]

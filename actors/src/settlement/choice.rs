@@ -98,17 +98,25 @@ pub fn next_steps(
         steps.extend(proving(hub, source).map(Step::ProveBlock));
     }
     if sound {
-        // Acked operations cannot be taken back, so they are acked only once the hub has agreed to
-        // the block. One ack covers all records before it.
-        if view.committed > view.acked && view.committed <= hub.committed {
-            steps.push(Step::Ack(view.committed));
-        }
+        steps.extend(acking(situation).map(Step::Ack));
         steps.extend(source.next_of_chain(*chain, view.committed).map(Step::Commit));
     }
     if is_hub && hub.committed < source.sealed() {
         steps.extend(hub.committed.next().map(Step::CommitBlock));
     }
     Ok(steps)
+}
+
+/// The last record that the hub has as well, if it is not acked.
+///
+/// Acked operations cannot be taken back, so they are acked only once the hub has agreed to the block. One ack covers
+/// all records before it. A chain that is faster than the hub, or a block that the hub does not take, must not hold
+/// back the records before: of them the last one that the hub has is a record here too, because both hold what the
+/// archive has.
+fn acking(situation: &Situation<'_>) -> Option<BlockNumber> {
+    let Situation { chain, view, hub, .. } = situation;
+    let (last, _) = hub.contents.get(chain).copied().unwrap_or_default();
+    Some(view.committed.min(last)).filter(|number| *number > view.acked)
 }
 
 /// The next block to release, if it is proven and every chain in it agrees.

@@ -137,7 +137,10 @@ fn the_next_step_of_a_spoke_follows_from_the_stages() {
     let table = [
         (view(0, 0, 0, 0), hub(0, 0, 0, [0, 0]), vec![], Some(Commit(n(1)))),
         (view(1, 0, 0, 0), hub(0, 0, 0, [0, 0]), vec![], Some(Commit(n(3)))),
-        (view(3, 0, 0, 0), hub(2, 0, 0, [0, 0]), vec![], None),
+        // Ahead of the hub it acks what the hub has.
+        (view(3, 0, 0, 0), hub(0, 0, 0, [0, 0]), vec![], None),
+        (view(3, 0, 0, 0), hub(2, 0, 0, [0, 0]), vec![], Some(Ack(n(1)))),
+        (view(3, 1, 0, 0), hub(2, 0, 0, [0, 1]), vec![], None),
         (view(1, 0, 0, 0), hub(2, 0, 0, [0, 0]), vec![], Some(Ack(n(1)))),
         (view(3, 0, 0, 0), hub(3, 0, 0, [0, 0]), vec![], Some(Ack(n(3)))),
         (view(3, 3, 0, 0), hub(4, 4, 2, [4, 3]), vec![], None),
