@@ -98,7 +98,7 @@ pub fn next_steps(
         steps.extend(proving(hub, source).map(Step::ProveBlock));
     }
     if sound {
-        steps.extend(acking(situation).map(Step::Ack));
+        steps.extend(acking(situation, source).map(Step::Ack));
         steps.extend(source.next_of_chain(*chain, view.committed).map(Step::Commit));
     }
     if is_hub && hub.committed < source.sealed() {
@@ -107,16 +107,21 @@ pub fn next_steps(
     Ok(steps)
 }
 
-/// The last record that the hub has as well, if it is not acked.
+/// The record to ack: the last one that the hub has as well.
 ///
 /// Acked operations cannot be taken back, so they are acked only once the hub has agreed to the block. One ack covers
-/// all records before it. A chain that is faster than the hub, or a block that the hub does not take, must not hold
-/// back the records before: of them the last one that the hub has is a record here too, because both hold what the
-/// archive has.
-fn acking(situation: &Situation<'_>) -> Option<BlockNumber> {
+/// all records before it, and each costs a message, so a chain that is ahead of the hub waits until the hub has all of
+/// its records. But not when a proof is there that waits for the ack: the hub may never catch up, or not take a block.
+fn acking(situation: &Situation<'_>, source: &dyn SettlementSource) -> Option<BlockNumber> {
     let Situation { chain, view, hub, .. } = situation;
     let (last, _) = hub.contents.get(chain).copied().unwrap_or_default();
-    Some(view.committed.min(last)).filter(|number| *number > view.acked)
+    // Both hold what the archive has, so the last block of the hub that has operations of the chain is a record here.
+    let number = view.committed.min(last);
+    let needed = || {
+        let first = source.next_of_chain(*chain, view.acked);
+        first.is_some_and(|first| source.proof(first).is_some())
+    };
+    (number > view.acked && (view.committed <= hub.committed || needed())).then_some(number)
 }
 
 /// The next block to release, if it is proven and every chain in it agrees.

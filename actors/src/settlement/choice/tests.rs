@@ -137,7 +137,6 @@ fn the_next_step_of_a_spoke_follows_from_the_stages() {
     let table = [
         (view(0, 0, 0, 0), hub(0, 0, 0, [0, 0]), vec![], Some(Commit(n(1)))),
         (view(1, 0, 0, 0), hub(0, 0, 0, [0, 0]), vec![], Some(Commit(n(3)))),
-        // Ahead of the hub it acks what the hub has.
         (view(3, 0, 0, 0), hub(0, 0, 0, [0, 0]), vec![], None),
         (view(3, 0, 0, 0), hub(2, 0, 0, [0, 0]), vec![], Some(Ack(n(1)))),
         (view(3, 1, 0, 0), hub(2, 0, 0, [0, 1]), vec![], None),
@@ -156,6 +155,14 @@ fn the_next_step_of_a_spoke_follows_from_the_stages() {
         let step = decide(SPOKE, view, hub, &messages, 4);
         assert_eq!(step, Ok(expected), "row {index}");
     }
+}
+
+/// A hub that never catches up must not keep the chain from acking, and each ack costs a message.
+#[test]
+fn a_chain_that_is_ahead_of_the_hub_acks_when_a_proof_waits_for_it() {
+    let ahead = |proofs| decide(SPOKE, view(3, 0, 0, 0), hub(2, 0, 0, [0, 0]), &[], proofs);
+    assert_eq!(ahead(0), Ok(None));
+    assert_eq!(ahead(1), Ok(Some(Step::Ack(BlockNumber(1)))));
 }
 
 #[test]
