@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use zklink::token::Address;
 
@@ -20,6 +21,8 @@ pub struct Paired {
     first: Arc<dyn ChainClient>,
     second: Arc<dyn ChainClient>,
     tolerate_outage: bool,
+    /// Whether one of them is believed alone now.
+    alone: AtomicBool,
 }
 
 impl Paired {
@@ -31,7 +34,7 @@ impl Paired {
         second: Arc<dyn ChainClient>,
         tolerate_outage: bool,
     ) -> Self {
-        Self { first, second, tolerate_outage }
+        Self { first, second, tolerate_outage, alone: AtomicBool::new(false) }
     }
 
     /// Equal answers, or the only one where an outage is tolerated.
@@ -42,11 +45,19 @@ impl Paired {
         second: Result<T, ClientError>,
     ) -> Result<T, ClientError> {
         match (first, second) {
-            (Ok(first), Ok(second)) if first == second => Ok(first),
+            (Ok(first), Ok(second)) if first == second => {
+                if self.alone.swap(false, SeqCst) {
+                    tracing::warn!("both endpoints answer again");
+                }
+                Ok(first)
+            }
             (Ok(first), Ok(second)) => Err(disagreement(what(), &first, &second)),
             (Ok(only), Err(error)) | (Err(error), Ok(only)) => {
                 if self.tolerate_outage && error.is_outage() {
-                    tracing::warn!(%error, "one endpoint is believed alone");
+                    // Said when it begins and when it ends: there are many questions in between.
+                    if !self.alone.swap(true, SeqCst) {
+                        tracing::warn!(%error, "one endpoint is believed alone");
+                    }
                     return Ok(only);
                 }
                 Err(error)
@@ -184,8 +195,7 @@ impl ChainClient for Paired {
 
     fn strict(&self) -> Option<Arc<dyn ChainClient>> {
         let (first, second) = (Arc::clone(&self.first), Arc::clone(&self.second));
-        self.tolerate_outage.then(|| -> Arc<dyn ChainClient> {
-            Arc::new(Paired { first, second, tolerate_outage: false })
-        })
+        self.tolerate_outage
+            .then(|| -> Arc<dyn ChainClient> { Arc::new(Paired::new(first, second, false)) })
     }
 }

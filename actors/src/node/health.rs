@@ -11,11 +11,14 @@ use crate::attester::{AttesterStatus, Refusal};
 use crate::chain::watcher::{ChainStatus, Halt};
 use crate::merge_ledger::Discrepancy;
 use crate::port::Port;
-use crate::settlement::Diverged;
 use crate::settlement::driver::{Report, SettlementStatus};
+use crate::settlement::{Diverged, Step};
 
 /// How long the machine that keeps discrepancies may take.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Refusals of one step in a row after which a person must look: some minutes' worth, since the pauses between them grow.
+const REFUSALS: u32 = 10;
 
 /// How the drivers are doing, for people and for tests.
 #[derive(Clone)]
@@ -54,6 +57,16 @@ pub enum Alarm {
         /// Why.
         diverged: Diverged,
     },
+    /// A chain refuses a step again and again; the others go on meanwhile.
+    #[error("chain {chain}: cannot {step}: {error}")]
+    Refused {
+        /// The chain.
+        chain: ChainId,
+        /// What it refuses.
+        step: Step,
+        /// What was said the last time.
+        error: String,
+    },
     /// An attester of this process signs nothing more of a chain.
     #[error("attester {attester} signs nothing more of chain {chain}: {refusal}")]
     AttesterStopped {
@@ -78,6 +91,12 @@ impl Health {
         for (chain, status) in &self.settlement {
             let diverged = status.borrow().diverged.clone();
             alarms.extend(diverged.map(|diverged| Alarm::Diverged { chain: *chain, diverged }));
+            let status = status.borrow();
+            let refused = status.failing.iter().filter(|failing| failing.failures >= REFUSALS);
+            alarms.extend(refused.map(|failing| {
+                let (step, error) = (failing.step.clone(), failing.error.clone());
+                Alarm::Refused { chain: *chain, step, error }
+            }));
         }
         for ((attester, chain), status) in &self.attesters {
             let (attester, chain) = (*attester, *chain);
@@ -123,6 +142,8 @@ mod tests {
     use super::*;
     use crate::merge_ledger::Fault;
     use crate::port::{Deliver, Envelope, Refused};
+    use crate::settlement::Failing;
+    use crate::timestamp::Timestamp;
 
     /// Answers at once.
     struct Kept(Vec<Discrepancy>);
@@ -190,7 +211,19 @@ mod tests {
             settler.send_modify(|status| status.diverged = Some(diverged.clone()));
             let (halt, diverged) =
                 (Alarm::Halted { chain: CHAIN, halt }, Alarm::Diverged { chain: CHAIN, diverged });
-            assert_eq!(health.alarms().await, [held, halt, diverged, attester]);
+            assert_eq!(
+                health.alarms().await,
+                [&held, &halt, &diverged, &attester].map(Clone::clone)
+            );
+
+            let step = Step::Pay(BlockNumber(4));
+            for (failures, alarmed) in [(REFUSALS - 1, false), (REFUSALS, true)] {
+                let (step, error, again) = (step.clone(), "no".to_owned(), Timestamp(0));
+                let failing = Failing { step: step.clone(), failures, error, again };
+                settler.send_modify(|status| status.failing = vec![failing]);
+                let refused = Alarm::Refused { chain: CHAIN, step, error: "no".to_owned() };
+                assert_eq!(health.alarms().await.contains(&refused), alarmed, "{failures}");
+            }
         });
     }
 }

@@ -49,6 +49,7 @@ pub(crate) async fn run(args: &NodeArgs, keys_args: &KeysArgs) -> Result<()> {
         reason = node.finished() => Some(reason),
         () = alarms => None,
     };
+    show.line("Stopping. Ctrl-C again stops at once.");
     node.stop("the operator asked").await;
     match reason {
         None => Ok(()),
