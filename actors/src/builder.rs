@@ -402,7 +402,9 @@ impl Handle<DurableCursor> for Builder {
 
 impl Handle<Tick> for Builder {
     fn handle(&mut self, _: Tick, turn: &mut Turn) {
-        let age = self.ledger.open_since().map(|since| turn.now.since(since));
+        // A time far in the future was journaled before a restart by a clock that has been set back since: a block
+        // that waited for it could stay open for hours.
+        let age = self.ledger.open_since().map(|since| turn.now.0.abs_diff(since.0));
         let due = age.is_some_and(|age| age >= self.config.block_age_max_ms);
         // While nothing may enter, nothing is sealed either: so the bounds on blocks and their times hold exactly.
         if due && self.is_held().is_none() {

@@ -230,6 +230,9 @@ impl MergeLedger {
         let discrepancy = Discrepancy { chain, token: self.config.token, fault };
         tracing::error!(%discrepancy, "quarantine");
         self.reports.push_back(discrepancy);
+        // At once: a panic before the next idle call would take it along, and the ledger that is built
+        // in its place would not know that deposits were held back.
+        self.report();
     }
 
     fn report(&mut self) {
@@ -312,7 +315,9 @@ impl MergeLedger {
             return self.stands.clear();
         }
         let mut waiting: BTreeMap<ChainId, usize> = BTreeMap::new();
-        for ((chain, _), _) in self.kept.iter().filter(|(_, kept)| kept.waits) {
+        // One that could not be said again, because the builder is full, says nothing of its chain.
+        let answered = |kept: &Kept| kept.waits && matches!(kept.stage, Stage::Later);
+        for ((chain, _), _) in self.kept.iter().filter(|(_, kept)| answered(kept)) {
             *waiting.entry(*chain).or_default() += 1;
         }
         self.stands.retain(|chain, _| waiting.contains_key(chain));

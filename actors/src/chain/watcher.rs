@@ -14,6 +14,7 @@ pub use message::{
 };
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, OnceLock};
 
 use zklink::id::{Owner, Serial, TokenId};
 
@@ -72,7 +73,9 @@ pub struct Watcher {
     failures: u32,
     last_error: Option<String>,
     bad_keys: u64,
-    halted: Option<Halt>,
+    /// What was on the chain when it was read before this watcher, all of it credited.
+    before: Option<Watched>,
+    halted: Arc<OnceLock<Halt>>,
 }
 
 impl Watcher {
@@ -119,9 +122,18 @@ impl Watcher {
             failures: 0,
             last_error: None,
             bad_keys: 0,
-            halted: None,
+            before: watched,
+            halted: Arc::default(),
             config,
         }
+    }
+
+    /// Shares why it halts with those who are built in its place, and is halted when one before it was: a
+    /// new watcher cannot see what the old one saw, and only a person ends a halt.
+    #[must_use]
+    pub fn halting(mut self, halted: Arc<OnceLock<Halt>>) -> Self {
+        self.halted = halted;
+        self
     }
 
     /// How it is doing.
@@ -136,7 +148,7 @@ impl Watcher {
             failures: self.failures,
             last_error: self.last_error.clone(),
             bad_keys: self.bad_keys,
-            halted: self.halted.clone(),
+            halted: self.halted.get().cloned(),
             handed: self.handed(),
         }
     }
@@ -144,14 +156,14 @@ impl Watcher {
     /// The last block that was read, when nothing of it or before it waits here.
     fn handed(&self) -> Option<Watched> {
         let last = self.scanner.scanned()?;
-        let idle = self.deposits.is_empty() && self.keys.is_empty() && self.halted.is_none();
+        let idle = self.deposits.is_empty() && self.keys.is_empty() && self.halted.get().is_none();
         idle.then_some(Watched { block: last.number, hash: last.hash, next: self.next_event })
     }
 
     /// What to ask the chain next; nothing for now, or nothing any more once it has halted.
     pub fn next(&mut self, turn: &mut Turn) -> Option<Request> {
         self.deliver();
-        if self.halted.is_some() {
+        if self.halted.get().is_some() {
             return None;
         }
         if let Some(at) = self.books_at {
@@ -188,7 +200,7 @@ impl Watcher {
         };
         if let Err(halt) = taken {
             tracing::error!(chain = %self.config.chain, %halt, "the watcher halts");
-            self.halted = Some(halt);
+            self.halted.get_or_init(|| halt);
         }
         self.deliver();
     }
@@ -298,6 +310,10 @@ impl Watcher {
     /// which it was.
     fn check_credited(&self, scanned: u64) -> Result<(), Halt> {
         let next = self.next_event;
+        let before = self.before.filter(|before| before.block <= scanned && next < before.next);
+        if before.is_some() {
+            return Err(Halt::Vanished(next));
+        }
         let mut missing = self.seen.range(next..self.next_credit.max(next));
         match missing.find(|(_, (_, block))| *block <= scanned) {
             Some((serial, _)) => Err(Halt::Vanished(*serial)),

@@ -1,5 +1,6 @@
 //! A merge ledger in front of a builder, in the World.
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use zklink::id::Owner;
@@ -11,6 +12,7 @@ use crate::builder::{Builder, HubProgress, ViewReader};
 use crate::journal::Journal;
 use crate::journal::segment::{SEGMENT_BYTES, SegmentLog};
 use crate::journal::sim::SimDisk;
+use crate::port::{Deliver, Envelope};
 use crate::probe::Sink;
 use crate::supervisor;
 use crate::supervisor::seat::Origin;
@@ -336,4 +338,64 @@ fn a_busy_builder_fills_the_ledger_and_then_empties_it() {
     assert_eq!(scene.pool(HUB), Amount(2 * UNIT), "said again after it was lost");
     scene.deposit(more().0);
     assert_eq!(scene.pool(HUB), Amount(3 * UNIT));
+}
+
+/// A builder that misses a deposit before all that it is told of, or is full.
+struct Misses(Arc<AtomicBool>);
+
+impl Deliver<Credit> for Misses {
+    fn deliver(&self, envelope: Envelope<Credit>) -> Result<(), Refused<Credit>> {
+        if self.0.load(SeqCst) {
+            return Err(Refused::Full(envelope.message));
+        }
+        envelope.reply.expect("it is asked").answer(Credited::Waiting);
+        Ok(())
+    }
+}
+
+/// Knows whether it was told of anything.
+struct Heard(Arc<AtomicBool>);
+
+impl Deliver<Discrepancy> for Heard {
+    fn deliver(&self, _: Envelope<Discrepancy>) -> Result<(), Refused<Discrepancy>> {
+        self.0.store(true, SeqCst);
+        Ok(())
+    }
+}
+
+/// A ledger of two deposits at most, whether its builder is full, and whether it has reported something.
+fn alone() -> (MergeLedger, Arc<AtomicBool>, Arc<AtomicBool>) {
+    let (full, heard) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let builder = Port::new(Misses(Arc::clone(&full)));
+    let supervisor = Port::new(Heard(Arc::clone(&heard)));
+    let config = Config { kept_max: 2, ..config() };
+    (MergeLedger::new(config, TestPools::default(), builder, supervisor), full, heard)
+}
+
+#[test]
+fn a_builder_that_is_full_is_waited_for_however_long() {
+    let (mut ledger, full, _) = alone();
+    for serial in 1..=2 {
+        let told = DepositFinal(deposit(HUB, serial, owner(), UNIT));
+        ledger.handle(told, &mut Turn::at(Timestamp(0)));
+    }
+    let mut run = |seconds: std::ops::Range<u64>| {
+        (seconds.start * 20..seconds.end * 20)
+            .for_each(|beat| ledger.idle(&mut Turn::at(Timestamp(beat * 50))));
+        ledger.quarantined().len()
+    };
+    assert_eq!(run(1..40), 0);
+    full.store(true, SeqCst);
+    assert_eq!(run(40..400), 0, "what is not taken is no answer");
+    full.store(false, SeqCst);
+    assert_eq!(run(400..440), 0, "the time begins anew");
+    assert_eq!(run(440..480), 1);
+}
+
+#[test]
+fn a_quarantine_is_known_outside_before_the_ledger_can_fall() {
+    let (mut ledger, _, heard) = alone();
+    let stranger = DepositFinal(deposit(ChainId(200), 0, owner(), UNIT));
+    ledger.handle(stranger, &mut Turn::at(Timestamp(0)));
+    assert!(heard.load(SeqCst));
 }

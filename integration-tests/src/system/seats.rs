@@ -3,8 +3,8 @@
 mod settlement;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, OnceLock};
 
 use zklink::amount::Amount;
 use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
@@ -328,10 +328,12 @@ fn start_watchers(
             resume: Serial(0),
         };
         let (view, reader, chain_id) = (core.view.clone(), core.reader.clone(), *id);
+        let halted = Arc::new(OnceLock::new());
         let build = move || {
             let watched = reader.watched(chain_id).expect("the simulated store reads");
             let resume = view.read().state.cursor(chain_id);
             Watcher::new(WatchConfig { resume, ..config.clone() }, outlets.clone(), watched)
+                .halting(Arc::clone(&halted))
         };
         let place = seating.seat_follower(&format!("watcher-{id}"), build);
         let endpoints = &system.endpoints[id];

@@ -282,6 +282,20 @@ fn blocks_are_sealed_by_age_and_kept_in_the_archive() {
     assert_eq!(node.world.answer(asked, 1_000), Ok(Some(BlockNumber(2))));
 }
 
+#[test]
+fn a_block_is_sealed_although_the_clock_was_set_back_before_a_restart() {
+    let (disk, store) = (SimDisk::new(), SimStore::new());
+    let config = Config { block_age_max_ms: 1_000, ..Config::default() };
+    let node = start(&disk, &store, config);
+    node.world.run_for(3_600_000);
+    alice_is_in(&node);
+    assert_eq!((node.sealed(), node.view.read().open.len()), (0, 2));
+    drop(node);
+    let node = start(&disk, &store, config);
+    node.world.run_for(2_000);
+    assert_eq!((node.sealed(), node.view.read().open.len()), (1, 0));
+}
+
 /// So many sealed blocks may wait for their proof, and blocks may be ten seconds ahead of the hub.
 fn paced(unproven_max: u64) -> Config {
     let pace = Some(PaceLimits { unproven_max, ahead_max_s: 10 });

@@ -400,6 +400,38 @@ fn a_credited_deposit_that_vanishes_stops_the_chain() {
 }
 
 #[test]
+fn a_credited_deposit_that_vanishes_while_nobody_watches_stops_the_chain() {
+    let watched = Watched { hash: [9; 32], ..left_at(&six_deposits(), 5) };
+    let mut chain = SimChain::new(4);
+    (0..4).for_each(|serial| chain.mine(vec![deposit(serial, 1, 1)]));
+    chain.grow(4);
+    let mut rig = Rig::with(chain, Finality::FINALIZED, 5, Some(watched));
+    rig.poll();
+    assert_eq!(rig.halted(), None, "it may still come: the chain is not as long yet as it was");
+    rig.chain.grow(2);
+    (0..3).for_each(|_| rig.poll());
+    assert_eq!(rig.halted(), Some(Halt::Vanished(Serial(4))));
+}
+
+#[test]
+fn a_halt_outlives_the_watcher() {
+    let mut rig = Rig::new(confirmations(1), 0);
+    let halted = Arc::default();
+    rig.watcher = rig.watcher.halting(Arc::clone(&halted));
+    rig.chain.mine(vec![deposit(1, 1, 1)]);
+    rig.chain.grow(1);
+    rig.poll();
+    let gap = Some(Halt::Gap { expected: Serial(0), found: Serial(1) });
+    assert_eq!(rig.halted(), gap);
+    let mut next = Rig::new(confirmations(1), 0);
+    next.watcher = next.watcher.halting(halted);
+    next.chain.mine(vec![deposit(0, 1, 1)]);
+    next.chain.grow(1);
+    next.poll();
+    assert_eq!((next.serials(), next.halted()), (vec![], gap));
+}
+
+#[test]
 fn a_rewind_below_all_memory_stops_the_chain() {
     let mut rig = Rig::new(confirmations(1), 0);
     for _ in 0..60 {

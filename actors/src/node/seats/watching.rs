@@ -1,8 +1,8 @@
 //! For each token its merge ledger, for each chain its watcher with a driver.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -102,6 +102,7 @@ pub(super) async fn start_watchers(
         };
         let config = watch_config(chain, of_chain, tokens);
         let (view, archive, id) = (core.view.clone(), core.archive.clone(), chain.id);
+        let halted = Arc::new(OnceLock::new());
         let origin = Origin::rebuilt(move || {
             // First what was watched: the cursor, which only grows, is then not below it.
             let watched = archive.watched(id).unwrap_or_else(|error| {
@@ -110,7 +111,7 @@ pub(super) async fn start_watchers(
             });
             let resume = view.read().state.cursor(id);
             let config = WatchConfig { resume, ..config.clone() };
-            Ok(Watcher::new(config, outlets.clone(), watched))
+            Ok(Watcher::new(config, outlets.clone(), watched).halting(Arc::clone(&halted)))
         });
         let name = watcher_name(chain.id);
         let seat = core.crew.seat(&Thread::start(), &name, MAILBOX, origin).await?;
