@@ -35,9 +35,12 @@ fn finish(system: &mut System, told: &Told) -> (u64, Fr) {
     (system.now().0, StateTree::of(&state).root())
 }
 
+/// By follower and kind of message the times, virtual milliseconds.
+type Moments = BTreeMap<(String, String), Vec<u64>>;
+
 /// When which follower was told what, of each kind of message the first ones.
-fn moments(system: &System) -> Arc<Mutex<BTreeMap<(String, String), Vec<u64>>>> {
-    let moments = Arc::new(Mutex::new(BTreeMap::<_, Vec<u64>>::new()));
+fn moments(system: &System) -> Arc<Mutex<Moments>> {
+    let moments = Arc::new(Mutex::new(Moments::new()));
     let (noted, followers) = (Arc::clone(&moments), system.node().followers());
     system.world.filter(move |message| {
         let kind = message.text.split(['(', ' ']).next().unwrap_or_default();

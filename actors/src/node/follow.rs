@@ -118,6 +118,8 @@ pub struct NodePools {
     pub view: ViewReader,
     /// The pools after each block.
     pub history: PoolHistory,
+    /// In which blocks a chain has operations.
+    pub archive: ArchiveReader,
 }
 
 impl Pools for NodePools {
@@ -127,7 +129,14 @@ impl Pools for NodePools {
     }
 
     fn after(&self, chain: ChainId, token: TokenId, block: BlockNumber) -> Option<Amount> {
-        self.history.after(chain, token, block)
+        let remembered = self.history.after(chain, token, block);
+        remembered.or_else(|| {
+            // A chain may have been quiet since before the start, or for longer than blocks are remembered.
+            let next = self.archive.next_of_chain(chain, block);
+            let next =
+                next.inspect_err(|error| tracing::error!(%error, "the archive fails")).ok()?;
+            self.history.before_all(chain, token, block, next)
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::settlement::{Diverged, Step};
 /// How long the machine that keeps discrepancies may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Refusals of one step in a row after which a person must look: some minutes' worth, since the pauses between them grow.
+/// Refusals of one step in a row after which a person must look: some minutes' worth, since the pauses in between grow.
 const REFUSALS: u32 = 10;
 
 /// How the drivers are doing, for people and for tests.

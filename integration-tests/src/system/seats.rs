@@ -97,7 +97,7 @@ impl Seated {
 
     /// The machines that the supervisor builds again when they panic.
     pub fn followers(&self) -> Vec<String> {
-        let owners = ["archive@", "journal@", "builder@"];
+        let owners = ["archive@", "journal@", "builder@", "alarms@"];
         let is_owner = |name: &&String| owners.iter().any(|owner| name.starts_with(owner));
         self.names.iter().filter(|name| !is_owner(name)).cloned().collect()
     }
@@ -185,7 +185,7 @@ pub(super) fn start(system: &System, generation: u32) -> Result<Seated, String> 
     start_driver(&system.world, &seating.running, snapshots);
     let pools = PoolHistory::default();
     let feed = start_proving(&mut seating, &core, witness, &pools);
-    let alarms = seating.seat_follower("alarms", Alarms::default);
+    let alarms = seating.seat_owner("alarms", Alarms::default());
     let ledgers = start_ledgers(&mut seating, &core, &pools, &alarms);
     let (watchers, health) = start_watchers(&mut seating, &core, &ledgers);
     let bookmarks = BookmarkLoop::new(health.clone(), core.builder.port(), core.archive.port());
@@ -278,7 +278,8 @@ fn start_ledgers(
             merge_cap: Amount(1 << 126),
             kept_max: 1024,
         };
-        let pools = NodePools { view: core.view.clone(), history: pools.clone() };
+        let (view, archive) = (core.view.clone(), core.reader.clone());
+        let pools = NodePools { view, history: pools.clone(), archive };
         let (credit, bell) = (core.builder.port(), Bell::new(alarms.port()));
         let rung = bell.rung();
         let alarm = Port::new(bell);

@@ -43,7 +43,8 @@ pub(super) async fn start_ledgers(
     core: &mut Core,
     history: &PoolHistory,
 ) -> Result<(Ledgers, Port<ReadAlarms>), StartError> {
-    let alarms = Origin::rebuilt(|| Ok(Alarms::default()));
+    // Nobody tells an alarm twice, so this machine is not rebuilt.
+    let alarms = Origin::Once(Alarms::default());
     let alarms = core.crew.seat(&Thread::start(), "alarms", MAILBOX, alarms).await?;
     let thread = Thread::start();
     let mut ledgers = BTreeMap::new();
@@ -58,7 +59,8 @@ pub(super) async fn start_ledgers(
             merge_cap: Amount(1 << 126),
             kept_max: MAILBOX,
         };
-        let pools = NodePools { view: core.view.clone(), history: history.clone() };
+        let (view, archive) = (core.view.clone(), core.archive.clone());
+        let pools = NodePools { view, history: history.clone(), archive };
         let (credit, alarm) = (core.builder.port(), Bell::new(alarms.port()));
         let rung = alarm.rung();
         let alarm = Port::new(alarm);
