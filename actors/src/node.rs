@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use zklink::id::{ChainId, TokenId};
+use zklink::id::ChainId;
 use zklink::state::State;
 use zklink_circuit::proving::ShapeKeys;
 
@@ -150,7 +150,6 @@ pub struct Node {
     health: Health,
     view: ViewReader,
     archive: ArchiveReader,
-    tokens: Vec<TokenId>,
 }
 
 impl Node {
@@ -217,13 +216,7 @@ impl Node {
                 abort.abort();
             }
         }
-        let ledgers = self.tokens.iter().map(|token| seats::ledger_name(*token));
-        let machines = ledgers.chain(["feed", "builder", "journal", "archive"].map(str::to_owned));
-        for machine in machines {
-            if let Err(error) = self.crew.stop(&machine, STOP_LIMIT).await {
-                tracing::warn!(machine, %error, "did not finish in time; the journal has everything");
-            }
-        }
+        self.crew.stop_all(STOP_LIMIT).await;
         self.supervision.abort();
     }
 }

@@ -52,7 +52,7 @@ impl<A: Machine> Shell<A> {
     fn settle(&mut self, ctx: &mut Context<Self>) {
         if self.seat.load() == Load::Clear {
             if !self.stopping.is_empty() {
-                self.seat.vacate();
+                self.seat.retire();
                 self.stopping.drain(..).for_each(|stopped| stopped.answer(()));
             }
         } else if !self.napping {

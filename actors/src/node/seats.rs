@@ -38,7 +38,7 @@ const MAILBOX: usize = 1024;
 const TICK: Duration = Duration::from_millis(50);
 
 /// Name of the merge ledger of a token.
-pub(super) fn ledger_name(token: TokenId) -> String {
+fn ledger_name(token: TokenId) -> String {
     format!("merge-ledger-{token}")
 }
 
@@ -116,7 +116,6 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
         health: Health { chains, settlement, attesters, report, discrepancies },
         view: core.view,
         archive: core.archive,
-        tokens: network.tokens.keys().copied().collect(),
     })
 }
 

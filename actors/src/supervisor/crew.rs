@@ -24,6 +24,8 @@ pub struct Crew {
     clock: Arc<dyn Clock>,
     faults: Option<Port<Fault>>,
     levers: BTreeMap<String, Lever>,
+    /// The machines that work, sinks first.
+    seated: Vec<String>,
 }
 
 impl Crew {
@@ -35,10 +37,12 @@ impl Crew {
         clock: Arc<dyn Clock>,
         supervisor: Supervisor,
     ) -> Result<(Self, Address<Supervisor>), Unanswered> {
-        let mut crew = Self { clock, faults: None, levers: BTreeMap::new() };
+        let mut crew = Self { clock, faults: None, levers: BTreeMap::new(), seated: Vec::new() };
         let (thread, origin) = (Thread::start(), Origin::Once(supervisor));
         let address = crew.seat(&thread, "supervisor", SUPERVISOR_MAILBOX, origin).await?;
         crew.faults = Some(address.port());
+        // The supervisor decides to the end.
+        crew.seated.clear();
         Ok((crew, address))
     }
 
@@ -63,6 +67,7 @@ impl Crew {
         lever.pull(Command::Attend)?.wait(BUILD_PATIENCE).await?;
         let before = self.levers.insert(name.to_owned(), lever);
         assert!(before.is_none(), "two machines are called {name}");
+        self.seated.push(name.to_owned());
         Ok(address)
     }
 
@@ -76,14 +81,15 @@ impl Crew {
         lever.pull(Command::Stop)?.wait(limit).await
     }
 
-    /// Stops machines one after the other, sources first, so that each still finds those that it
-    /// tells. Returns the names of those that did not finish; the others are stopped nevertheless.
-    pub async fn stop_in_order(&self, names: &[&str], limit: Duration) -> Vec<String> {
+    /// Stops all machines one after the other, in the reverse order of seating: each still finds those that it
+    /// tells, and afterwards nothing that a machine held is open any more. Returns the names of those that did not
+    /// finish; the others are stopped nevertheless.
+    pub async fn stop_all(&self, limit: Duration) -> Vec<String> {
         let mut unfinished = Vec::new();
-        for name in names {
+        for name in self.seated.iter().rev() {
             if let Err(error) = self.stop(name, limit).await {
-                tracing::warn!(machine = name, %error, "did not stop in order");
-                unfinished.push((*name).to_owned());
+                tracing::warn!(machine = name, %error, "did not finish; the journal has everything");
+                unfinished.push(name.clone());
             }
         }
         unfinished

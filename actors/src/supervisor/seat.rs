@@ -135,6 +135,12 @@ impl<A: Machine> Seat<A> {
         drop(caught(|| drop(machine)));
     }
 
+    /// As [`Seat::vacate`], for good: what would build the machine again is dropped, too, with all that it holds.
+    pub fn retire(&mut self) {
+        self.vacate();
+        self.factory = None;
+    }
+
     /// Runs one handler. A machine that panicked is dropped, never looked at again.
     fn run<T>(&mut self, now: Timestamp, work: impl FnOnce(&mut A, &mut Turn) -> T) -> Option<T> {
         let machine = self.machine.as_mut()?;

@@ -302,13 +302,35 @@ fn machines_stop_in_order_and_hand_over_what_they_hold() {
             add.tell(Add(1)).unwrap();
         }
         release.send(()).unwrap();
-        assert_eq!(crew.stop_in_order(&["relay"], SOON).await, Vec::<String>::new());
+        crew.stop("relay", SOON).await.unwrap();
         let total: Port<Add> = counter.port();
         while total.tell(Add(0)).is_err() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         drained(&counter).await;
         assert_eq!(sum(total.ask(Add(0))).await, 10);
-        assert_eq!(crew.stop_in_order(&["nobody", "counter"], SOON).await, ["nobody"]);
+        assert_eq!(crew.stop("nobody", SOON).await, Err(Unanswered::Dropped));
+    });
+}
+
+#[test]
+fn after_a_stop_of_all_nothing_is_held_and_sources_stopped_first() {
+    run(async {
+        let (mut crew, _) = crew().await;
+        // As a follower's factory holds the archive, which a restart opens again.
+        let held = Arc::new(());
+        let kept = Arc::clone(&held);
+        let origin = Origin::rebuilt(move || {
+            let _kept = Arc::clone(&kept);
+            Ok(Counter::default())
+        });
+        let counter = counter(&mut crew, 8, origin).await;
+        let relay = Relay { to: counter.port(), held: Vec::new() };
+        let relay = crew.seat(&Thread::start(), "relay", 64, Origin::Once(relay)).await.unwrap();
+        let add: Port<Add> = relay.port();
+        add.tell(Add(1)).unwrap();
+        assert_eq!(crew.stop_all(SOON).await, Vec::<String>::new());
+        assert_eq!(Arc::strong_count(&held), 1, "the factory is gone");
+        assert!(matches!(add.tell(Add(1)), Err(Refused::Closed(_))));
     });
 }
