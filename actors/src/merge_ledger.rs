@@ -144,8 +144,8 @@ pub struct MergeLedger {
 }
 
 impl MergeLedger {
-    /// The ledger of one token. Seat it as a machine that is not rebuilt: what it keeps was taken
-    /// from the chains and is read again only at a restart.
+    /// The ledger of one token. What it keeps was taken from the chains: whoever builds it again has the watchers
+    /// read that again, too ([`RetoldBy`](crate::supervisor::RetoldBy)).
     pub fn new(
         config: Config,
         pools: impl Pools,

@@ -13,6 +13,7 @@ mod alarms;
 pub mod follow;
 mod health;
 mod hub;
+pub mod rebuild;
 mod seats;
 
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ use crate::snapshot::RestoreError;
 use crate::supervisor::crew::Crew;
 use crate::supervisor::{NextOrders, RequestStop};
 
-pub use alarms::{Alarms, Bell, ReadAlarms};
+pub use alarms::{Alarms, ReadAlarms};
 pub use health::{Alarm, Health};
 
 /// How long one machine may take to finish what it has.
@@ -201,7 +202,8 @@ impl Node {
         }
     }
 
-    /// Stops in order: no new requests, no new work, then every machine finishes what it has, the journal last but one.
+    /// Stops in order: no new requests, no new work, then every machine finishes what it has, sources first.
+    /// Afterwards nothing is open any more.
     pub async fn stop(mut self, reason: &str) {
         tracing::info!(reason, "stopping");
         drop(self.request_stop.tell(RequestStop { reason: reason.to_owned() }));

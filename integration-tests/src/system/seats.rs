@@ -3,8 +3,7 @@
 mod settlement;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use zklink::amount::Amount;
 use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
@@ -21,7 +20,7 @@ use zklink_actors::journal::segment::SegmentLog;
 use zklink_actors::machine::Machine;
 use zklink_actors::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
 use zklink_actors::node::follow::NodePools;
-use zklink_actors::node::{Alarms, Bell};
+use zklink_actors::node::{Alarms, rebuild};
 use zklink_actors::pool_history::PoolHistory;
 use zklink_actors::port::Port;
 use zklink_actors::settlement::book::AttestationBook;
@@ -280,16 +279,9 @@ fn start_ledgers(
         };
         let (view, archive) = (core.view.clone(), core.reader.clone());
         let pools = NodePools { view, history: pools.clone(), archive };
-        let (credit, bell) = (core.builder.port(), Bell::new(alarms.port()));
-        let rung = bell.rung();
-        let alarm = Port::new(bell);
         let name = format!("merge-ledger-{id}");
-        let origin = Origin::rebuilt(move || {
-            if rung.load(SeqCst) {
-                return Err("it held deposits back".to_owned());
-            }
-            Ok(MergeLedger::new(config.clone(), pools.clone(), credit.clone(), alarm.clone()))
-        });
+        let (credit, alarm) = (core.builder.port(), alarms.port());
+        let origin = rebuild::merge_ledger(config, pools, credit, alarm);
         let place = seating.seat(&name, FOLLOWER_MAILBOX, origin);
         let watchers = token.chains.keys().map(|chain| seating.name(&format!("watcher-{chain}")));
         seating.system.world.retold_by(seating.name(&name), watchers.collect());
@@ -328,15 +320,9 @@ fn start_watchers(
             tokens,
             resume: Serial(0),
         };
-        let (view, reader, chain_id) = (core.view.clone(), core.reader.clone(), *id);
-        let halted = Arc::new(OnceLock::new());
-        let build = move || {
-            let watched = reader.watched(chain_id).expect("the simulated store reads");
-            let resume = view.read().state.cursor(chain_id);
-            Watcher::new(WatchConfig { resume, ..config.clone() }, outlets.clone(), watched)
-                .halting(Arc::clone(&halted))
-        };
-        let place = seating.seat_follower(&format!("watcher-{id}"), build);
+        let (view, archive) = (core.view.clone(), core.reader.clone());
+        let origin = rebuild::watcher(config, outlets, view, archive);
+        let place = seating.seat(&format!("watcher-{id}"), FOLLOWER_MAILBOX, origin);
         let endpoints = &system.endpoints[id];
         let (first, second) = (endpoints[0].clone(), endpoints[1].clone());
         let client = Arc::new(Paired::new(Arc::new(first), Arc::new(second), false));

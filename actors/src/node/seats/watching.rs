@@ -1,8 +1,7 @@
 //! For each token its merge ledger, for each chain its watcher with a driver.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,14 +11,13 @@ use zklink::token::Network;
 
 use super::core::Core;
 use super::{Drivers, MAILBOX, Setup, StartError, ledger_name};
-use crate::chain::watcher::{ChainStatus, Outlets, WatchConfig, Watcher};
+use crate::chain::watcher::{ChainStatus, Outlets, WatchConfig};
 use crate::chain::{bookmark, driver as chain_driver};
 use crate::deploy::DeployedChain;
 use crate::events::Events;
 use crate::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
-use crate::node::alarms::Bell;
 use crate::node::follow::NodePools;
-use crate::node::{Alarms, ChainSetup, ReadAlarms};
+use crate::node::{Alarms, ChainSetup, ReadAlarms, rebuild};
 use crate::pool_history::PoolHistory;
 use crate::port::Port;
 use crate::shell::{Address, Thread};
@@ -61,15 +59,8 @@ pub(super) async fn start_ledgers(
         };
         let (view, archive) = (core.view.clone(), core.archive.clone());
         let pools = NodePools { view, history: history.clone(), archive };
-        let (credit, alarm) = (core.builder.port(), Bell::new(alarms.port()));
-        let rung = alarm.rung();
-        let alarm = Port::new(alarm);
-        let origin = Origin::rebuilt(move || {
-            if rung.load(SeqCst) {
-                return Err("it held deposits back, and a person must look first".to_owned());
-            }
-            Ok(MergeLedger::new(config.clone(), pools.clone(), credit.clone(), alarm.clone()))
-        });
+        let (credit, alarm) = (core.builder.port(), alarms.port());
+        let origin = rebuild::merge_ledger(config, pools, credit, alarm);
         let name = ledger_name(*id);
         let seat = core.crew.seat(&thread, &name, MAILBOX, origin).await?;
         // A ledger that was built anew knows no deposit: the watchers read them again.
@@ -103,18 +94,8 @@ pub(super) async fn start_watchers(
             keys: core.builder.port(),
         };
         let config = watch_config(chain, of_chain, tokens);
-        let (view, archive, id) = (core.view.clone(), core.archive.clone(), chain.id);
-        let halted = Arc::new(OnceLock::new());
-        let origin = Origin::rebuilt(move || {
-            // First what was watched: the cursor, which only grows, is then not below it.
-            let watched = archive.watched(id).unwrap_or_else(|error| {
-                tracing::warn!(chain = %id, %error, "events are read from the beginning");
-                None
-            });
-            let resume = view.read().state.cursor(id);
-            let config = WatchConfig { resume, ..config.clone() };
-            Ok(Watcher::new(config, outlets.clone(), watched).halting(Arc::clone(&halted)))
-        });
+        let (view, archive) = (core.view.clone(), core.archive.clone());
+        let origin = rebuild::watcher(config, outlets, view, archive);
         let name = watcher_name(chain.id);
         let seat = core.crew.seat(&Thread::start(), &name, MAILBOX, origin).await?;
         let contract = chain_driver::Contract {
