@@ -29,6 +29,10 @@ pub fn audit(state: &State) -> Result<(), Imbalance> {
             *entry = entry.saturating_add(amount.0);
         }
     }
+    for (token, amount) in state.fees() {
+        let entry = &mut books.entry(*token).or_default().0;
+        *entry = entry.saturating_add(amount.0);
+    }
     for (token, amount) in state.chains().flat_map(|(_, chain)| &chain.pools) {
         let entry = &mut books.entry(*token).or_default().1;
         *entry = entry.saturating_add(amount.0);

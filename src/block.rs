@@ -8,9 +8,9 @@ use crate::commitment::StateTree;
 use crate::hash::{Domain, Fr, compress8, fr_to_be_bytes};
 use crate::id::{AccountId, BlockNumber, ChainId, ShapeId};
 use crate::layout::{BadWord, HEAD_WORD, HEAD_WORDS, narrow};
-use crate::op::{Op, SlotKind};
+use crate::op::{Op, Published, SlotKind};
 use crate::reject::Reject;
-use crate::shape::{Shape, WorkingSet, shape};
+use crate::shape::{Load, Shape, WorkingSet, shape};
 use crate::state::{Cell, State};
 use crate::tx::{keccak, word};
 
@@ -39,17 +39,26 @@ pub struct Head {
 pub struct Block {
     /// The head.
     pub head: Head,
-    /// One operation for each slot of the shape.
+    /// The operations in the order in which they happen.
     pub ops: Vec<Op>,
+}
+
+/// The operations of a block by the kind of their slots, each kind in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slots<'a> {
+    /// Operations of the queues; `at` is the number of signed operations before each.
+    pub queue: Vec<Published<&'a Op>>,
+    /// Signed operations; `at` is their rank.
+    pub signed: Vec<Published<&'a Op>>,
 }
 
 /// What a block publishes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicData {
-    /// Head and words of the on-chain slots: what contracts read.
+    /// Head and words of the on-chain operations: what contracts read.
     #[serde(with = "crate::hash::form")]
     pub onchain: Vec<Fr>,
-    /// Words of the other slots.
+    /// Words of the other operations.
     #[serde(with = "crate::hash::form")]
     pub data: Vec<Fr>,
 }
@@ -63,10 +72,10 @@ pub enum BlockError {
     /// The operations need more slots or leaves than any shape has.
     #[error("the operations do not fit shape {0}")]
     Full(ShapeId),
-    /// An operation is not of the kind of its slot, or names an account that cannot be.
-    #[error("operation {index} does not have the form of its slot")]
+    /// An operation names an account that cannot be.
+    #[error("operation {index} names a place that no tree has")]
     Form {
-        /// The slot.
+        /// Its index.
         index: usize,
     },
     /// The words are not those of a block.
@@ -75,7 +84,7 @@ pub enum BlockError {
     /// An operation breaks a rule.
     #[error("operation {index}: {reject}")]
     Op {
-        /// Its slot.
+        /// Its index.
         index: usize,
         /// The rule.
         reject: Reject,
@@ -112,28 +121,40 @@ impl Block {
         set.ok_or(BlockError::Full(self.head.shape))
     }
 
-    /// Checks that the block has one operation for each slot of its shape, of the slot's kind, with ids that can be
-    /// published. A block from [`Block::decode`] has this form; one that was stored otherwise may not.
+    /// Checks that the operations fit the shape and have ids that can be published. A block that was stored may not.
     ///
     /// # Errors
-    /// [`BlockError::Shape`], [`BlockError::Form`].
-    pub fn check_form(&self) -> Result<(), BlockError> {
+    /// [`BlockError::Shape`], [`BlockError::Full`], [`BlockError::Form`].
+    pub fn check_form(&self, fee_account: AccountId) -> Result<(), BlockError> {
         let shape = self.shape()?;
-        let fits = |(index, (op, slot)): (usize, (&Op, &SlotKind))| {
-            let kind = match op {
-                Op::Noop(noop) => Some(noop.slot),
-                other => other.slot_kind(),
-            };
-            let places = op.cells(AccountId(0)).into_iter().all(|cell| match cell {
-                Cell::Balance(account, ..) => account.is_valid(),
-                Cell::Pool(..) => true,
-            });
-            (kind == Some(*slot) && places).then_some(()).ok_or(BlockError::Form { index })
+        let exists = |cell| match cell {
+            Cell::Balance(account, sub, _) => account.is_valid() && sub.is_valid(),
+            Cell::Pool(chain, _) | Cell::Cursor(chain) => chain.is_valid(),
         };
-        if self.ops.len() != shape.slots.len() {
-            return Err(BlockError::Form { index: self.ops.len().min(shape.slots.len()) });
+        let strange = |op: &Op| !op.cells(fee_account).into_iter().all(exists);
+        if let Some(index) = self.ops.iter().position(strange) {
+            return Err(BlockError::Form { index });
         }
-        self.ops.iter().zip(&shape.slots).enumerate().try_for_each(fits)
+        if !Load::of(&self.ops, fee_account).counts().fit(&shape.room) {
+            return Err(BlockError::Full(shape.id));
+        }
+        Ok(())
+    }
+
+    /// The operations by the kind of their slots.
+    ///
+    /// # Panics
+    /// When there are 2^16 signed operations: no shape has so many.
+    pub fn slots(&self) -> Slots<'_> {
+        let mut slots = Slots::default();
+        for op in &self.ops {
+            let at = u16::try_from(slots.signed.len()).expect("a shape has fewer than 2^16 slots");
+            match op.slot_kind() {
+                SlotKind::Queue => slots.queue.push(Published { op, at }),
+                SlotKind::Signed => slots.signed.push(Published { op, at }),
+            }
+        }
+        slots
     }
 
     /// Replays the block on the state before it: applies its operations, advances the clock and compares roots.
@@ -141,7 +162,7 @@ impl Block {
     /// # Errors
     /// The first thing that is wrong. The state may then be half-changed; replay on a copy where that matters.
     pub fn replay(&self, state: &mut State, tree: &mut StateTree) -> Result<(), BlockError> {
-        self.check_form()?;
+        self.check_form(state.system.fee_account)?;
         let number = self.head.number;
         let follows = state.system.number.next() == Some(number);
         if !follows || self.head.timestamp < state.system.timestamp {
@@ -153,8 +174,7 @@ impl Block {
         for (index, op) in self.ops.iter().enumerate() {
             op.apply(state).map_err(|reject| BlockError::Op { index, reject })?;
         }
-        state.system.number = number;
-        state.system.timestamp = self.head.timestamp;
+        state.end_block(number, self.head.timestamp);
         tree.update(state, &self.cells(state));
         if tree.root() != self.head.new_root {
             return Err(BlockError::Root(number));
@@ -164,15 +184,12 @@ impl Block {
 
     /// What the block publishes.
     pub fn public_data(&self) -> PublicData {
-        let Head { number, timestamp, shape, old_root, new_root } = self.head;
-        let packed = HEAD_WORD.pack([number.0.into(), timestamp.into(), shape.0.into()]);
-        let mut onchain = vec![old_root, new_root, packed];
-        let mut data = Vec::new();
-        for op in &self.ops {
-            let vector = if is_onchain(op) { &mut onchain } else { &mut data };
-            vector.extend(op.words());
-        }
-        PublicData { onchain, data }
+        let slots = self.slots();
+        let mut onchain = self.head.words().to_vec();
+        let (signed, others): (Vec<_>, Vec<_>) =
+            slots.signed.into_iter().partition(|published| published.op.is_onchain());
+        onchain.extend(slots.queue.iter().chain(&signed).flat_map(Published::words));
+        PublicData { onchain, data: others.iter().flat_map(Published::words).collect() }
     }
 
     /// Reads a block from what it published.
@@ -180,105 +197,219 @@ impl Block {
     /// # Errors
     /// [`BlockError`] when the words are not those of a block.
     pub fn decode(public: &PublicData) -> Result<Block, BlockError> {
-        let head = Head::decode(&public.onchain)?;
-        let shape = shape(head.shape).ok_or(BlockError::Shape(head.shape))?;
-        check_length(&public.onchain, shape.onchain_words())?;
-        check_length(&public.data, shape.data_words())?;
-        let mut onchain = &public.onchain[HEAD_WORDS..];
-        let mut data = &public.data[..];
-        let mut ops = Vec::with_capacity(shape.slots.len());
-        for slot in &shape.slots {
-            let vector = if slot.is_onchain() { &mut onchain } else { &mut data };
-            let (words, rest) = vector.split_at(slot.words());
-            *vector = rest;
-            ops.push(Op::decode(*slot, words)?);
+        let (head, mut words) = Head::decode(&public.onchain)?;
+        let (mut queue, mut onchain) = (Vec::new(), Vec::new());
+        while !words.is_empty() {
+            let published = Op::take_onchain(&mut words)?;
+            match published.op.slot_kind() {
+                SlotKind::Queue if onchain.is_empty() => queue.push(published),
+                SlotKind::Queue => return Err(BadWord::Place(published.at).into()),
+                SlotKind::Signed => onchain.push(published),
+            }
         }
+        let (mut words, mut data) = (&public.data[..], Vec::new());
+        while !words.is_empty() {
+            data.push(Op::take_data(&mut words)?);
+        }
+        let ops = in_order(queue, in_ranks(onchain, data)?)?;
         Ok(Block { head, ops })
+    }
+
+    /// The digest that the circuit makes of the words of all slots, used or not: seven elements a step.
+    ///
+    /// # Errors
+    /// [`BlockError::Shape`], [`BlockError::Full`].
+    pub fn digest(&self) -> Result<Fr, BlockError> {
+        let shape = self.shape()?;
+        let slots = self.slots();
+        let mut words = self.head.words().to_vec();
+        let room = shape.room;
+        for (kind, ops, room) in [
+            (SlotKind::Queue, &slots.queue, room.queue),
+            (SlotKind::Signed, &slots.signed, room.signed),
+        ] {
+            let empty = room.checked_sub(ops.len()).ok_or(BlockError::Full(shape.id))?;
+            for published in ops {
+                let mut slot = published.words();
+                slot.resize(kind.words(), Fr::zero());
+                words.extend(slot);
+            }
+            words.extend(std::iter::repeat_n(Fr::zero(), empty * kind.words()));
+        }
+        Ok(digest(&words))
+    }
+
+    /// The public inputs of the proof: digest, point, value of the data, value of the on-chain words.
+    ///
+    /// # Errors
+    /// As [`Block::digest`].
+    pub fn public_inputs(&self) -> Result<[Fr; 4], BlockError> {
+        Ok(self.public_data().inputs(self.digest()?))
+    }
+
+    /// What the block holds for each chain that it touches.
+    pub fn contents(&self) -> BTreeMap<ChainId, Content> {
+        let slots = self.slots();
+        let mut contents: BTreeMap<ChainId, Content> = BTreeMap::new();
+        let mut payouts: BTreeMap<ChainId, usize> = BTreeMap::new();
+        for published in slots.queue.iter().chain(&slots.signed) {
+            let Some(chain) = published.op.chain() else { continue };
+            let content = contents.entry(chain).or_default();
+            let words = published.words().into_iter().map(fr_to_be_bytes);
+            if matches!(published.op, Op::Withdraw(_)) {
+                let count = payouts.entry(chain).or_default();
+                if count.is_multiple_of(CHUNK) {
+                    content.chunks.push(Vec::new());
+                }
+                *count += 1;
+                content.chunks.last_mut().expect("pushed above").extend(words);
+            } else {
+                content.rest.extend(words);
+            }
+        }
+        contents
     }
 
     /// The words of each chain's own operations, in order: what its contract is given.
     pub fn chain_words(&self) -> BTreeMap<ChainId, Vec<[u8; 32]>> {
+        let slots = self.slots();
         let mut words: BTreeMap<ChainId, Vec<[u8; 32]>> = BTreeMap::new();
-        for op in &self.ops {
-            if let Some(chain) = op.chain() {
+        for published in slots.queue.iter().chain(&slots.signed) {
+            if let Some(chain) = published.op.chain() {
                 let of_chain = words.entry(chain).or_default();
-                of_chain.extend(op.words().iter().copied().map(fr_to_be_bytes));
+                of_chain.extend(published.words().into_iter().map(fr_to_be_bytes));
             }
         }
         words
     }
 }
 
+impl Published<&Op> {
+    /// Its public words.
+    pub fn words(&self) -> Vec<Fr> {
+        self.op.words(self.at)
+    }
+}
+
+/// Puts the signed operations in order: on-chain ones stand at their ranks, the others take what is left.
+fn in_ranks(onchain: Vec<Published<Op>>, data: Vec<Op>) -> Result<Vec<Op>, BadWord> {
+    let mut onchain = onchain.into_iter().peekable();
+    let mut data = data.into_iter();
+    let mut ops = Vec::with_capacity(onchain.len() + data.len());
+    loop {
+        let rank = ops.len();
+        let here = onchain.next_if(|published| usize::from(published.at) == rank);
+        match here.map(|published| published.op).or_else(|| data.next()) {
+            Some(op) => ops.push(op),
+            None => break,
+        }
+    }
+    match onchain.next() {
+        Some(stray) => Err(BadWord::Place(stray.at)),
+        None => Ok(ops),
+    }
+}
+
+/// Puts each operation of the queues behind as many signed ones as it says.
+fn in_order(queue: Vec<Published<Op>>, signed: Vec<Op>) -> Result<Vec<Op>, BadWord> {
+    let count = signed.len();
+    let mut ops = Vec::with_capacity(queue.len() + count);
+    let mut signed = signed.into_iter();
+    for Published { op, at } in queue {
+        // `at` falls along the queue when more signed operations stand before than it says.
+        let before = count - signed.len();
+        let more = usize::from(at).checked_sub(before).filter(|more| *more <= signed.len());
+        ops.extend(signed.by_ref().take(more.ok_or(BadWord::Place(at))?));
+        ops.push(op);
+    }
+    ops.extend(signed);
+    Ok(ops)
+}
+
 impl Head {
-    fn decode(onchain: &[Fr]) -> Result<Head, BlockError> {
-        let [old_root, new_root, packed] = onchain
-            .first_chunk::<HEAD_WORDS>()
-            .ok_or(BadWord::Length { expected: HEAD_WORDS, found: onchain.len() })?;
+    /// The words at the start of the on-chain vector.
+    fn words(&self) -> [Fr; HEAD_WORDS] {
+        let Head { number, timestamp, shape, old_root, new_root } = *self;
+        let packed = HEAD_WORD.pack([number.0.into(), timestamp.into(), shape.0.into()]);
+        [old_root, new_root, packed]
+    }
+
+    /// The head, and what stands behind it.
+    fn decode(onchain: &[Fr]) -> Result<(Head, &[Fr]), BlockError> {
+        let short = BadWord::Length { expected: HEAD_WORDS, found: onchain.len() };
+        let ([old_root, new_root, packed], rest) =
+            onchain.split_first_chunk::<HEAD_WORDS>().ok_or(short)?;
         let [number, timestamp, shape] = HEAD_WORD.unpack(packed)?;
-        Ok(Head {
+        let head = Head {
             number: BlockNumber(narrow("number", number)?),
             timestamp: narrow("timestamp", timestamp)?,
             shape: ShapeId(narrow("shape", shape)?),
             old_root: *old_root,
             new_root: *new_root,
-        })
+        };
+        Ok((head, rest))
     }
-}
-
-fn is_onchain(op: &Op) -> bool {
-    let kind = match op {
-        Op::Noop(noop) => Some(noop.slot),
-        other => other.slot_kind(),
-    };
-    kind.is_some_and(SlotKind::is_onchain)
-}
-
-fn check_length(words: &[Fr], expected: usize) -> Result<(), BadWord> {
-    if words.len() != expected {
-        return Err(BadWord::Length { expected, found: words.len() });
-    }
-    Ok(())
 }
 
 /// The rolling content of a chain after a block with operations for it.
 ///
-/// `keccak(previous, number as uint256, keccak(words))`: it binds every operation of the chain since genesis and with
-/// them its priority cursor.
-pub fn rolling_content(previous: [u8; 32], number: BlockNumber, words: &[[u8; 32]]) -> [u8; 32] {
-    let content = keccak(&[words.concat().as_slice()]);
+/// `keccak(previous, number as uint256, content)`: it binds every operation of the chain since genesis and with them its
+/// priority cursor.
+pub fn rolling_content(previous: [u8; 32], number: BlockNumber, content: [u8; 32]) -> [u8; 32] {
     keccak(&[&previous, &word(&number.0.to_be_bytes()), &content])
 }
 
-impl PublicData {
-    /// The digest that the circuit makes of both vectors: seven elements a step.
-    pub fn digest(&self) -> Fr {
-        let lengths = (self.onchain.len() as u64) << 32 | self.data.len() as u64;
-        let mut state = Fr::from(lengths);
-        let elements: Vec<Fr> = self.onchain.iter().chain(&self.data).copied().collect();
-        for chunk in elements.chunks(7) {
-            let mut lanes = [Fr::zero(); 8];
-            lanes[0] = state;
-            lanes[1..=chunk.len()].copy_from_slice(chunk);
-            state = compress8(Domain::PublicData, lanes);
-        }
-        state
+/// Withdrawals in one chunk of the content of a chain: what one transaction can pay.
+pub const CHUNK: usize = 32;
+
+/// What a block holds for one chain, cut so that a payout needs a part of it only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Words of deposits and key changes, in order.
+    pub rest: Vec<[u8; 32]>,
+    /// Words of the withdrawals in order, [`CHUNK`] of them at a time.
+    pub chunks: Vec<Vec<[u8; 32]>>,
+}
+
+impl Content {
+    /// The Keccak hashes of the rest and of each chunk, in order.
+    pub fn hashes(&self) -> Vec<[u8; 32]> {
+        let parts = std::iter::once(&self.rest).chain(&self.chunks);
+        parts.map(|words| keccak(&[words.concat().as_slice()])).collect()
     }
 
+    /// The content hash: the hash of [`Content::hashes`].
+    pub fn hash(&self) -> [u8; 32] {
+        keccak(&[self.hashes().concat().as_slice()])
+    }
+}
+
+/// The digest of the words of all slots.
+fn digest(words: &[Fr]) -> Fr {
+    words.chunks(7).fold(Fr::from(words.len() as u64), |state, chunk| {
+        let mut lanes = [Fr::zero(); 8];
+        lanes[0] = state;
+        lanes[1..=chunk.len()].copy_from_slice(chunk);
+        compress8(Domain::PublicData, lanes)
+    })
+}
+
+impl PublicData {
     /// The point at which the contract asks for the value of both polynomials. It is fixed after the digest and after
     /// what was published, so that the two cannot be chosen to meet by chance.
-    pub fn point(&self) -> Fr {
+    pub fn point(&self, digest: Fr) -> Fr {
         let hash = |words: &[Fr]| {
             let bytes: Vec<[u8; 32]> = words.iter().copied().map(fr_to_be_bytes).collect();
             keccak(&[bytes.concat().as_slice()])
         };
-        let digest = fr_to_be_bytes(self.digest());
-        reduce(keccak(&[&digest, &hash(&self.onchain), &hash(&self.data)]))
+        reduce(keccak(&[&fr_to_be_bytes(digest), &hash(&self.onchain), &hash(&self.data)]))
     }
 
-    /// The public inputs of the proof: digest, point, value of the data, value of the on-chain words.
-    pub fn public_inputs(&self) -> [Fr; 4] {
-        let z = self.point();
-        [self.digest(), z, evaluate_blob(&self.data, z), evaluate(&self.onchain, z)]
+    /// The public inputs of the proof of a block with this digest: digest, point, value of the data, value of the on-chain
+    /// words.
+    pub fn inputs(&self, digest: Fr) -> [Fr; 4] {
+        let z = self.point(digest);
+        [digest, z, evaluate_data(&self.data, z), evaluate(&self.onchain, z)]
     }
 }
 
@@ -295,34 +426,35 @@ pub fn evaluate(words: &[Fr], z: Fr) -> Fr {
     words.iter().rev().fold(Fr::zero(), |sum, word| sum * z + word)
 }
 
-/// The place of element `index` on the domain of a blob: `w^bitreverse12(index)`.
-pub fn blob_root(index: usize) -> Fr {
+/// The element of a blob that holds word `index` of the data: a blob counts the roots of unity in bit-reversed order.
+pub fn blob_element(index: usize) -> usize {
     assert!(index < BLOB_ELEMENTS, "a blob has 4096 elements");
     let reversed = (index as u64).reverse_bits() >> (64 - BLOB_ELEMENTS.trailing_zeros());
-    blob_generator().pow_vartime(&[reversed, 0, 0, 0])
+    usize::try_from(reversed).expect("below 4096")
 }
 
 /// A primitive 4096th root of unity: `7^((r-1)/4096)`, as EIP-4844 takes it.
-fn blob_generator() -> Fr {
+pub fn data_root() -> Fr {
     use ff::PrimeField;
     let two_adic = Fr::ROOT_OF_UNITY;
     let squarings = Fr::S - BLOB_ELEMENTS.trailing_zeros();
     (0..squarings).fold(two_adic, |root, _| root.square())
 }
 
-/// The value at z of the polynomial that has the words as evaluations over the domain of a blob, and zeros after
-/// them: what the point-evaluation precompile says of a blob. Barycentric formula.
-pub fn evaluate_blob(words: &[Fr], z: Fr) -> Fr {
+/// The value at z of the polynomial of degree below 4096 that is `words[k]` at `w^k` and zero at the other 4096th roots of
+/// unity. Barycentric formula. The point-evaluation precompile says the same of a blob that has word k at
+/// [`blob_element`].
+pub fn evaluate_data(words: &[Fr], z: Fr) -> Fr {
     let size = Fr::from(BLOB_ELEMENTS as u64);
     let vanishing = z.pow_vartime(&[BLOB_ELEMENTS as u64, 0, 0, 0]) - Fr::one();
     let inverse = |value: Fr| Option::<Fr>::from(value.invert());
-    let mut sum = Fr::zero();
-    for (index, word) in words.iter().enumerate() {
-        let root = blob_root(index);
+    let (mut sum, mut root) = (Fr::zero(), Fr::one());
+    for word in words {
         match inverse(z - root) {
             Some(inverted) => sum += word * root * inverted,
             None => return *word,
         }
+        root *= data_root();
     }
     sum * vanishing * inverse(size).expect("4096 is not zero in the field")
 }

@@ -1,37 +1,54 @@
 //! The root of the state, and the paths below it.
 //!
-//! `root = hash4(accounts, chains, markets, system)`; the shape of each part is in `docs/adr/0001-the-spine.md`.
+//! `root = hash4(accounts, chains, markets, system)`; the form of each part is in `docs/adr/0004-second-edition.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use crate::amount::Amount;
 use crate::hash::{Domain, Fr, compress4, hash_many};
-use crate::id::{AccountId, ChainId, Nonce, Owner, Serial, SubAccountId, TokenId};
-use crate::key::PublicKey;
-use crate::layout::{low_bytes, low_word, power_of_two};
-use crate::state::{Account, Cell, State, SubAccount, System};
+use crate::id::{AccountId, ChainId, Owner, Serial, SlotId, SubAccountId, TokenId};
+use crate::layout::{Packed, field, low_bytes, low_word, power_of_two};
+use crate::shape::WorkingSet;
+use crate::state::{Account, Cell, OrderSlot, State, SubAccount, System};
 use crate::tree::{Path, Tree};
+
+/// The packed word of an account leaf: all of the account but the low parts of addresses, the key and the sub-accounts.
+pub const ACCOUNT_WORD: Packed<7> = Packed::new([
+    field("home", 1),
+    field("owner_top", 1),
+    field("created", 8),
+    field("recipient_home", 1),
+    field("recipient_top", 1),
+    field("key_version", 4),
+    field("nonce", 4),
+]);
+
+/// The leaf of an order slot.
+pub const ORDER_SLOT_WORD: Packed<3> =
+    Packed::new([field("nonce", 4), field("epoch", 4), field("remaining", 16)]);
 
 /// Values of the empty nodes of a tree of tokens, from the leaf to the root.
 static EMPTY_TOKENS: LazyLock<Vec<Fr>> = LazyLock::new(|| empty_nodes(TokenId::DEPTH, Fr::zero()));
 
 /// Values of the empty nodes of the other trees, from the leaf to the root.
 struct Empty {
+    slots: Vec<Fr>,
     sub_accounts: Vec<Fr>,
     accounts: Vec<Fr>,
     chains: Vec<Fr>,
 }
 
 static EMPTY: LazyLock<Empty> = LazyLock::new(|| {
+    let slots = empty_nodes(SlotId::DEPTH, Fr::zero());
     let none = empty_tokens_root();
-    let sub_leaf = sub_account_leaf(none, Nonce(0), 0);
+    let fresh = SubAccountRoots { balances: none, slots: slots[SlotId::DEPTH], rest: empty_rest() };
+    let sub_leaf = sub_account_leaf(&fresh, &SubAccount::default());
     let sub_accounts = empty_nodes(SubAccountId::DEPTH, sub_leaf);
     let sub_root = *sub_accounts.last().expect("a tree has a root");
-    let accounts =
-        empty_nodes(AccountId::DEPTH, account_leaf(Owner::NONE, None, Nonce(0), sub_root));
-    let chains = empty_nodes(ChainId::DEPTH, chain_leaf(Serial(0), none));
-    Empty { sub_accounts, accounts, chains }
+    let accounts = empty_nodes(AccountId::DEPTH, account_leaf(&Account::default(), sub_root));
+    let chains = empty_nodes(ChainId::DEPTH, chain_leaf(Serial(0), none, Fr::zero()));
+    Empty { slots, sub_accounts, accounts, chains }
 });
 
 fn empty_nodes(depth: usize, leaf: Fr) -> Vec<Fr> {
@@ -42,9 +59,14 @@ fn empty_nodes(depth: usize, leaf: Fr) -> Vec<Fr> {
     nodes
 }
 
-/// Root of an empty tree of tokens; also of the trees that do not hold anything yet: order slots, positions, markets.
+/// Root of an empty tree of tokens; also of the markets, until perpetuals exist.
 pub fn empty_tokens_root() -> Fr {
     EMPTY_TOKENS[TokenId::DEPTH]
+}
+
+/// Root of the order slots of a sub-account that has none.
+pub fn empty_slots_root() -> Fr {
+    EMPTY.slots[SlotId::DEPTH]
 }
 
 /// An amount as a field element.
@@ -52,24 +74,63 @@ pub fn amount_to_fr(amount: Amount) -> Fr {
     Fr::from_raw([amount.0 as u64, (amount.0 >> 64) as u64, 0, 0])
 }
 
-/// Leaf of a sub-account: balances, order slots, positions, and `nonce + epoch * 2^32`.
-pub fn sub_account_leaf(balances: Fr, nonce: Nonce, epoch: u32) -> Fr {
-    let counters = Fr::from(u64::from(epoch) << 32 | u64::from(nonce.0));
-    let none = empty_tokens_root();
-    compress4(Domain::SubAccountLeaf, [balances, none, none, counters])
+/// What a sub-account leaf has beside its counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubAccountRoots {
+    /// Root of the balances.
+    pub balances: Fr,
+    /// Root of the order slots.
+    pub slots: Fr,
+    /// Positions, collaterals and extension: see [`sub_account_rest`].
+    pub rest: Fr,
 }
 
-/// Leaf of an account.
-pub fn account_leaf(owner: Owner, key: Option<&PublicKey>, nonce: Nonce, subs: Fr) -> Fr {
-    let (x, y) = key.map_or((Fr::zero(), Fr::zero()), |key| (key.x(), key.y()));
-    let top = Fr::from(u64::from(owner.top()));
-    let nonce = Fr::from(u64::from(nonce.0));
-    hash_many(Domain::AccountLeaf, &[top, low_word(owner.low()), x, y, nonce, subs])
+/// Hash of positions, collaterals and extension root. All three are zero until perpetuals and NFTs exist.
+pub fn sub_account_rest(positions: Fr, collaterals: Fr, extension: Fr) -> Fr {
+    compress4(Domain::SubAccountRest, [positions, collaterals, extension, Fr::zero()])
 }
 
-/// Leaf of a chain: its priority cursor and the root of its pools.
-pub fn chain_leaf(cursor: Serial, pools: Fr) -> Fr {
-    compress4(Domain::ChainLeaf, [Fr::from(cursor.0), pools, Fr::zero(), Fr::zero()])
+/// [`sub_account_rest`] of a sub-account that has none of them.
+pub fn empty_rest() -> Fr {
+    sub_account_rest(Fr::zero(), Fr::zero(), Fr::zero())
+}
+
+/// Leaf of an order slot; zero when the slot is fresh.
+pub fn order_slot_leaf(slot: &OrderSlot) -> Fr {
+    ORDER_SLOT_WORD.pack([slot.nonce.0.into(), slot.epoch.into(), slot.remaining.0])
+}
+
+/// Leaf of a sub-account: balances, order slots, rest, and `nonce + epoch * 2^32`.
+pub fn sub_account_leaf(roots: &SubAccountRoots, sub: &SubAccount) -> Fr {
+    let counters = Fr::from(u64::from(sub.epoch) << 32 | u64::from(sub.nonce.0));
+    compress4(Domain::SubAccountLeaf, [roots.balances, roots.slots, roots.rest, counters])
+}
+
+/// The packed word of an account leaf.
+pub fn account_word(account: &Account) -> Fr {
+    let Account { owner, recipient, key_version, nonce, created, .. } = account;
+    ACCOUNT_WORD.pack([
+        owner.home.0.into(),
+        owner.top().into(),
+        (*created).into(),
+        recipient.home.0.into(),
+        recipient.top().into(),
+        key_version.0.into(),
+        nonce.0.into(),
+    ])
+}
+
+/// Leaf of an account with this root of its sub-accounts.
+pub fn account_leaf(account: &Account, subs: Fr) -> Fr {
+    let (x, y) = account.key.map_or((Fr::zero(), Fr::zero()), |key| (key.x(), key.y()));
+    let (owner, recipient) = (low_word(account.owner.low()), low_word(account.recipient.low()));
+    hash_many(Domain::AccountLeaf, &[account_word(account), owner, recipient, x, y, subs])
+}
+
+/// Leaf of a chain: its priority cursor, the root of its pools, and the root of its quarantine index, which is zero
+/// until chains can be quarantined.
+pub fn chain_leaf(cursor: Serial, pools: Fr, quarantine: Fr) -> Fr {
+    compress4(Domain::ChainLeaf, [Fr::from(cursor.0), pools, quarantine, Fr::zero()])
 }
 
 /// The part of the root that holds the system's facts.
@@ -92,12 +153,14 @@ pub fn root_of_parts(accounts: Fr, chains: Fr, markets: Fr, system: Fr) -> Fr {
 struct AccountTree {
     sub_accounts: Tree,
     balances: BTreeMap<SubAccountId, Tree>,
+    /// Roots of the order slots of sub-accounts that have some.
+    slots: BTreeMap<SubAccountId, Fr>,
 }
 
 impl AccountTree {
     fn new() -> AccountTree {
         let sub_accounts = Tree::with_empty(EMPTY.sub_accounts.clone());
-        AccountTree { sub_accounts, balances: BTreeMap::new() }
+        AccountTree { sub_accounts, balances: BTreeMap::new(), slots: BTreeMap::new() }
     }
 
     fn balances(&mut self, sub: SubAccountId) -> &mut Tree {
@@ -162,6 +225,9 @@ impl StateTree {
                     self.set_pool(chain, token, state.pool(chain, token));
                     chains.insert(chain);
                 }
+                Cell::Cursor(chain) => {
+                    chains.insert(chain);
+                }
             }
         }
         let nobody = Account::default();
@@ -176,6 +242,49 @@ impl StateTree {
             self.set_chain(id, state.cursor(id));
         }
         self.set_system(&state.system);
+    }
+
+    /// The trees as far as the leaves of a working set and the way from them to the root: what a witness is made of. It
+    /// costs what the block touches, however large the state is.
+    ///
+    /// Paths of other leaves are not in it.
+    pub fn opened(&mut self, set: &WorkingSet) -> StateTree {
+        let mut subs: BTreeMap<AccountId, BTreeSet<u64>> = BTreeMap::new();
+        let mut tokens: BTreeMap<(AccountId, SubAccountId), BTreeSet<u64>> = BTreeMap::new();
+        let mut pools: BTreeMap<ChainId, BTreeSet<u64>> = BTreeMap::new();
+        for (id, sub) in &set.sub_accounts {
+            subs.entry(*id).or_default().insert(u64::from(sub.0));
+        }
+        for (id, sub, token) in &set.balances {
+            tokens.entry((*id, *sub)).or_default().insert(u64::from(token.0));
+        }
+        for (chain, token) in &set.pools {
+            pools.entry(*chain).or_default().insert(u64::from(token.0));
+        }
+        let mut account_trees = BTreeMap::new();
+        for (id, subs) in subs {
+            let tree = self.account_tree(id);
+            let sub_accounts = tree.sub_accounts.opened(subs);
+            let opened = AccountTree { sub_accounts, balances: BTreeMap::new(), slots: tree.slots.clone() };
+            account_trees.insert(id, opened);
+        }
+        for ((id, sub), tokens) in tokens {
+            let balances = self.account_tree(id).balances(sub).opened(tokens);
+            let opened = account_trees.get_mut(&id).expect("a set has the account of each balance");
+            opened.balances.insert(sub, balances);
+        }
+        let accounts = set.accounts.iter().map(|id| u64::from(id.0));
+        let chains = set.chains.iter().map(|id| u64::from(id.0));
+        StateTree {
+            accounts: self.accounts.opened(accounts),
+            account_trees,
+            chains: self.chains.opened(chains),
+            pools: pools
+                .into_iter()
+                .map(|(chain, tokens)| (chain, self.pool_tree(chain).opened(tokens)))
+                .collect(),
+            system: self.system,
+        }
     }
 
     /// The root of the state.
@@ -235,18 +344,28 @@ impl StateTree {
         balances.set(u64::from(token.0), amount_to_fr(to));
     }
 
-    /// Writes the counters of a sub-account and takes over the root of its balances.
-    pub fn set_sub_account(&mut self, id: AccountId, sub_id: SubAccountId, sub: &SubAccount) {
+    /// Roots below the leaf of a sub-account.
+    pub fn sub_account_roots(&mut self, id: AccountId, sub: SubAccountId) -> SubAccountRoots {
         let tree = self.account_tree(id);
-        let leaf = sub_account_leaf(tree.balances(sub_id).root(), sub.nonce, sub.epoch);
-        tree.sub_accounts.set(u64::from(sub_id.0), leaf);
+        let slots = tree.slots.get(&sub).copied().unwrap_or_else(empty_slots_root);
+        SubAccountRoots { balances: tree.balances(sub).root(), slots, rest: empty_rest() }
     }
 
-    /// Writes owner, key and nonce of an account and takes over the root of its sub-accounts.
+    /// Writes the counters and order slots of a sub-account and takes over the root of its balances.
+    pub fn set_sub_account(&mut self, id: AccountId, sub_id: SubAccountId, sub: &SubAccount) {
+        if !sub.slots.is_empty() {
+            let slots = slots_root(sub);
+            self.account_tree(id).slots.insert(sub_id, slots);
+        }
+        let roots = self.sub_account_roots(id, sub_id);
+        let tree = self.account_tree(id);
+        tree.sub_accounts.set(u64::from(sub_id.0), sub_account_leaf(&roots, sub));
+    }
+
+    /// Writes the fields of an account and takes over the root of its sub-accounts.
     pub fn set_account(&mut self, id: AccountId, account: &Account) {
         let subs = self.account_tree(id).sub_accounts.root();
-        let leaf = account_leaf(account.owner, account.key.as_ref(), account.nonce, subs);
-        self.accounts.set(u64::from(id.0), leaf);
+        self.accounts.set(u64::from(id.0), account_leaf(account, subs));
     }
 
     /// Writes a pool. Its chain must be written after it.
@@ -256,7 +375,7 @@ impl StateTree {
 
     /// Writes the cursor of a chain and takes over the root of its pools.
     pub fn set_chain(&mut self, chain: ChainId, cursor: Serial) {
-        let leaf = chain_leaf(cursor, self.pool_tree(chain).root());
+        let leaf = chain_leaf(cursor, self.pool_tree(chain).root(), Fr::zero());
         self.chains.set(u64::from(chain.0), leaf);
     }
 
@@ -275,10 +394,22 @@ impl StateTree {
     }
 }
 
-/// Reads an owner from its two field elements.
+/// Root of the order slots of a sub-account.
+fn slots_root(sub: &SubAccount) -> Fr {
+    let mut tree = Tree::with_empty(EMPTY.slots.clone());
+    for (id, slot) in &sub.slots {
+        tree.set(u64::from(id.0), order_slot_leaf(slot));
+    }
+    tree.root()
+}
+
+/// Reads an owner from its home, the first byte of its address, and the word of the rest.
 ///
 /// # Errors
-/// When one of them is wider than its part of an address.
-pub fn owner_of(top: u8, low: &Fr) -> Result<Owner, crate::layout::BadWord> {
-    Ok(Owner::join(top, low_bytes(low)?))
+/// When the word is wider than its part of an address, or no chain can have the number of the home.
+pub fn owner_of(home: ChainId, top: u8, low: &Fr) -> Result<Owner, crate::layout::BadWord> {
+    if home.0 > ChainId::MAX {
+        return Err(crate::layout::BadWord::Range("home"));
+    }
+    Ok(Owner::join(home, top, low_bytes(low)?))
 }

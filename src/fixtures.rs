@@ -1,15 +1,15 @@
 //! Deterministic users, networks and operations for tests and benchmarks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::amount::{Amount, Fee};
 use crate::block::{Block, Head};
 use crate::commitment::StateTree;
-use crate::id::{AccountId, ChainId, Nonce, Owner, ShapeId, SubAccountId, TokenId};
-use crate::key::{SecretKey, Signature};
+use crate::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, ShapeId, SubAccountId, TokenId};
+use crate::key::SecretKey;
 use crate::op::{Deposit, Op};
 use crate::reject::Reject;
-use crate::shape::{Shape, shape};
+use crate::shape::{Load, Shape, shape};
 use crate::state::{DeploymentId, State};
 use crate::token::{Chain, L1Token, Network, Token, scale_up};
 use crate::tx::{ChangePubKeyTx, KeyAuth, KeyAuthorisations, SignedTx, TransferTx, Tx, WithdrawTx};
@@ -48,7 +48,11 @@ impl Dice {
 
 /// The network of the fixtures: three chains, two tokens.
 pub fn network() -> Network {
-    let chain = |id: u8| Chain { evm_chain_id: 90_000 + u64::from(id), contract: [id; 20] };
+    let chain = |id: u8| Chain {
+        evm_chain_id: 90_000 + u64::from(id),
+        contract: [0xc0 + id; 20],
+        reserved: BTreeSet::from([Owner::from_evm([0xb0 + id; 20])]),
+    };
     let l1 = |id: u8, decimals| L1Token { address: [0x70 + id; 20], decimals };
     let usdc = BTreeMap::from([(ChainId(1), l1(1, 6)), (ChainId(2), l1(2, 18))]);
     let native = L1Token { address: [0; 20], decimals: 18 };
@@ -73,8 +77,8 @@ pub struct Scenario {
     pub network: Network,
     /// Keys that owners authorised on chain.
     pub authorised: KeyAuthorisations,
-    /// Operations since the last block, with the L2 signatures of those that have one.
-    pub open: Vec<(Op, Option<Signature>)>,
+    /// Operations since the last block, with what their senders signed.
+    pub open: Vec<(Op, Option<SignedTx>)>,
     before: State,
 }
 
@@ -83,8 +87,8 @@ pub struct Scenario {
 pub struct Sealed {
     /// The block.
     pub block: Block,
-    /// For each slot the L2 signature of its operation, if it has one.
-    pub signatures: Vec<Option<Signature>>,
+    /// For each signed operation, in order, what its sender signed.
+    pub signed: Vec<SignedTx>,
     /// The state before the block.
     pub before: State,
     /// The trees of that state.
@@ -152,6 +156,7 @@ impl Scenario {
             token,
             amount: scale_up(amount, scale).ok_or(Reject::AmountOverflow)?,
             owner,
+            refused: false,
         });
         op.apply(&mut self.state)?;
         self.open.push((op.clone(), None));
@@ -168,15 +173,15 @@ impl Scenario {
     pub fn submit(&mut self, signed: &SignedTx) -> Result<Op, Reject> {
         let op = signed.verify(&self.state, &self.network, &self.authorised)?;
         op.apply(&mut self.state)?;
-        self.open.push((op.clone(), Some(signed.signature.signature)));
+        self.open.push((op.clone(), Some(signed.clone())));
         Ok(op)
     }
 
     /// Gives user `n` the key of the fixtures, authorised on chain 1; the fee is paid in USDC.
     pub fn set_key(&mut self, n: u8) -> Result<Op, Reject> {
         let account_id = self.account(n);
-        let nonce = self.state.account(account_id).map(|account| account.nonce);
-        let nonce = nonce.unwrap_or_default();
+        let account = self.state.account(account_id).cloned().unwrap_or_default();
+        let (nonce, key_version) = (account.nonce, account.key_version);
         let key = Scenario::key(n).public();
         self.authorised.insert(ChainId(1), Scenario::owner(n), nonce, &key);
         let tx = Tx::ChangePubKey(ChangePubKeyTx {
@@ -187,6 +192,7 @@ impl Scenario {
             fee_token: USDC,
             fee: Fee::ZERO,
             nonce,
+            key_version,
             eth_auth_data: KeyAuth::Onchain,
         });
         self.send(n, tx)
@@ -204,6 +210,7 @@ impl Scenario {
             amount: Amount(amount),
             fee: Fee::closest(Amount(fee)),
             nonce: self.nonce(account_id),
+            key_version: self.key_version(account_id),
         })
     }
 
@@ -217,8 +224,9 @@ impl Scenario {
             to: Scenario::owner(n),
             token,
             amount: Amount(amount),
-            fee: Fee::closest(Amount(fee)),
+            max_fee: Fee::closest(Amount(fee)),
             nonce: self.nonce(account_id),
+            key_version: self.key_version(account_id),
         })
     }
 
@@ -228,12 +236,15 @@ impl Scenario {
         sub.map(|sub| sub.nonce).unwrap_or_default()
     }
 
+    /// The version of the account's key.
+    pub fn key_version(&self, id: AccountId) -> KeyVersion {
+        self.state.account(id).map(|account| account.key_version).unwrap_or_default()
+    }
+
     /// Whether the open operations fit the shape.
     pub fn fits(&self, shape: &Shape) -> bool {
-        let ops: Vec<Op> = self.open.iter().map(|(op, _)| op.clone()).collect();
-        let fee_account = self.state.system.fee_account;
-        let cells = ops.iter().flat_map(|op| op.cells(fee_account)).collect();
-        shape.fill(&ops).is_some() && shape.working_set(&cells).is_some()
+        let ops = self.open.iter().map(|(op, _)| op);
+        Load::of(ops, self.state.system.fee_account).counts().fit(&shape.room)
     }
 
     /// Seals the open operations.
@@ -241,28 +252,20 @@ impl Scenario {
     /// # Panics
     /// When they do not fit.
     pub fn seal(&mut self, id: ShapeId) -> Sealed {
-        let shape = shape(id).expect("a known shape");
+        assert!(self.fits(shape(id).expect("a known shape")), "the operations fit the shape");
         let old_root = self.tree.root();
-        let open = std::mem::take(&mut self.open);
-        let ops: Vec<Op> = open.iter().map(|(op, _)| op.clone()).collect();
-        let ops = shape.fill(&ops).expect("the operations fit the slots");
-        let mut signatures = open.into_iter().map(|(_, signature)| signature);
-        let signatures = ops.iter().map(|op| match op {
-            Op::Noop(_) => None,
-            _ => signatures.next().expect("one for each operation"),
-        });
-        let signatures = signatures.collect();
-        let system = &mut self.state.system;
-        system.number = system.number.next().expect("few blocks");
-        system.timestamp += 12;
-        let (number, timestamp) = (system.number, system.timestamp);
+        let (ops, signed): (Vec<Op>, Vec<_>) = std::mem::take(&mut self.open).into_iter().unzip();
+        let signed = signed.into_iter().flatten().collect();
+        let number = self.state.system.number.next().expect("few blocks");
+        let timestamp = self.state.system.timestamp + 12;
+        self.state.end_block(number, timestamp);
         let (before, tree) = (self.before.clone(), self.tree.clone());
         let head = Head { number, timestamp, shape: id, old_root, new_root: old_root };
         let mut block = Block { head, ops };
         self.tree.update(&self.state, &block.cells(&self.before));
         block.head.new_root = self.tree.root();
         self.before = self.state.clone();
-        Sealed { block, signatures, before, tree }
+        Sealed { block, signed, before, tree }
     }
 
     /// Applies a random operation of users 1 to 4. Many are rejected, which is the point.

@@ -39,11 +39,17 @@ pub enum Domain {
     Challenge = 8,
     /// Digest of the public data of a block.
     PublicData = 9,
+    /// Positions, collaterals and extension of a sub-account.
+    SubAccountRest = 10,
+    /// Digest of the trace of memory accesses.
+    Trace = 11,
+    /// Challenges of the memory argument.
+    MemoryChallenge = 12,
 }
 
 impl Domain {
     /// All domains, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Node,
         Self::AccountLeaf,
         Self::SubAccountLeaf,
@@ -53,6 +59,9 @@ impl Domain {
         Self::Message,
         Self::Challenge,
         Self::PublicData,
+        Self::SubAccountRest,
+        Self::Trace,
+        Self::MemoryChallenge,
     ];
 
     /// The field element that is added to lane 0.

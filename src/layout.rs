@@ -55,17 +55,17 @@ pub enum BadWord {
     /// A word is not a coordinate of a public key.
     #[error("the public key is not a point of the prime-order subgroup")]
     Key,
-    /// There are fewer or more words than the shape says.
-    #[error("the vector has {found} words, its shape {expected}")]
+    /// The words end within the head or within an operation.
+    #[error("{expected} more words belong here, the vector has {found}")]
     Length {
-        /// Words that the shape asks for.
+        /// Words that the head or the operation has.
         expected: usize,
-        /// Words that were given.
+        /// Words that are left.
         found: usize,
     },
-    /// The head names another block, shape or root.
-    #[error("the head of the block does not match")]
-    Head,
+    /// Operations stand where the order of execution does not allow it.
+    #[error("the operation cannot stand at place {0} of its block")]
+    Place(u16),
 }
 
 impl<const N: usize> Packed<N> {
@@ -163,7 +163,7 @@ pub fn low_bytes(word: &Fr) -> Result<[u8; 31], BadWord> {
     Ok(bytes[1..].try_into().expect("32 - 1 = 31"))
 }
 
-/// The operation code of a word: byte 1, or zero for a word of a slot that was left empty.
+/// The operation code of a word: byte 1.
 pub fn code(word: &Fr) -> Result<u8, BadWord> {
     let bytes = fr_to_be_bytes(*word);
     if bytes[0] != 0 {

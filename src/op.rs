@@ -11,28 +11,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::amount::Amount;
 use crate::hash::Fr;
-use crate::id::{AccountId, ChainId, SubAccountId, TokenId};
-use crate::layout::BadWord;
+use crate::id::{AccountId, ChainId, Nonce, SubAccountId, TokenId};
+use crate::layout::{BadWord, code};
 use crate::reject::Reject;
 use crate::state::{Account, Cell, State};
 
 mod change_pub_key;
 mod deposit;
-mod noop;
 mod transfer;
 mod withdraw;
 
 pub use change_pub_key::ChangePubKey;
 pub use deposit::Deposit;
-pub use noop::Noop;
 pub use transfer::Transfer;
 pub use withdraw::Withdraw;
 
 /// An operation of a block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op {
-    /// Nothing: fills a slot that no operation needs.
-    Noop(Noop),
     /// Tokens that were locked on a chain appear on L2.
     Deposit(Deposit),
     /// Tokens move between sub-accounts.
@@ -43,67 +39,56 @@ pub enum Op {
     ChangePubKey(ChangePubKey),
 }
 
-/// The kinds of slots that a shape has. A kind fixes the number of public words and which vector they stand in.
+/// The two kinds of slots of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum SlotKind {
-    /// Holds a [`Deposit`].
-    Deposit,
-    /// Holds a [`Transfer`] to an account that exists.
-    Transfer,
-    /// Holds a [`Transfer`] that makes its receiver's account.
-    TransferToNew,
-    /// Holds a [`Withdraw`].
-    Withdraw,
-    /// Holds a [`ChangePubKey`].
-    ChangePubKey,
+    /// Holds what the queue of a chain brings: cheap, as nothing is signed.
+    Queue,
+    /// Holds any signed operation.
+    Signed,
 }
 
 impl SlotKind {
-    /// Every kind.
-    pub const ALL: [SlotKind; 5] = [
-        SlotKind::Deposit,
-        SlotKind::Transfer,
-        SlotKind::TransferToNew,
-        SlotKind::Withdraw,
-        SlotKind::ChangePubKey,
-    ];
-
-    /// The operation code of what the slot holds.
-    pub fn code(self) -> u8 {
+    /// The most public words that an operation in such a slot has.
+    pub const fn words(self) -> usize {
         match self {
-            SlotKind::Deposit => Deposit::CODE,
-            SlotKind::Transfer => Transfer::CODE,
-            SlotKind::TransferToNew => Transfer::CODE_NEW,
-            SlotKind::Withdraw => Withdraw::CODE,
-            SlotKind::ChangePubKey => ChangePubKey::CODE,
+            SlotKind::Queue => 2,
+            SlotKind::Signed => 4,
         }
-    }
-
-    /// Number of public words of the slot.
-    pub fn words(self) -> usize {
-        match self {
-            SlotKind::Transfer => 1,
-            SlotKind::Deposit | SlotKind::TransferToNew | SlotKind::Withdraw => 2,
-            SlotKind::ChangePubKey => 4,
-        }
-    }
-
-    /// Whether the words stand in the vector that the contracts read.
-    pub fn is_onchain(self) -> bool {
-        !matches!(self, SlotKind::Transfer | SlotKind::TransferToNew)
     }
 }
 
+/// What one operation publishes, and where it stands in its block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published<T> {
+    /// The operation.
+    pub op: T,
+    /// Rank among the signed operations of the block; of a queue operation, the number of signed ones before it. Only
+    /// operations of the on-chain vector publish it.
+    pub at: u16,
+}
+
 impl Op {
-    /// The kind of slot that the operation needs. A [`Noop`] fits all and has none.
-    pub fn slot_kind(&self) -> Option<SlotKind> {
+    /// The kind of slot that the operation needs.
+    pub fn slot_kind(&self) -> SlotKind {
         match self {
-            Op::Noop(_) => None,
-            Op::Deposit(_) => Some(SlotKind::Deposit),
-            Op::Transfer(op) if op.new_owner.is_some() => Some(SlotKind::TransferToNew),
-            Op::Transfer(_) => Some(SlotKind::Transfer),
-            Op::Withdraw(_) => Some(SlotKind::Withdraw),
-            Op::ChangePubKey(_) => Some(SlotKind::ChangePubKey),
+            Op::Deposit(_) => SlotKind::Queue,
+            Op::Transfer(_) | Op::Withdraw(_) | Op::ChangePubKey(_) => SlotKind::Signed,
+        }
+    }
+
+    /// Whether its words stand in the vector that the contracts read.
+    pub fn is_onchain(&self) -> bool {
+        !matches!(self, Op::Transfer(_))
+    }
+
+    /// The name that people know, the same as in zkLink's RPC.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Deposit(_) => "Deposit",
+            Op::Transfer(_) => "Transfer",
+            Op::Withdraw(_) => "Withdraw",
+            Op::ChangePubKey(_) => "ChangePubKey",
         }
     }
 
@@ -113,7 +98,6 @@ impl Op {
     /// The first broken rule in the order of [`Reject`].
     pub fn apply(&self, state: &mut State) -> Result<(), Reject> {
         match self {
-            Op::Noop(op) => op.apply(state),
             Op::Deposit(op) => op.apply(state),
             Op::Transfer(op) => op.apply(state),
             Op::Withdraw(op) => op.apply(state),
@@ -121,75 +105,111 @@ impl Op {
         }
     }
 
+    /// The token in which the operation pays a fee, if it pays one.
+    pub fn fee_token(&self) -> Option<TokenId> {
+        let (token, fee) = match self {
+            Op::Deposit(_) => return None,
+            Op::Transfer(op) => (op.token, op.fee),
+            Op::Withdraw(op) => (op.token, op.fee),
+            Op::ChangePubKey(op) => (op.fee_token, op.fee),
+        };
+        (fee.amount() != Amount::ZERO).then_some(token)
+    }
+
     /// The cells that the operation reads or writes. They depend on the operation and the fee account only.
     pub fn cells(&self, fee_account: AccountId) -> BTreeSet<Cell> {
-        let fee_cell = |token| Cell::Balance(fee_account, SubAccountId(0), token);
-        match self {
-            Op::Noop(_) => BTreeSet::new(),
+        let mut cells = match self {
+            Op::Deposit(op) if op.refused => BTreeSet::from([Cell::Cursor(op.chain)]),
             Op::Deposit(op) => BTreeSet::from([
                 Cell::Balance(op.account, op.sub_account, op.token),
                 Cell::Pool(op.chain, op.token),
+                Cell::Cursor(op.chain),
             ]),
             Op::Transfer(op) => BTreeSet::from([
                 Cell::Balance(op.account, op.sub_account, op.token),
                 Cell::Balance(op.to_account, op.to_sub_account, op.token),
-                fee_cell(op.token),
             ]),
             Op::Withdraw(op) => BTreeSet::from([
                 Cell::Balance(op.account, op.sub_account, op.token),
                 Cell::Pool(op.chain, op.token),
-                fee_cell(op.token),
             ]),
-            Op::ChangePubKey(op) => BTreeSet::from([
-                Cell::Balance(op.account, op.sub_account, op.fee_token),
-                fee_cell(op.fee_token),
-            ]),
-        }
+            Op::ChangePubKey(op) => {
+                BTreeSet::from([Cell::Balance(op.account, op.sub_account, op.fee_token)])
+            }
+        };
+        let fee = self.fee_token();
+        cells.extend(fee.map(|token| Cell::Balance(fee_account, SubAccountId(0), token)));
+        cells
     }
 
     /// The chain whose contract takes part in the operation.
     pub fn chain(&self) -> Option<ChainId> {
         match self {
-            Op::Noop(_) | Op::Transfer(_) => None,
+            Op::Transfer(_) => None,
             Op::Deposit(op) => Some(op.chain),
             Op::Withdraw(op) => Some(op.chain),
             Op::ChangePubKey(op) => Some(op.chain),
         }
     }
 
-    /// The public words of the operation: as many as its slot has. A [`Noop`] has as many zeros as its slot.
-    pub fn words(&self) -> Vec<Fr> {
+    /// The public words of the operation at its place, see [`Published::at`].
+    pub fn words(&self, at: u16) -> Vec<Fr> {
         match self {
-            Op::Noop(op) => op.words(),
-            Op::Deposit(op) => op.words(),
+            Op::Deposit(op) => op.words(at),
             Op::Transfer(op) => op.words(),
-            Op::Withdraw(op) => op.words(),
-            Op::ChangePubKey(op) => op.words(),
+            Op::Withdraw(op) => op.words(at),
+            Op::ChangePubKey(op) => op.words(at),
         }
     }
 
-    /// Reads the words of a slot.
+    /// Reads the operation at the start of the rest of an on-chain vector, and moves on behind it.
     ///
     /// # Errors
-    /// [`BadWord`] when they are not what an operation of this kind, or a [`Noop`], publishes.
-    pub fn decode(kind: SlotKind, words: &[Fr]) -> Result<Op, BadWord> {
-        let expected = kind.words();
-        if words.len() != expected {
-            return Err(BadWord::Length { expected, found: words.len() });
-        }
-        if words.iter().all(|word| *word == Fr::zero()) {
-            return Ok(Op::Noop(Noop { slot: kind }));
-        }
-        let op = match kind {
-            SlotKind::Deposit => Op::Deposit(Deposit::decode(words)?),
-            SlotKind::Transfer | SlotKind::TransferToNew => {
-                Op::Transfer(Transfer::decode(kind, words)?)
+    /// [`BadWord`] when there is no operation of this vector.
+    pub fn take_onchain(words: &mut &[Fr]) -> Result<Published<Op>, BadWord> {
+        match next_code(words)? {
+            Deposit::CODE => {
+                let Published { op, at } = Deposit::decode(take(words)?)?;
+                Ok(Published { op: Op::Deposit(op), at })
             }
-            SlotKind::Withdraw => Op::Withdraw(Withdraw::decode(words)?),
-            SlotKind::ChangePubKey => Op::ChangePubKey(ChangePubKey::decode(words)?),
-        };
-        Ok(op)
+            Withdraw::CODE => {
+                let Published { op, at } = Withdraw::decode(take(words)?)?;
+                Ok(Published { op: Op::Withdraw(op), at })
+            }
+            ChangePubKey::CODE => {
+                let Published { op, at } = ChangePubKey::decode(take(words)?)?;
+                Ok(Published { op: Op::ChangePubKey(op), at })
+            }
+            unknown => Err(BadWord::Code(unknown)),
+        }
     }
+
+    /// Reads the operation at the start of the rest of a data vector, and moves on behind it.
+    ///
+    /// # Errors
+    /// [`BadWord`] when there is no operation of this vector.
+    pub fn take_data(words: &mut &[Fr]) -> Result<Op, BadWord> {
+        match next_code(words)? {
+            Transfer::CODE => Ok(Op::Transfer(Transfer::decode(take(words)?)?)),
+            Transfer::CODE_NEW => Ok(Op::Transfer(Transfer::decode_new(take(words)?)?)),
+            unknown => Err(BadWord::Code(unknown)),
+        }
+    }
+}
+
+/// The operation code of the next word.
+fn next_code(words: &[Fr]) -> Result<u8, BadWord> {
+    let first = words.first().ok_or(BadWord::Length { expected: 1, found: 0 })?;
+    code(first)
+}
+
+/// Takes the words of an operation from the front.
+fn take<'a, const N: usize>(words: &mut &'a [Fr]) -> Result<&'a [Fr; N], BadWord> {
+    let (taken, rest) = words
+        .split_first_chunk::<N>()
+        .ok_or(BadWord::Length { expected: N, found: words.len() })?;
+    *words = rest;
+    Ok(taken)
 }
 
 /// Refuses ids that the trees have no place for.
@@ -224,18 +244,8 @@ fn debit(
     available.checked_sub(needed).ok_or(Reject::Balance { available, needed })
 }
 
-/// Adds to a balance.
-///
-/// No overflow: all balances of a token together equal its pools, each of which a deposit keeps below
-/// 2^[`Amount::POOL_BITS`]. The circuit checks the range of every balance once per leaf and block.
-fn credit(state: &mut State, account: AccountId, sub: SubAccountId, token: TokenId, by: Amount) {
-    let balance = state.balance(account, sub, token).checked_add(by);
-    let balance = balance.expect("deposits bound the sum of all balances by 2^126");
-    state.set_balance(account, sub, token, balance);
-}
-
-/// Adds a fee to sub-account 0 of the fee account.
-fn credit_fee(state: &mut State, token: TokenId, fee: Amount) {
-    let account = state.system.fee_account;
-    credit(state, account, SubAccountId(0), token, fee);
+/// The nonce of a sub-account after an operation that it signs.
+fn next_nonce(state: &State, account: AccountId, sub: SubAccountId) -> Result<Nonce, Reject> {
+    let sub = state.sub_account(account, sub);
+    sub.map(|sub| sub.nonce).unwrap_or_default().next().ok_or(Reject::NonceExhausted)
 }

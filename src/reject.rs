@@ -1,7 +1,7 @@
 //! Why the protocol says no. A rejection changes nothing.
 
 use crate::amount::Amount;
-use crate::id::{AccountId, ChainId, Nonce, SubAccountId, TokenId};
+use crate::id::{AccountId, ChainId, KeyVersion, Nonce, SubAccountId, TokenId};
 
 /// A rule that an operation breaks.
 ///
@@ -50,6 +50,14 @@ pub enum Reject {
         expected: Nonce,
         /// The nonce that was signed.
         found: Nonce,
+    },
+    /// The key that signs is not the present one of the account: it was set again since.
+    #[error("the transaction is for key version {found}, the account has {expected}")]
+    KeyVersion {
+        /// The version of the account's key.
+        expected: KeyVersion,
+        /// The version that was signed.
+        found: KeyVersion,
     },
     /// The owner's authorisation of a new key is missing or not by the owner.
     #[error("the owner did not authorise this key: {0}")]
@@ -113,7 +121,7 @@ impl Reject {
             Reject::UnknownToken(_) => 103,
             Reject::BadReceiver | Reject::AmountOverflow | Reject::Dust { .. } => 106,
             Reject::KeyNotAuthorised(_) => 108,
-            Reject::Signature => 110,
+            Reject::Signature | Reject::KeyVersion { .. } => 110,
             Reject::AccountNotFound(_) | Reject::OwnerMismatch(_) | Reject::AccountsFull => 201,
             Reject::KeyNotSet(_) => 204,
             Reject::Nonce { .. } | Reject::NonceExhausted | Reject::Serial { .. } => 205,

@@ -1,13 +1,56 @@
 //! Shapes: how many slots of each kind a block has, and how many leaves its operations may touch.
 //!
+//! A shape is a list of counts and knows no topology: any operations in any order fit that have room in each count.
 //! Each shape has its own proving key. The contract knows it by its id. A shape never changes once it is deployed.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use std::collections::BTreeSet;
 
 use crate::id::{AccountId, ChainId, ShapeId, SubAccountId, TokenId};
-use crate::op::{Noop, Op, SlotKind};
+use crate::layout::HEAD_WORDS;
+use crate::op::{Op, SlotKind};
 use crate::state::Cell;
+
+/// Counts of what a block has room for, or of what operations need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Operations of the chains' queues.
+    pub queue: usize,
+    /// Signed operations.
+    pub signed: usize,
+    /// Accounts.
+    pub accounts: usize,
+    /// Sub-accounts of all accounts.
+    pub sub_accounts: usize,
+    /// Balances of all sub-accounts.
+    pub balances: usize,
+    /// Tokens in which fees are paid.
+    pub fee_tokens: usize,
+    /// Chains.
+    pub chains: usize,
+    /// Pools of all chains.
+    pub pools: usize,
+}
+
+impl Counts {
+    /// Whether none of the counts is above the room.
+    pub fn fit(&self, room: &Counts) -> bool {
+        let (need, room) = (self.list(), room.list());
+        need.iter().zip(room).all(|(need, room)| *need <= room)
+    }
+
+    fn list(&self) -> [usize; 8] {
+        [
+            self.queue,
+            self.signed,
+            self.accounts,
+            self.sub_accounts,
+            self.balances,
+            self.fee_tokens,
+            self.chains,
+            self.pools,
+        ]
+    }
+}
 
 /// A block shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,78 +59,111 @@ pub struct Shape {
     pub id: ShapeId,
     /// What people and key files call it.
     pub name: &'static str,
-    /// The slots in the order in which their operations happen.
-    pub slots: Vec<SlotKind>,
-    /// Account groups: for each, the number of balances of each of its sub-accounts.
-    pub accounts: Vec<Vec<usize>>,
-    /// Chain groups: for each, the number of its pools.
-    pub chains: Vec<usize>,
-}
-
-/// The leaves that a block opens, padding included, in the order of the groups of its shape.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkingSet {
-    /// Accounts, distinct.
-    pub accounts: Vec<AccountGroup>,
-    /// Chains, distinct.
-    pub chains: Vec<ChainGroup>,
-}
-
-/// An account that a block opens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountGroup {
-    /// The account.
-    pub id: AccountId,
-    /// Its sub-accounts, distinct, each with its tokens, distinct.
-    pub sub_accounts: Vec<(SubAccountId, Vec<TokenId>)>,
-}
-
-/// A chain that a block opens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChainGroup {
-    /// The chain.
-    pub id: ChainId,
-    /// The tokens whose pools are opened, distinct.
-    pub tokens: Vec<TokenId>,
+    /// What a block has room for.
+    pub room: Counts,
 }
 
 /// The smallest shape: for tests that prove, and for a network that is almost idle.
 pub const NANO: ShapeId = ShapeId(1);
 /// The shape of a development network.
 pub const SMALL: ShapeId = ShapeId(2);
+/// 32 operations of as many users.
+pub const MEDIUM: ShapeId = ShapeId(3);
+/// 128 operations of many users: most of its constraints are leaves.
+pub const WIDE: ShapeId = ShapeId(4);
+/// 128 operations of few users.
+pub const DEEP: ShapeId = ShapeId(5);
+/// 512 operations of few users.
+pub const DEEPEST: ShapeId = ShapeId(6);
 
-static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
-    use SlotKind::*;
-    vec![
-        Shape {
-            id: NANO,
-            name: "nano",
-            slots: vec![Deposit, ChangePubKey, Transfer, TransferToNew, Withdraw],
-            accounts: vec![vec![1], vec![1], vec![1]],
-            chains: vec![1],
+static SHAPES: [Shape; 6] = [
+    Shape {
+        id: NANO,
+        name: "nano",
+        room: Counts {
+            queue: 4,
+            signed: 4,
+            accounts: 3,
+            sub_accounts: 3,
+            balances: 4,
+            fee_tokens: 1,
+            chains: 1,
+            pools: 1,
         },
-        Shape {
-            id: SMALL,
-            name: "small",
-            slots: vec![
-                Deposit,
-                Deposit,
-                ChangePubKey,
-                ChangePubKey,
-                Transfer,
-                TransferToNew,
-                Withdraw,
-                Transfer,
-                Deposit,
-                Withdraw,
-            ],
-            accounts: vec![vec![2, 1], vec![2], vec![1], vec![1], vec![1]],
-            chains: vec![2, 1],
+    },
+    Shape {
+        id: SMALL,
+        name: "small",
+        room: Counts {
+            queue: 8,
+            signed: 8,
+            accounts: 6,
+            sub_accounts: 7,
+            balances: 10,
+            fee_tokens: 2,
+            chains: 2,
+            pools: 3,
         },
-    ]
-});
+    },
+    Shape {
+        id: MEDIUM,
+        name: "medium",
+        room: Counts {
+            queue: 8,
+            signed: 28,
+            accounts: 42,
+            sub_accounts: 44,
+            balances: 50,
+            fee_tokens: 4,
+            chains: 3,
+            pools: 9,
+        },
+    },
+    Shape {
+        id: WIDE,
+        name: "wide",
+        room: Counts {
+            queue: 24,
+            signed: 104,
+            accounts: 164,
+            sub_accounts: 166,
+            balances: 186,
+            fee_tokens: 4,
+            chains: 3,
+            pools: 12,
+        },
+    },
+    Shape {
+        id: DEEP,
+        name: "deep",
+        room: Counts {
+            queue: 24,
+            signed: 104,
+            accounts: 12,
+            sub_accounts: 14,
+            balances: 28,
+            fee_tokens: 4,
+            chains: 3,
+            pools: 12,
+        },
+    },
+    Shape {
+        id: DEEPEST,
+        name: "deepest",
+        room: Counts {
+            queue: 96,
+            signed: 416,
+            accounts: 40,
+            sub_accounts: 44,
+            balances: 80,
+            fee_tokens: 4,
+            chains: 3,
+            pools: 12,
+        },
+    },
+];
 
-/// All shapes, the cheapest first.
+/// All shapes, by their ids.
 pub fn shapes() -> &'static [Shape] {
     &SHAPES
 }
@@ -98,147 +174,198 @@ pub fn shape(id: ShapeId) -> Option<&'static Shape> {
 }
 
 impl Shape {
-    /// Words of the on-chain vector, its head included.
+    /// The most words of the on-chain vector, its head included.
     pub fn onchain_words(&self) -> usize {
-        crate::layout::HEAD_WORDS + self.words(true)
+        HEAD_WORDS + self.digest_words()
     }
 
-    /// Words of the data vector.
+    /// The most words of the data vector: two for each signed operation.
     pub fn data_words(&self) -> usize {
-        self.words(false)
+        2 * self.room.signed
     }
 
-    fn words(&self, onchain: bool) -> usize {
-        let slots = self.slots.iter().filter(|slot| slot.is_onchain() == onchain);
-        slots.map(|slot| slot.words()).sum()
+    /// Words of all slots, used or not.
+    pub(crate) fn digest_words(&self) -> usize {
+        SlotKind::Queue.words() * self.room.queue + SlotKind::Signed.words() * self.room.signed
     }
 
-    /// Puts operations into slots without changing their order, and fills the other slots with [`Noop`]s.
-    ///
-    /// Nothing when they do not fit.
-    pub fn fill(&self, ops: &[Op]) -> Option<Vec<Op>> {
-        let mut filled = Vec::with_capacity(self.slots.len());
-        let mut waiting = ops.iter().filter(|op| op.slot_kind().is_some()).peekable();
-        for slot in &self.slots {
-            let op = waiting.next_if(|op| op.slot_kind() == Some(*slot));
-            filled.push(op.cloned().unwrap_or(Op::Noop(Noop { slot: *slot })));
-        }
-        waiting.peek().is_none().then_some(filled)
-    }
-
-    /// Finds a group for every account and chain that the cells name, and pads the rest with leaves that nothing
-    /// touches. Nothing when they do not fit.
+    /// The leaves that a block with these cells opens, padding included. Nothing when they do not fit.
     pub fn working_set(&self, cells: &BTreeSet<Cell>) -> Option<WorkingSet> {
-        let mut accounts: BTreeMap<AccountId, BTreeMap<SubAccountId, BTreeSet<TokenId>>> =
-            BTreeMap::new();
-        let mut chains: BTreeMap<ChainId, BTreeSet<TokenId>> = BTreeMap::new();
+        let mut set = WorkingSet::of(cells);
+        set.pad(&self.room).then_some(set)
+    }
+}
+
+/// What the operations of an open block need, kept up to date operation by operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    queue: usize,
+    signed: usize,
+    leaves: Leaves,
+}
+
+/// Distinct leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Leaves {
+    accounts: BTreeSet<AccountId>,
+    sub_accounts: BTreeSet<(AccountId, SubAccountId)>,
+    balances: BTreeSet<(AccountId, SubAccountId, TokenId)>,
+    fee_tokens: BTreeSet<TokenId>,
+    chains: BTreeSet<ChainId>,
+    pools: BTreeSet<(ChainId, TokenId)>,
+}
+
+impl Leaves {
+    fn of(cells: &BTreeSet<Cell>) -> Leaves {
+        let mut leaves = Leaves::default();
         for cell in cells {
             match *cell {
-                Cell::Balance(id, sub, token) => {
-                    accounts.entry(id).or_default().entry(sub).or_default().insert(token);
+                Cell::Balance(account, sub, token) => {
+                    leaves.accounts.insert(account);
+                    leaves.sub_accounts.insert((account, sub));
+                    leaves.balances.insert((account, sub, token));
                 }
                 Cell::Pool(chain, token) => {
-                    chains.entry(chain).or_default().insert(token);
+                    leaves.chains.insert(chain);
+                    leaves.pools.insert((chain, token));
+                }
+                Cell::Cursor(chain) => {
+                    leaves.chains.insert(chain);
                 }
             }
         }
-        let accounts = self.place_accounts(accounts)?;
-        let chains = self.place_chains(chains)?;
-        Some(WorkingSet { accounts, chains })
+        leaves
     }
 
-    fn place_accounts(
-        &self,
-        wanted: BTreeMap<AccountId, BTreeMap<SubAccountId, BTreeSet<TokenId>>>,
-    ) -> Option<Vec<AccountGroup>> {
-        let needs: Vec<_> = wanted.into_iter().collect();
-        let sizes: Vec<Vec<usize>> =
-            needs.iter().map(|(_, subs)| subs.values().map(BTreeSet::len).collect()).collect();
-        let places = place(&sizes, &self.accounts)?;
-        let used: BTreeSet<u32> = needs.iter().map(|(id, _)| id.0).collect();
-        let mut padding = (0..AccountId::COUNT).rev().filter(|id| !used.contains(id));
-        let mut groups = Vec::with_capacity(self.accounts.len());
-        for (group, sizes) in self.accounts.iter().enumerate() {
-            let (id, subs) = match places.iter().position(|place| *place == group) {
-                Some(need) => needs[need].clone(),
-                None => (AccountId(padding.next()?), BTreeMap::new()),
-            };
-            groups.push(AccountGroup { id, sub_accounts: pad_sub_accounts(subs, sizes)? });
-        }
-        Some(groups)
-    }
-
-    fn place_chains(
-        &self,
-        wanted: BTreeMap<ChainId, BTreeSet<TokenId>>,
-    ) -> Option<Vec<ChainGroup>> {
-        let needs: Vec<_> = wanted.into_iter().collect();
-        let sizes: Vec<Vec<usize>> = needs.iter().map(|(_, set)| vec![set.len()]).collect();
-        let groups: Vec<Vec<usize>> = self.chains.iter().map(|size| vec![*size]).collect();
-        let places = place(&sizes, &groups)?;
-        let used: BTreeSet<u8> = needs.iter().map(|(id, _)| id.0).collect();
-        let mut padding = (0..=ChainId::MAX).rev().filter(|id| !used.contains(id));
-        let mut placed = Vec::with_capacity(self.chains.len());
-        for (group, size) in self.chains.iter().enumerate() {
-            let (id, tokens) = match places.iter().position(|place| *place == group) {
-                Some(need) => needs[need].clone(),
-                None => (ChainId(padding.next()?), BTreeSet::new()),
-            };
-            placed.push(ChainGroup { id, tokens: pad_tokens(tokens, *size) });
-        }
-        Some(placed)
+    fn of_op(op: &Op, fee_account: AccountId) -> Leaves {
+        let mut leaves = Leaves::of(&op.cells(fee_account));
+        leaves.fee_tokens.extend(op.fee_token());
+        leaves
     }
 }
 
-/// Gives each need the smallest free group that holds it, the largest needs first. Deterministic.
-fn place(needs: &[Vec<usize>], groups: &[Vec<usize>]) -> Option<Vec<usize>> {
-    let descending = |sizes: &[usize]| {
-        let mut sizes = sizes.to_vec();
-        sizes.sort_unstable_by(|a, b| b.cmp(a));
-        sizes
-    };
-    let mut order: Vec<usize> = (0..needs.len()).collect();
-    order.sort_by_key(|need| std::cmp::Reverse(descending(&needs[*need])));
-    let mut places = vec![usize::MAX; needs.len()];
-    for need in order {
-        let wanted = descending(&needs[need]);
-        let fitting = (0..groups.len()).filter(|group| {
-            let offered = descending(&groups[*group]);
-            !places.contains(group)
-                && wanted.len() <= offered.len()
-                && wanted.iter().zip(&offered).all(|(wanted, offered)| wanted <= offered)
+impl Load {
+    /// The counts.
+    pub fn counts(&self) -> Counts {
+        self.with(0, 0, &Leaves::default())
+    }
+
+    /// The counts with one more operation: the work of that operation, however many the block has.
+    pub fn counts_with(&self, op: &Op, fee_account: AccountId) -> Counts {
+        let queue = usize::from(op.slot_kind() == SlotKind::Queue);
+        self.with(queue, 1 - queue, &Leaves::of_op(op, fee_account))
+    }
+
+    fn with(&self, queue: usize, signed: usize, more: &Leaves) -> Counts {
+        fn union<T: Ord>(have: &BTreeSet<T>, more: &BTreeSet<T>) -> usize {
+            have.len() + more.iter().filter(|leaf| !have.contains(leaf)).count()
+        }
+        let have = &self.leaves;
+        Counts {
+            queue: self.queue + queue,
+            signed: self.signed + signed,
+            accounts: union(&have.accounts, &more.accounts),
+            sub_accounts: union(&have.sub_accounts, &more.sub_accounts),
+            balances: union(&have.balances, &more.balances),
+            fee_tokens: union(&have.fee_tokens, &more.fee_tokens),
+            chains: union(&have.chains, &more.chains),
+            pools: union(&have.pools, &more.pools),
+        }
+    }
+
+    /// Adds an operation.
+    pub fn add(&mut self, op: &Op, fee_account: AccountId) {
+        match op.slot_kind() {
+            SlotKind::Queue => self.queue += 1,
+            SlotKind::Signed => self.signed += 1,
+        }
+        let more = Leaves::of_op(op, fee_account);
+        self.leaves.accounts.extend(more.accounts);
+        self.leaves.sub_accounts.extend(more.sub_accounts);
+        self.leaves.balances.extend(more.balances);
+        self.leaves.fee_tokens.extend(more.fee_tokens);
+        self.leaves.chains.extend(more.chains);
+        self.leaves.pools.extend(more.pools);
+    }
+
+    /// The load of a list of operations.
+    pub fn of<'a>(ops: impl IntoIterator<Item = &'a Op>, fee_account: AccountId) -> Load {
+        let mut load = Load::default();
+        for op in ops {
+            load.add(op, fee_account);
+        }
+        load
+    }
+}
+
+/// The leaves that a block opens, padding included. Each list is strictly ascending.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct WorkingSet {
+    /// Accounts.
+    pub accounts: Vec<AccountId>,
+    /// Sub-accounts, each of one of the accounts.
+    pub sub_accounts: Vec<(AccountId, SubAccountId)>,
+    /// Balances, each of one of the sub-accounts.
+    pub balances: Vec<(AccountId, SubAccountId, TokenId)>,
+    /// Chains.
+    pub chains: Vec<ChainId>,
+    /// Pools, each of one of the chains.
+    pub pools: Vec<(ChainId, TokenId)>,
+}
+
+impl WorkingSet {
+    /// The leaves of the cells alone.
+    fn of(cells: &BTreeSet<Cell>) -> WorkingSet {
+        let leaves = Leaves::of(cells);
+        WorkingSet {
+            accounts: leaves.accounts.into_iter().collect(),
+            sub_accounts: leaves.sub_accounts.into_iter().collect(),
+            balances: leaves.balances.into_iter().collect(),
+            chains: leaves.chains.into_iter().collect(),
+            pools: leaves.pools.into_iter().collect(),
+        }
+    }
+
+    /// Fills each list with leaves that nothing touches, those with the highest ids first; false when one is too long.
+    fn pad(&mut self, room: &Counts) -> bool {
+        let accounts = (0..AccountId::COUNT).rev().map(AccountId);
+        let chains = (1..=ChainId::MAX).rev().map(ChainId);
+        if !fill(&mut self.accounts, room.accounts, accounts)
+            || !fill(&mut self.chains, room.chains, chains)
+        {
+            return false;
+        }
+        let subs = self.accounts.iter().rev().flat_map(|id| {
+            (0..SubAccountId::COUNT).rev().map(|sub| (*id, SubAccountId(sub)))
         });
-        places[need] = fitting.min_by_key(|group| descending(&groups[*group]))?;
+        if !fill(&mut self.sub_accounts, room.sub_accounts, subs) {
+            return false;
+        }
+        let tokens = || (0..=u16::MAX).rev().map(TokenId);
+        let balances = self.sub_accounts.iter().rev();
+        let balances = balances.flat_map(|(id, sub)| tokens().map(|token| (*id, *sub, token)));
+        let pools = self.chains.iter().rev();
+        let pools = pools.flat_map(|chain| tokens().map(|token| (*chain, token)));
+        fill(&mut self.balances, room.balances, balances) && fill(&mut self.pools, room.pools, pools)
     }
-    Some(places)
 }
 
-/// Puts sub-accounts into the places of a group, the largest into the largest, and pads the rest.
-fn pad_sub_accounts(
-    subs: BTreeMap<SubAccountId, BTreeSet<TokenId>>,
-    sizes: &[usize],
-) -> Option<Vec<(SubAccountId, Vec<TokenId>)>> {
-    let used: BTreeSet<u8> = subs.keys().map(|id| id.0).collect();
-    let mut padding = (0..SubAccountId::COUNT).rev().filter(|id| !used.contains(id));
-    let mut needs: Vec<_> = subs.into_iter().collect();
-    needs.sort_by_key(|(id, tokens)| (std::cmp::Reverse(tokens.len()), *id));
-    let mut order: Vec<usize> = (0..sizes.len()).collect();
-    order.sort_by_key(|place| (std::cmp::Reverse(sizes[*place]), *place));
-    let mut placed = vec![(SubAccountId(0), Vec::new()); sizes.len()];
-    let mut needs = needs.into_iter();
-    for place in order {
-        let (id, tokens) = match needs.next() {
-            Some(need) => need,
-            None => (SubAccountId(padding.next()?), BTreeSet::new()),
-        };
-        placed[place] = (id, pad_tokens(tokens, sizes[place]));
-    }
-    Some(placed)
-}
-
-fn pad_tokens(tokens: BTreeSet<TokenId>, size: usize) -> Vec<TokenId> {
-    let padding = (0..=u16::MAX).rev().map(TokenId).filter(|token| !tokens.contains(token));
-    tokens.iter().copied().chain(padding).take(size).collect()
+/// Adds candidates that are not in the sorted list until it has `size` members; false when it has more, or when
+/// there are too few.
+fn fill<T: Ord + Clone>(
+    list: &mut Vec<T>,
+    size: usize,
+    candidates: impl Iterator<Item = T>,
+) -> bool {
+    let missing = match size.checked_sub(list.len()) {
+        None => return false,
+        Some(missing) => missing,
+    };
+    let unused = candidates.filter(|candidate| list.binary_search(candidate).is_err());
+    let padding: Vec<T> = unused.take(missing).collect();
+    list.extend(padding);
+    list.sort_unstable();
+    list.len() == size
 }
 
 #[cfg(test)]
@@ -249,24 +376,31 @@ mod tests {
         Cell::Balance(AccountId(account), SubAccountId(sub), TokenId(token))
     }
 
+    fn is_ascending<T: Ord>(list: &[T]) -> bool {
+        list.windows(2).all(|pair| pair[0] < pair[1])
+    }
+
     #[test]
-    fn groups_are_padded_with_distinct_leaves() {
+    fn a_set_is_padded_with_distinct_leaves_below_its_own() {
         let small = shape(SMALL).expect("it is in the table");
-        let cells = BTreeSet::from([balance(7, 1, 3), balance(7, 1, 4), balance(2, 0, 3)]);
+        let cells = BTreeSet::from([
+            balance(7, 1, 3),
+            balance(7, 1, 4),
+            balance(2, 0, 3),
+            Cell::Cursor(ChainId(9)),
+        ]);
         let set = small.working_set(&cells).expect("two accounts fit");
-        let ids: BTreeSet<_> = set.accounts.iter().map(|group| group.id).collect();
-        assert_eq!(ids.len(), small.accounts.len());
-        for group in &set.accounts {
-            let subs: BTreeSet<_> = group.sub_accounts.iter().map(|(id, _)| *id).collect();
-            assert_eq!(subs.len(), group.sub_accounts.len());
-        }
-        let seven = set.accounts.iter().find(|group| group.id == AccountId(7));
-        let tokens = &seven.expect("it is in the set").sub_accounts[0].1;
-        assert_eq!(tokens, &[TokenId(3), TokenId(4)]);
-        for (group, sizes) in set.accounts.iter().zip(&small.accounts) {
-            let got: Vec<_> = group.sub_accounts.iter().map(|(_, tokens)| tokens.len()).collect();
-            assert_eq!(&got, sizes);
-        }
+        let room = &small.room;
+        let sizes = (set.accounts.len(), set.sub_accounts.len(), set.balances.len());
+        assert_eq!(sizes, (room.accounts, room.sub_accounts, room.balances));
+        assert_eq!((set.chains.len(), set.pools.len()), (room.chains, room.pools));
+        assert!(is_ascending(&set.accounts) && is_ascending(&set.sub_accounts));
+        assert!(is_ascending(&set.balances) && is_ascending(&set.chains));
+        assert!(is_ascending(&set.pools) && set.chains.contains(&ChainId(9)));
+        assert!(set.sub_accounts.iter().all(|(id, _)| set.accounts.contains(id)));
+        assert!(set.balances.iter().all(|(id, sub, _)| set.sub_accounts.contains(&(*id, *sub))));
+        assert!(set.pools.iter().all(|(chain, _)| set.chains.contains(chain)));
+        assert!(set.balances.contains(&(AccountId(7), SubAccountId(1), TokenId(4))));
     }
 
     #[test]
@@ -274,10 +408,34 @@ mod tests {
         let nano = shape(NANO).expect("it is in the table");
         let many = (0..4).map(|account| balance(account, 0, 1)).collect();
         assert_eq!(nano.working_set(&many), None);
-        let wide = BTreeSet::from([balance(0, 0, 1), balance(0, 0, 2)]);
+        let wide = (0..5).map(|token| balance(0, 0, token)).collect();
         assert_eq!(nano.working_set(&wide), None);
-        let chains = (1..3).map(|chain| Cell::Pool(ChainId(chain), TokenId(1))).collect();
+        let subs = (0..4).map(|sub| balance(0, sub, 1)).collect();
+        assert_eq!(nano.working_set(&subs), None);
+        let chains = (1..3).map(|chain| Cell::Cursor(ChainId(chain))).collect();
         assert_eq!(nano.working_set(&chains), None);
+    }
+
+    #[test]
+    fn each_count_binds() {
+        let room = shapes()[0].room;
+        assert!(room.fit(&room));
+        for at in 0..8 {
+            let mut list = room.list();
+            list[at] += 1;
+            let [queue, signed, accounts, sub_accounts, balances, fee_tokens, chains, pools] = list;
+            let more = Counts {
+                queue,
+                signed,
+                accounts,
+                sub_accounts,
+                balances,
+                fee_tokens,
+                chains,
+                pools,
+            };
+            assert!(!more.fit(&room) && room.fit(&more), "count {at}");
+        }
     }
 
     #[test]

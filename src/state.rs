@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::amount::Amount;
-use crate::id::{AccountId, BlockNumber, ChainId, Nonce, Owner, Serial, SubAccountId, TokenId};
+use crate::id::{
+    AccountId, BlockNumber, ChainId, KeyVersion, Nonce, Owner, Serial, SlotId, SubAccountId, TokenId,
+};
 use crate::key::PublicKey;
 use crate::reject::Reject;
 
@@ -18,12 +20,18 @@ pub struct DeploymentId(#[serde(with = "hex::serde")] pub [u8; 31]);
 /// A user of L2.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Account {
-    /// The L1 address that may set the key and that forced exits pay to.
+    /// Who may set the key and whom forced exits pay.
     pub owner: Owner,
     /// The key that signs, once it is set.
     pub key: Option<PublicKey>,
-    /// Count of key changes.
+    /// Count of the keys that the account has had.
+    pub key_version: KeyVersion,
+    /// Count of the operations that concern the account as a whole.
     pub nonce: Nonce,
+    /// Unix time of the block before the one that made the account, in seconds: known when that operation is executed.
+    pub created: u64,
+    /// Who gets on other chains than its home what a contract is owed after a freeze; nobody until it is set.
+    pub recipient: Owner,
     /// The sub-accounts that were ever used.
     pub sub_accounts: BTreeMap<SubAccountId, SubAccount>,
 }
@@ -37,6 +45,20 @@ pub struct SubAccount {
     pub epoch: u32,
     /// What it holds. Zero balances are not kept.
     pub balances: BTreeMap<TokenId, Amount>,
+    /// Its orders that were matched at least once. Fresh slots are not kept.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub slots: BTreeMap<SlotId, OrderSlot>,
+}
+
+/// What is known of the order in a slot. A slot of an older epoch than that of its sub-account reads as fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct OrderSlot {
+    /// Nonce of the order; it never wraps.
+    pub nonce: Nonce,
+    /// Epoch of the sub-account when the order was first matched.
+    pub epoch: u32,
+    /// What of its amount is not filled yet.
+    pub remaining: Amount,
 }
 
 /// What L2 knows of a connected chain.
@@ -70,6 +92,8 @@ pub enum Cell {
     Balance(AccountId, SubAccountId, TokenId),
     /// What a chain owes of a token.
     Pool(ChainId, TokenId),
+    /// The priority cursor of a chain.
+    Cursor(ChainId),
 }
 
 /// The whole state.
@@ -79,6 +103,9 @@ pub struct State {
     #[serde(skip)]
     owners: BTreeMap<Owner, AccountId>,
     chains: BTreeMap<ChainId, ChainState>,
+    /// Fees of the open block: they are the fee account's when the block ends.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    fees: BTreeMap<TokenId, Amount>,
     /// Facts of the rollup itself.
     pub system: System,
 }
@@ -167,10 +194,29 @@ impl State {
         found.copied().unwrap_or_default()
     }
 
-    /// What all chains together owe of a token: the sum of all balances of it.
+    /// Fees that the open block has collected so far.
+    pub fn fees(&self) -> &BTreeMap<TokenId, Amount> {
+        &self.fees
+    }
+
+    /// Ends the open block: credits its fees to sub-account 0 of the fee account, and takes over its number and time.
+    pub fn end_block(&mut self, number: BlockNumber, timestamp: u64) {
+        let account = self.system.fee_account;
+        for (token, fee) in std::mem::take(&mut self.fees) {
+            self.credit(account, SubAccountId(0), token, fee);
+        }
+        (self.system.number, self.system.timestamp) = (number, timestamp);
+    }
+
+    /// What all chains together owe of a token: the sum of all balances of it and of the fees of the open block.
     pub fn supply(&self, token: TokenId) -> Option<Amount> {
         let pools = self.chains.values().filter_map(|chain| chain.pools.get(&token));
         pools.copied().try_fold(Amount::ZERO, Amount::checked_add)
+    }
+
+    /// An account that this block makes.
+    pub(crate) fn new_account(&self, owner: Owner) -> Account {
+        Account { owner, created: self.system.timestamp, ..Account::default() }
     }
 
     /// Makes an account or changes the owner of an empty place.
@@ -202,6 +248,24 @@ impl State {
         amount: Amount,
     ) {
         put(&mut self.sub_account_mut(account, sub).balances, token, amount);
+    }
+
+    /// Adds to a balance; the account exists.
+    ///
+    /// No overflow: all balances of a token together equal its pools, each of which a deposit keeps below
+    /// 2^[`Amount::POOL_BITS`]. The circuit checks the range of every balance once per leaf and block.
+    pub(crate) fn credit(&mut self, id: AccountId, sub: SubAccountId, token: TokenId, by: Amount) {
+        let balance = self.balance(id, sub, token).checked_add(by);
+        self.set_balance(id, sub, token, balance.expect("deposits bound all balances together"));
+    }
+
+    /// Collects a fee for the end of the block. It cannot overflow, as [`State::credit`].
+    pub(crate) fn collect_fee(&mut self, token: TokenId, fee: Amount) {
+        if fee == Amount::ZERO {
+            return;
+        }
+        let collected = self.fees.entry(token).or_default();
+        *collected = collected.checked_add(fee).expect("deposits bound all balances together");
     }
 
     /// The chain for writing, made when it is new.

@@ -1,11 +1,11 @@
 //! The network that a deployment spans: its chains, and the unified tokens on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Amount, DECIMALS};
-use crate::id::{ChainId, TokenId};
+use crate::id::{ChainId, Owner, TokenId};
 use crate::reject::Reject;
 
 /// An EVM address.
@@ -48,13 +48,16 @@ fn decimals<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
 }
 
 /// A chain of the deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain {
     /// The EVM chain id, which L1 signatures bind.
     pub evm_chain_id: u64,
-    /// The address of our contract there.
+    /// The address of our contract there: the vault.
     #[serde(with = "hex::serde")]
     pub contract: Address,
+    /// The other contracts of the deployment there (hub, routes, recorder): what they are given nobody can use.
+    #[serde(default)]
+    pub reserved: BTreeSet<Owner>,
 }
 
 /// Chains and tokens of a deployment. Ids are never reused.
@@ -81,6 +84,46 @@ impl Network {
     /// [`Reject::UnknownToken`].
     pub fn token(&self, id: TokenId) -> Result<&Token, Reject> {
         self.tokens.get(&id).ok_or(Reject::UnknownToken(id))
+    }
+
+    /// Checks that an owner can use what it is given: it is somebody, has the form of an address, lives on a chain that is
+    /// connected if it is a contract, and is none of the deployment's own contracts or tokens where it lives.
+    ///
+    /// # Errors
+    /// [`Reject::BadReceiver`].
+    pub fn check_owner(&self, owner: Owner) -> Result<(), Reject> {
+        let lives = |id: &ChainId| !owner.is_contract() || owner.home == *id;
+        let known = !owner.is_contract() || self.chains.contains_key(&owner.home);
+        let taken = self.chains.keys().filter(|id| lives(id)).any(|id| self.is_ours(*id, owner));
+        if owner.is_none() || owner.to_evm().is_none() || !known || taken {
+            return Err(Reject::BadReceiver);
+        }
+        Ok(())
+    }
+
+    /// Checks that an address can be paid on a chain: it is an EVM address and none of the deployment's own contracts or
+    /// tokens there.
+    ///
+    /// # Errors
+    /// [`Reject::BadReceiver`].
+    pub fn check_payee(&self, chain: ChainId, to: Owner) -> Result<(), Reject> {
+        let form = !to.is_none() && !to.is_contract() && to.to_evm().is_some();
+        if !form || self.is_ours(chain, to) {
+            return Err(Reject::BadReceiver);
+        }
+        Ok(())
+    }
+
+    /// Whether the address is the vault, another contract of the deployment, or a token on this chain.
+    fn is_ours(&self, id: ChainId, owner: Owner) -> bool {
+        let address = owner.to_evm();
+        let chain = self.chains.get(&id);
+        let of_chain = chain.is_some_and(|chain| {
+            let reserved = chain.reserved.iter().any(|reserved| reserved.to_evm() == address);
+            address == Some(chain.contract) || reserved
+        });
+        let mut tokens = self.tokens.values().filter_map(|token| token.chains.get(&id));
+        of_chain || tokens.any(|token| Some(token.address) == address)
     }
 
     /// The token as one chain knows it.

@@ -85,6 +85,24 @@ impl Tree {
         path
     }
 
+    /// The tree as far as these leaves and the nodes beside their ways to the root. Other paths are not in it.
+    pub fn opened(&mut self, leaves: impl IntoIterator<Item = u64>) -> Tree {
+        self.hash_dirty();
+        let mut opened = Tree::with_empty(self.empty.clone());
+        let mut at: BTreeSet<u64> = leaves.into_iter().collect();
+        for level in 0..self.depth() {
+            at = at.into_iter().map(|index| index / ARITY).collect();
+            for index in at.iter().flat_map(|parent| ARITY * parent..ARITY * (parent + 1)) {
+                if let Some(node) = self.levels[level].get(&index) {
+                    opened.levels[level].insert(index, *node);
+                }
+            }
+        }
+        let root = self.value(self.depth(), 0);
+        opened.levels[self.depth()].insert(0, root);
+        opened
+    }
+
     fn value(&self, level: usize, index: u64) -> Fr {
         self.levels[level].get(&index).copied().unwrap_or(self.empty[level])
     }
@@ -139,6 +157,24 @@ mod tests {
         two.set(5, Fr::zero());
         two.set(63, Fr::zero());
         assert_eq!(two.root(), Tree::new(3, Fr::zero()).root());
+    }
+
+    #[test]
+    fn an_opened_tree_has_the_paths_of_its_leaves_before_and_after_writes() {
+        let mut tree = Tree::new(4, Fr::from(3));
+        for index in 0..200 {
+            tree.set(index, Fr::from(index + 100));
+        }
+        let mut opened = tree.opened([0, 17, 255]);
+        assert!(opened.levels.iter().map(BTreeMap::len).sum::<usize>() < 50);
+        for index in [17, 0, 255] {
+            assert_eq!(opened.path(index), tree.path(index));
+            opened.set(index, Fr::from(7));
+            tree.set(index, Fr::from(7));
+        }
+        assert_eq!(opened.root(), tree.root());
+        let mut empty = Tree::new(2, Fr::zero());
+        assert_eq!(empty.opened([3]).root(), empty.root());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_place, credit_fee, debit};
+use super::{Published, check_place, debit};
 use crate::amount::{Amount, Fee};
 use crate::commitment::owner_of;
 use crate::hash::Fr;
@@ -40,7 +40,7 @@ impl ChangePubKey {
     pub const CODE: u8 = 6;
 
     /// The first word; then the low part of the owner and the coordinates of the key.
-    pub const WORD: Packed<8> = Packed::new([
+    pub const WORD: Packed<10> = Packed::new([
         field("op", 1),
         field("chain", 1),
         field("account", 3),
@@ -49,6 +49,8 @@ impl ChangePubKey {
         field("fee", 2),
         field("nonce", 4),
         field("owner_top", 1),
+        field("home", 1),
+        field("at", 2),
     ]);
 
     pub(super) fn apply(&self, state: &mut State) -> Result<(), Reject> {
@@ -64,18 +66,20 @@ impl ChangePubKey {
             return Err(Reject::Nonce { expected: account.nonce, found: self.nonce });
         }
         let nonce = self.nonce.next().ok_or(Reject::NonceExhausted)?;
+        let version = account.key_version.next().ok_or(Reject::NonceExhausted)?;
         let from = (self.account, self.sub_account, self.fee_token);
         let left = debit(state, from, Amount::ZERO, self.fee.amount())?;
 
         state.set_balance(self.account, self.sub_account, self.fee_token, left);
-        credit_fee(state, self.fee_token, self.fee.amount());
+        state.collect_fee(self.fee_token, self.fee.amount());
         let account = state.account_mut(self.account).expect("checked above");
         account.key = Some(self.key);
+        account.key_version = version;
         account.nonce = nonce;
         Ok(())
     }
 
-    pub(super) fn words(&self) -> Vec<Fr> {
+    pub(super) fn words(&self, at: u16) -> Vec<Fr> {
         let packed = Self::WORD.pack([
             Self::CODE.into(),
             self.chain.0.into(),
@@ -85,25 +89,28 @@ impl ChangePubKey {
             self.fee.0.into(),
             self.nonce.0.into(),
             self.owner.top().into(),
+            self.owner.home.0.into(),
+            at.into(),
         ]);
         vec![packed, low_word(self.owner.low()), self.key.x(), self.key.y()]
     }
 
-    pub(super) fn decode(words: &[Fr]) -> Result<ChangePubKey, BadWord> {
-        let [op, chain, account, sub_account, fee_token, fee, nonce, top] =
-            Self::WORD.unpack(&words[0])?;
+    pub(super) fn decode([first, low, x, y]: &[Fr; 4]) -> Result<Published<ChangePubKey>, BadWord> {
+        let [op, chain, account, sub_account, fee_token, fee, nonce, top, home, at] =
+            Self::WORD.unpack(first)?;
         if op != Self::CODE.into() {
             return Err(BadWord::Code(narrow("op", op)?));
         }
-        Ok(ChangePubKey {
+        let op = ChangePubKey {
             chain: ChainId(narrow("chain", chain)?),
             account: AccountId(narrow("account", account)?),
             sub_account: SubAccountId(narrow("sub_account", sub_account)?),
             fee_token: TokenId(narrow("fee_token", fee_token)?),
             fee: Fee(narrow("fee", fee)?),
             nonce: Nonce(narrow("nonce", nonce)?),
-            owner: owner_of(narrow("owner_top", top)?, &words[1])?,
-            key: PublicKey::from_coordinates(words[2], words[3]).map_err(|_| BadWord::Key)?,
-        })
+            owner: owner_of(ChainId(narrow("home", home)?), narrow("owner_top", top)?, low)?,
+            key: PublicKey::from_coordinates(*x, *y).map_err(|_| BadWord::Key)?,
+        };
+        Ok(Published { op, at: narrow("at", at)? })
     }
 }

@@ -2,15 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_place, credit, credit_fee, debit, signer};
+use super::{check_place, debit, next_nonce, signer};
 use crate::amount::{Amount, Fee};
 use crate::commitment::owner_of;
 use crate::hash::Fr;
-use crate::id::{AccountId, Owner, SubAccountId, TokenId};
+use crate::id::{AccountId, ChainId, Owner, SubAccountId, TokenId};
 use crate::layout::{BadWord, Packed, field, low_word, narrow};
-use crate::op::SlotKind;
 use crate::reject::Reject;
-use crate::state::{Account, State};
+use crate::state::State;
 
 /// A payment on L2. Where the receiver has no account yet, it makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +52,7 @@ impl Transfer {
     ]);
 
     /// The first word of a transfer that makes an account; the second is the low part of its owner.
-    pub const WORD_NEW: Packed<9> = Packed::new([
+    pub const WORD_NEW: Packed<10> = Packed::new([
         field("op", 1),
         field("account", 3),
         field("sub_account", 1),
@@ -63,12 +62,13 @@ impl Transfer {
         field("amount", 16),
         field("fee", 2),
         field("to_top", 1),
+        field("to_home", 1),
     ]);
 
     pub(super) fn apply(&self, state: &mut State) -> Result<(), Reject> {
         check_place(self.account, self.sub_account)?;
         check_place(self.to_account, self.to_sub_account)?;
-        if self.new_owner.is_some_and(Owner::is_none) {
+        if self.new_owner.is_some_and(|owner| !owner.is_valid()) {
             return Err(Reject::BadReceiver);
         }
         signer(state, self.account)?;
@@ -77,19 +77,17 @@ impl Transfer {
             (None, None) => return Err(Reject::AccountNotFound(self.to_account)),
             _ => {}
         }
-        let sub = state.sub_account(self.account, self.sub_account);
-        let nonce = sub.map(|sub| sub.nonce).unwrap_or_default();
-        let nonce = nonce.next().ok_or(Reject::NonceExhausted)?;
+        let nonce = next_nonce(state, self.account, self.sub_account)?;
         let from = (self.account, self.sub_account, self.token);
         let left = debit(state, from, self.amount, self.fee.amount())?;
 
         if let Some(owner) = self.new_owner {
-            state.put_account(self.to_account, Account { owner, ..Account::default() });
+            state.put_account(self.to_account, state.new_account(owner));
         }
         state.set_balance(self.account, self.sub_account, self.token, left);
         state.sub_account_mut(self.account, self.sub_account).nonce = nonce;
-        credit(state, self.to_account, self.to_sub_account, self.token, self.amount);
-        credit_fee(state, self.token, self.fee.amount());
+        state.credit(self.to_account, self.to_sub_account, self.token, self.amount);
+        state.collect_fee(self.token, self.fee.amount());
         Ok(())
     }
 
@@ -107,28 +105,36 @@ impl Transfer {
                 vec![Self::WORD.pack([code, from, sub, to, to_sub, token, amount, fee])]
             }
             Some(owner) => {
-                let (code, top) = (Self::CODE_NEW.into(), owner.top().into());
-                let first =
-                    Self::WORD_NEW.pack([code, from, sub, to, to_sub, token, amount, fee, top]);
-                vec![first, low_word(owner.low())]
+                let (code, top, home) =
+                    (Self::CODE_NEW.into(), owner.top().into(), owner.home.0.into());
+                let fields = [code, from, sub, to, to_sub, token, amount, fee, top, home];
+                vec![Self::WORD_NEW.pack(fields), low_word(owner.low())]
             }
         }
     }
 
-    pub(super) fn decode(kind: SlotKind, words: &[Fr]) -> Result<Transfer, BadWord> {
-        let (op, fields, new_owner) = if kind == SlotKind::TransferToNew {
-            let [op, from, sub, to, to_sub, token, amount, fee, top] =
-                Self::WORD_NEW.unpack(&words[0])?;
-            let owner = owner_of(narrow("to_top", top)?, &words[1])?;
-            (op, [from, sub, to, to_sub, token, amount, fee], Some(owner))
-        } else {
-            let [op, from, sub, to, to_sub, token, amount, fee] = Self::WORD.unpack(&words[0])?;
-            (op, [from, sub, to, to_sub, token, amount, fee], None)
-        };
-        if op != kind.code().into() {
+    pub(super) fn decode([word]: &[Fr; 1]) -> Result<Transfer, BadWord> {
+        let [op, fields @ ..] = Self::WORD.unpack(word)?;
+        Self::assemble(op, Self::CODE, fields, None)
+    }
+
+    pub(super) fn decode_new([first, low]: &[Fr; 2]) -> Result<Transfer, BadWord> {
+        let [op, from, sub, to, to_sub, token, amount, fee, top, home] =
+            Self::WORD_NEW.unpack(first)?;
+        let owner = owner_of(ChainId(narrow("to_home", home)?), narrow("to_top", top)?, low)?;
+        let fields = [from, sub, to, to_sub, token, amount, fee];
+        Self::assemble(op, Self::CODE_NEW, fields, Some(owner))
+    }
+
+    fn assemble(
+        op: u128,
+        code: u8,
+        [from, sub, to, to_sub, token, amount, fee]: [u128; 7],
+        new_owner: Option<Owner>,
+    ) -> Result<Transfer, BadWord> {
+        if op != code.into() {
             return Err(BadWord::Code(narrow("op", op)?));
         }
-        let [from, sub, to, to_sub, token, amount, fee] = fields;
         Ok(Transfer {
             account: AccountId(narrow("account", from)?),
             sub_account: SubAccountId(narrow("sub_account", sub)?),

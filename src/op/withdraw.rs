@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_place, credit_fee, debit, signer};
+use super::{Published, check_place, debit, next_nonce, signer};
 use crate::amount::Fee;
 use crate::commitment::owner_of;
 use crate::hash::Fr;
@@ -29,10 +29,10 @@ pub struct Withdraw {
     pub l1_amount: u128,
     /// 18 less the decimals of the token on the chain. The chain's contract checks it against its registry.
     pub scale: u8,
-    /// What the fee account gets, in 18 decimals.
+    /// What the fee account gets, in 18 decimals: at most what the payer signed.
     #[serde(with = "crate::amount::fee_bits")]
     pub fee: Fee,
-    /// Who is paid.
+    /// Who is paid: an address of that chain, whose home is therefore left out.
     pub to: Owner,
 }
 
@@ -41,7 +41,7 @@ impl Withdraw {
     pub const CODE: u8 = 3;
 
     /// The first word; the second is the low part of the receiver.
-    pub const WORD: Packed<9> = Packed::new([
+    pub const WORD: Packed<10> = Packed::new([
         field("op", 1),
         field("chain", 1),
         field("account", 3),
@@ -51,6 +51,7 @@ impl Withdraw {
         field("scale", 1),
         field("fee", 2),
         field("to_top", 1),
+        field("at", 2),
     ]);
 
     pub(super) fn apply(&self, state: &mut State) -> Result<(), Reject> {
@@ -58,14 +59,12 @@ impl Withdraw {
             return Err(Reject::UnknownChain(self.chain));
         }
         check_place(self.account, self.sub_account)?;
-        if self.to.is_none() {
+        if self.to.is_none() || self.to.is_contract() {
             return Err(Reject::BadReceiver);
         }
         let amount = scale_up(self.l1_amount, self.scale).ok_or(Reject::AmountOverflow)?;
         signer(state, self.account)?;
-        let sub = state.sub_account(self.account, self.sub_account);
-        let nonce = sub.map(|sub| sub.nonce).unwrap_or_default();
-        let nonce = nonce.next().ok_or(Reject::NonceExhausted)?;
+        let nonce = next_nonce(state, self.account, self.sub_account)?;
         let from = (self.account, self.sub_account, self.token);
         let left = debit(state, from, amount, self.fee.amount())?;
         let available = state.pool(self.chain, self.token);
@@ -79,11 +78,11 @@ impl Withdraw {
         state.set_balance(self.account, self.sub_account, self.token, left);
         state.sub_account_mut(self.account, self.sub_account).nonce = nonce;
         state.set_pool(self.chain, self.token, pool);
-        credit_fee(state, self.token, self.fee.amount());
+        state.collect_fee(self.token, self.fee.amount());
         Ok(())
     }
 
-    pub(super) fn words(&self) -> Vec<Fr> {
+    pub(super) fn words(&self, at: u16) -> Vec<Fr> {
         let packed = Self::WORD.pack([
             Self::CODE.into(),
             self.chain.0.into(),
@@ -94,17 +93,18 @@ impl Withdraw {
             self.scale.into(),
             self.fee.0.into(),
             self.to.top().into(),
+            at.into(),
         ]);
         vec![packed, low_word(self.to.low())]
     }
 
-    pub(super) fn decode(words: &[Fr]) -> Result<Withdraw, BadWord> {
-        let [op, chain, account, sub_account, token, amount, scale, fee, top] =
-            Self::WORD.unpack(&words[0])?;
+    pub(super) fn decode([first, low]: &[Fr; 2]) -> Result<Published<Withdraw>, BadWord> {
+        let [op, chain, account, sub_account, token, amount, scale, fee, top, at] =
+            Self::WORD.unpack(first)?;
         if op != Self::CODE.into() {
             return Err(BadWord::Code(narrow("op", op)?));
         }
-        Ok(Withdraw {
+        let op = Withdraw {
             chain: ChainId(narrow("chain", chain)?),
             account: AccountId(narrow("account", account)?),
             sub_account: SubAccountId(narrow("sub_account", sub_account)?),
@@ -112,7 +112,8 @@ impl Withdraw {
             l1_amount: amount,
             scale: narrow("scale", scale)?,
             fee: Fee(narrow("fee", fee)?),
-            to: owner_of(narrow("to_top", top)?, &words[1])?,
-        })
+            to: owner_of(ChainId(0), narrow("to_top", top)?, low)?,
+        };
+        Ok(Published { op, at: narrow("at", at)? })
     }
 }

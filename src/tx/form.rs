@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Amount, Fee};
-use crate::id::{AccountId, ChainId, Nonce, Owner, SubAccountId, TokenId};
+use crate::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId, TokenId};
 use crate::key::{PublicKey, Signature};
 
 /// A payment on L2, as its payer signs it.
@@ -14,7 +14,7 @@ pub struct TransferTx {
     pub account_id: AccountId,
     /// Its sub-account.
     pub from_sub_account_id: SubAccountId,
-    /// The address that receives, whether or not it has an account.
+    /// The owner that receives, whether or not it has an account; `@` and a chain id follow the address of a contract.
     pub to: Owner,
     /// The sub-account that receives.
     pub to_sub_account_id: SubAccountId,
@@ -26,6 +26,8 @@ pub struct TransferTx {
     pub fee: Fee,
     /// The next nonce of the sub-account.
     pub nonce: Nonce,
+    /// The version of the key that signs.
+    pub key_version: KeyVersion,
 }
 
 /// A payout on a chain, as its payer signs it.
@@ -38,16 +40,18 @@ pub struct WithdrawTx {
     pub account_id: AccountId,
     /// Its sub-account.
     pub sub_account_id: SubAccountId,
-    /// The address that is paid.
+    /// The address on that chain that is paid.
     pub to: Owner,
     /// The unified token.
     pub token: TokenId,
     /// What is paid out, in 18 decimals: a multiple of the smallest unit on the chain.
     pub amount: Amount,
-    /// What the fee account gets.
-    pub fee: Fee,
+    /// The most that the fee account may get. What it gets follows the price of gas on the chain.
+    pub max_fee: Fee,
     /// The next nonce of the sub-account.
     pub nonce: Nonce,
+    /// The version of the key that signs.
+    pub key_version: KeyVersion,
 }
 
 /// A key change, as the holder of the new key signs it.
@@ -68,6 +72,8 @@ pub struct ChangePubKeyTx {
     pub fee: Fee,
     /// The next nonce of the account.
     pub nonce: Nonce,
+    /// The version of the key before this change: zero for the first key.
+    pub key_version: KeyVersion,
     /// How the owner authorises the key.
     pub eth_auth_data: KeyAuth,
 }
@@ -110,11 +116,11 @@ pub enum Tx {
 }
 
 impl Tx {
-    /// The token in which the fee is paid, and the fee.
+    /// The token in which the fee is paid, and the fee: of a withdrawal the most that it may be.
     pub fn fee(&self) -> (TokenId, Fee) {
         match self {
             Tx::Transfer(tx) => (tx.token, tx.fee),
-            Tx::Withdraw(tx) => (tx.token, tx.fee),
+            Tx::Withdraw(tx) => (tx.token, tx.max_fee),
             Tx::ChangePubKey(tx) => (tx.fee_token, tx.fee),
         }
     }

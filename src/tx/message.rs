@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::ethereum::{keccak, word};
 use super::form::{ChangePubKeyTx, SignedTx, TransferTx, Tx, TxSignature, WithdrawTx};
-use super::header;
-use crate::amount::Amount;
+use super::header::HEADER;
+use crate::amount::{Amount, Fee};
 use crate::commitment::amount_to_fr;
 use crate::hash::{Domain, Fr, compress4, fr_to_be_bytes};
-use crate::id::{AccountId, SubAccountId};
+use crate::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId, TokenId};
 use crate::key::{SecretKey, sign};
 use crate::layout::low_word;
 use crate::op::{ChangePubKey, Transfer, Withdraw};
@@ -34,6 +34,44 @@ impl std::fmt::Debug for TxHash {
     }
 }
 
+/// What a header holds. A type leaves at zero what it does not have.
+#[derive(Default)]
+struct Header {
+    code: u8,
+    account: AccountId,
+    sub_account: SubAccountId,
+    token: TokenId,
+    fee: Fee,
+    nonce: Nonce,
+    key_version: KeyVersion,
+    chain: ChainId,
+    scale: u8,
+    to_sub_account: SubAccountId,
+    to: Owner,
+}
+
+impl Header {
+    /// The packed header.
+    fn pack(&self) -> Result<Fr, Reject> {
+        check_account(self.account, self.sub_account)?;
+        Ok(HEADER.pack([
+            self.code.into(),
+            self.account.0.into(),
+            self.sub_account.0.into(),
+            self.token.0.into(),
+            // JSON has only the value of a fee, so the form with the smallest exponent is signed.
+            self.fee.canonical().0.into(),
+            self.nonce.0.into(),
+            self.key_version.0.into(),
+            self.chain.0.into(),
+            self.scale.into(),
+            self.to_sub_account.0.into(),
+            self.to.home.0.into(),
+            self.to.top().into(),
+        ]))
+    }
+}
+
 /// What an L2 signature binds.
 fn message(deployment: DeploymentId, header: Fr, third: Fr, fourth: Fr) -> Fr {
     compress4(Domain::Message, [low_word(deployment.0), header, third, fourth])
@@ -41,18 +79,19 @@ fn message(deployment: DeploymentId, header: Fr, third: Fr, fourth: Fr) -> Fr {
 
 impl TransferTx {
     fn message(&self, deployment: DeploymentId) -> Result<Fr, Reject> {
-        check_account(self.account_id, self.from_sub_account_id)?;
-        let header = header::TRANSFER.pack([
-            Transfer::CODE.into(),
-            self.account_id.0.into(),
-            self.from_sub_account_id.0.into(),
-            self.to_sub_account_id.0.into(),
-            self.token.0.into(),
-            self.fee.canonical().0.into(),
-            self.nonce.0.into(),
-            self.to.top().into(),
-        ]);
-        Ok(message(deployment, header, amount_to_fr(self.amount), low_word(self.to.low())))
+        let header = Header {
+            code: Transfer::CODE,
+            account: self.account_id,
+            sub_account: self.from_sub_account_id,
+            token: self.token,
+            fee: self.fee,
+            nonce: self.nonce,
+            key_version: self.key_version,
+            to_sub_account: self.to_sub_account_id,
+            to: self.to,
+            ..Header::default()
+        };
+        Ok(message(deployment, header.pack()?, amount_to_fr(self.amount), low_word(self.to.low())))
     }
 }
 
@@ -65,36 +104,39 @@ impl WithdrawTx {
     }
 
     fn message(&self, deployment: DeploymentId, network: &Network) -> Result<Fr, Reject> {
-        check_account(self.account_id, self.sub_account_id)?;
         let (l1_amount, scale) = self.l1_amount(network)?;
-        let header = header::WITHDRAW.pack([
-            Withdraw::CODE.into(),
-            self.account_id.0.into(),
-            self.sub_account_id.0.into(),
-            self.to_chain_id.0.into(),
-            self.token.0.into(),
-            self.fee.canonical().0.into(),
-            self.nonce.0.into(),
-            scale.into(),
-            self.to.top().into(),
-        ]);
-        Ok(message(deployment, header, amount_to_fr(Amount(l1_amount)), low_word(self.to.low())))
+        let header = Header {
+            code: Withdraw::CODE,
+            account: self.account_id,
+            sub_account: self.sub_account_id,
+            token: self.token,
+            fee: self.max_fee,
+            nonce: self.nonce,
+            key_version: self.key_version,
+            chain: self.to_chain_id,
+            scale,
+            to: self.to,
+            ..Header::default()
+        };
+        let amount = amount_to_fr(Amount(l1_amount));
+        Ok(message(deployment, header.pack()?, amount, low_word(self.to.low())))
     }
 }
 
 impl ChangePubKeyTx {
     fn message(&self, deployment: DeploymentId) -> Result<Fr, Reject> {
-        check_account(self.account_id, self.sub_account_id)?;
-        let header = header::CHANGE_PUB_KEY.pack([
-            ChangePubKey::CODE.into(),
-            self.account_id.0.into(),
-            self.sub_account_id.0.into(),
-            self.chain_id.0.into(),
-            self.fee_token.0.into(),
-            self.fee.canonical().0.into(),
-            self.nonce.0.into(),
-        ]);
-        Ok(message(deployment, header, self.new_pub_key.x(), self.new_pub_key.y()))
+        let header = Header {
+            code: ChangePubKey::CODE,
+            account: self.account_id,
+            sub_account: self.sub_account_id,
+            token: self.fee_token,
+            fee: self.fee,
+            nonce: self.nonce,
+            key_version: self.key_version,
+            chain: self.chain_id,
+            ..Header::default()
+        };
+        Ok(message(deployment, header.pack()?, self.new_pub_key.x(), self.new_pub_key.y()))
     }
 
     /// The EIP-712 digest that the owner signs for the contract of a chain.

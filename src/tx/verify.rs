@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ethereum::recover;
 use super::form::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, TxSignature, WithdrawTx};
 use super::message::check_account;
-use crate::id::{AccountId, ChainId, Nonce, Owner, SubAccountId};
+use crate::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId};
 use crate::key::{PublicKey, verify};
 use crate::op::{ChangePubKey, Op, Transfer, Withdraw};
 use crate::reject::Reject;
@@ -35,9 +35,7 @@ impl TransferTx {
         check_account(self.account_id, self.from_sub_account_id)?;
         check_account(self.account_id, self.to_sub_account_id)?;
         network.token(self.token)?;
-        if self.to.is_none() {
-            return Err(Reject::BadReceiver);
-        }
+        network.check_owner(self.to)?;
         let (to_account, new_owner) = match state.account_of(self.to) {
             Some(id) => (id, None),
             None => (state.next_account()?, Some(self.to)),
@@ -60,10 +58,7 @@ impl WithdrawTx {
         network.chain(self.to_chain_id)?;
         check_account(self.account_id, self.sub_account_id)?;
         let (l1_amount, scale) = self.l1_amount(network)?;
-        // The vault pays EVM addresses only, and would refuse a block with any other receiver.
-        if self.to.is_none() || self.to.to_evm().is_none() {
-            return Err(Reject::BadReceiver);
-        }
+        network.check_payee(self.to_chain_id, self.to)?;
         Ok(Op::Withdraw(Withdraw {
             chain: self.to_chain_id,
             account: self.account_id,
@@ -71,7 +66,7 @@ impl WithdrawTx {
             token: self.token,
             l1_amount,
             scale,
-            fee: self.fee.canonical(),
+            fee: self.max_fee.canonical(),
             to: self.to,
         }))
     }
@@ -85,6 +80,9 @@ impl ChangePubKeyTx {
         authorised: &KeyAuthorisations,
     ) -> Result<(), Reject> {
         let chain = network.chain(self.chain_id)?;
+        if owner.is_contract() && owner.home != self.chain_id {
+            return Err(Reject::KeyNotAuthorised("the owner is a contract of another chain"));
+        }
         let address = owner.to_evm();
         let address = address.ok_or(Reject::KeyNotAuthorised("the owner is not an EVM address"))?;
         match &self.eth_auth_data {
@@ -92,6 +90,10 @@ impl ChangePubKeyTx {
             KeyAuth::Onchain => Err(Reject::KeyNotAuthorised(
                 "no final setAuthPubKey of this key and nonce was seen on that chain",
             )),
+            // A wallet may take back what it signs, and a commit must not depend on that: only what it recorded counts.
+            KeyAuth::EthEcdsa { .. } if owner.is_contract() => {
+                Err(Reject::KeyNotAuthorised("a contract authorises a key by a call on its chain"))
+            }
             KeyAuth::EthEcdsa { signature } => {
                 let signer = recover(&self.eth_digest(chain), signature);
                 if signer == Some(address) {
@@ -115,6 +117,7 @@ impl ChangePubKeyTx {
         let account = state.account(self.account_id);
         let account = account.ok_or(Reject::AccountNotFound(self.account_id))?;
         check_nonce(account.nonce, self.nonce)?;
+        check_key_version(account.key_version, self.key_version)?;
         self.check_auth(account.owner, network, authorised)?;
         Ok(Op::ChangePubKey(ChangePubKey {
             chain: self.chain_id,
@@ -143,12 +146,14 @@ impl SignedTx {
         let op = match &self.tx {
             Tx::Transfer(tx) => {
                 let op = tx.resolve(state, network)?;
-                self.check_signer(state, tx.account_id, tx.from_sub_account_id, tx.nonce)?;
+                let nonces = (tx.nonce, tx.key_version);
+                self.check_signer(state, tx.account_id, tx.from_sub_account_id, nonces)?;
                 op
             }
             Tx::Withdraw(tx) => {
                 let op = tx.resolve(network)?;
-                self.check_signer(state, tx.account_id, tx.sub_account_id, tx.nonce)?;
+                let nonces = (tx.nonce, tx.key_version);
+                self.check_signer(state, tx.account_id, tx.sub_account_id, nonces)?;
                 op
             }
             Tx::ChangePubKey(tx) => {
@@ -171,12 +176,13 @@ impl SignedTx {
         state: &State,
         id: AccountId,
         sub: SubAccountId,
-        nonce: Nonce,
+        (nonce, key_version): (Nonce, KeyVersion),
     ) -> Result<(), Reject> {
         let account = state.account(id).ok_or(Reject::AccountNotFound(id))?;
         let key = account.key.as_ref().ok_or(Reject::KeyNotSet(id))?;
         let expected = account.sub_accounts.get(&sub).map(|sub| sub.nonce).unwrap_or_default();
         check_nonce(expected, nonce)?;
+        check_key_version(account.key_version, key_version)?;
         if *key != self.signature.pub_key {
             return Err(Reject::Signature);
         }
@@ -187,6 +193,13 @@ impl SignedTx {
 fn check_nonce(expected: Nonce, found: Nonce) -> Result<(), Reject> {
     if expected != found {
         return Err(Reject::Nonce { expected, found });
+    }
+    Ok(())
+}
+
+fn check_key_version(expected: KeyVersion, found: KeyVersion) -> Result<(), Reject> {
+    if expected != found {
+        return Err(Reject::KeyVersion { expected, found });
     }
     Ok(())
 }
