@@ -335,9 +335,11 @@ impl WorkingSet {
         {
             return false;
         }
-        let subs = self.accounts.iter().rev().flat_map(|id| {
-            (0..SubAccountId::COUNT).rev().map(|sub| (*id, SubAccountId(sub)))
-        });
+        let subs = self
+            .accounts
+            .iter()
+            .rev()
+            .flat_map(|id| (0..SubAccountId::COUNT).rev().map(|sub| (*id, SubAccountId(sub))));
         if !fill(&mut self.sub_accounts, room.sub_accounts, subs) {
             return false;
         }
@@ -346,7 +348,8 @@ impl WorkingSet {
         let balances = balances.flat_map(|(id, sub)| tokens().map(|token| (*id, *sub, token)));
         let pools = self.chains.iter().rev();
         let pools = pools.flat_map(|chain| tokens().map(|token| (*chain, token)));
-        fill(&mut self.balances, room.balances, balances) && fill(&mut self.pools, room.pools, pools)
+        fill(&mut self.balances, room.balances, balances)
+            && fill(&mut self.pools, room.pools, pools)
     }
 }
 

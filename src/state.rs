@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::amount::Amount;
 use crate::id::{
-    AccountId, BlockNumber, ChainId, KeyVersion, Nonce, Owner, Serial, SlotId, SubAccountId, TokenId,
+    AccountId, BlockNumber, ChainId, KeyVersion, Nonce, Owner, Serial, SlotId, SubAccountId,
+    TokenId,
 };
 use crate::key::PublicKey;
 use crate::reject::Reject;
