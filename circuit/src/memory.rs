@@ -67,6 +67,15 @@ impl Kind {
     }
 }
 
+/// How a value that is read is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As an element of the trace of its own: about 52 constraints.
+    Element,
+    /// As a number below `2^bits`, which is checked, together with others in one element: about `1.2 * bits`.
+    Small(usize),
+}
+
 /// Whether a tuple was put in or taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sign {
@@ -204,10 +213,7 @@ impl Memory {
         Ok(values)
     }
 
-    /// Takes a cell out for an access at `time` if `on`: allocates its `count` values and binds them.
-    ///
-    /// The access before is earlier: `time - 1 - before` has `time_bits` bits. So a time before is never negative in what
-    /// is put in, as times are constants or `at * K + j + 1`, and a negative one in what is taken out meets nothing.
+    /// Takes a cell out for an access at `time` if `on`: allocates its values, which have these forms, and binds them.
     ///
     /// # Errors
     /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
@@ -217,23 +223,55 @@ impl Memory {
         cell: &Expression,
         on: &Expression,
         time: &Expression,
-        count: usize,
+        forms: &[Form],
     ) -> Result<Read, SynthesisError> {
-        let held = self.found(cell, time, count);
-        let values = allocate(cs, held.as_ref(), count)?;
-        for value in &values {
-            self.trace.push(value);
+        let found = self.found(cell, time, forms.len());
+        let mut values = Vec::with_capacity(forms.len());
+        for (at, form) in forms.iter().enumerate() {
+            let cs = &mut cs.namespace(|| format!("value {at}"));
+            let value = value_of(found.as_ref(), at);
+            values.push(match *form {
+                Form::Element => {
+                    let value = Expression::witness(cs, "held", value)?;
+                    self.trace.push(&value);
+                    value
+                }
+                Form::Small(bits) => {
+                    let value = Expression::from_bits(&witness_bits(cs, value, bits)?);
+                    self.trace.push_small(&value, bits);
+                    value
+                }
+            });
         }
+        self.expect(cs, cell, on, time, &values)
+    }
+
+    /// [`Memory::read`] where the values are known: functions of bound ones.
+    ///
+    /// The access before is earlier, as `time - 1 - before` has `time_bits` bits. A negative time before would meet nothing
+    /// that was put in.
+    ///
+    /// # Errors
+    /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
+    pub fn expect<CS: ConstraintSystem<Fr>>(
+        &mut self,
+        cs: &mut CS,
+        cell: &Expression,
+        on: &Expression,
+        time: &Expression,
+        values: &[Expression],
+    ) -> Result<Read, SynthesisError> {
         let latest = time - Fr::one();
+        let found = self.found(cell, time, values.len());
         let is_on = on.value().map(|on| on == Fr::one());
-        let gap = latest.value().zip(held).zip(is_on);
+        let gap = latest.value().zip(found).zip(is_on);
         let gap =
             gap.map(|((latest, (_, before)), on)| if on { latest - before } else { Fr::zero() });
         let gap = witness_bits(&mut cs.namespace(|| "access before"), gap, self.time_bits)?;
         let gap = Expression::from_bits(&gap);
         self.trace.push_small(&gap, self.time_bits);
         let before = &latest - &gap;
-        let (cell, on) = (cell.clone(), on.clone());
+        let (cell, on, values) = (cell.clone(), on.clone(), values.to_vec());
         self.tuples.push(Tuple {
             sign: Sign::Out,
             on: on.clone(),
@@ -242,6 +280,12 @@ impl Memory {
             values: values.clone(),
         });
         Ok(Read { on, cell, time: time.clone(), values })
+    }
+
+    /// Whether an access finds zeros only; nothing while keys are made.
+    pub fn finds_zeros(&self, cell: &Expression, time: &Expression) -> Option<bool> {
+        let (values, _) = self.found(cell, time, 0)?;
+        Some(values.iter().all(|value| *value == Fr::zero()))
     }
 
     /// Puts a cell that was read in again with new values: functions of bound ones.
@@ -355,13 +399,16 @@ fn allocate<CS: ConstraintSystem<Fr>>(
     held: Option<&Held>,
     count: usize,
 ) -> Result<Vec<Expression>, SynthesisError> {
-    let value = |at: usize| held.and_then(|(values, _)| values.get(at).copied());
     (0..count)
         .map(|at| {
             let cs = &mut cs.namespace(|| format!("value {at}"));
-            Expression::witness(cs, "held", value(at))
+            Expression::witness(cs, "held", value_of(held, at))
         })
         .collect()
+}
+
+fn value_of(held: Option<&Held>, at: usize) -> Option<Fr> {
+    held.and_then(|(values, _)| values.get(at).copied())
 }
 
 /// Checks that addresses ascend strictly: `bits + 1` constraints for each but the first. All must be below `2^bits`.

@@ -20,7 +20,7 @@ use zklink::tree::Path;
 
 use crate::gadget::select::Digit;
 use crate::gadget::{Bit, Expression, bits, merkle};
-use crate::memory::{Kind, Memory, enforce_ascending};
+use crate::memory::{Form, Kind, Memory, enforce_ascending};
 use crate::witness::Witness;
 use account::AccountVar;
 use amount::AmountVar;
@@ -177,7 +177,13 @@ fn change_root<CS: ConstraintSystem<Fr>>(
     change: impl FnOnce(&mut CS, &Expression) -> Result<Expression, SynthesisError>,
 ) -> Result<(), SynthesisError> {
     let time = Expression::constant(Fr::from(at as u64 + 1));
-    let read = memory.read(&mut cs.namespace(|| "root"), cell, &Expression::one(), &time, 1)?;
+    let read = memory.read(
+        &mut cs.namespace(|| "root"),
+        cell,
+        &Expression::one(),
+        &time,
+        &[Form::Element],
+    )?;
     let root = change(cs, &read.values[0])?;
     // No public word has it, and the leaf that will is bound only by what is checked here.
     memory.bind(&root);

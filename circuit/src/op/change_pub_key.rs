@@ -10,21 +10,17 @@ use crate::gadget::Expression;
 use crate::gadget::edwards::Point;
 use crate::gadget::zero::is_zero;
 
-/// Only a key change may name a chain without its pool, so that chain is checked here; and only there is the owner of the
-/// signer published. No amount moves.
+/// Only a key change names a chain without its pool, so that chain is checked here. No amount moves.
 pub(super) fn constrain<CS: ConstraintSystem<Fr>>(
     cs: &mut CS,
     types: &Types,
     fields: &Fields,
-    seen: &Seen,
 ) -> Result<(), SynthesisError> {
     let on = types.change_key.expression();
     let no_chain = is_zero(&mut cs.namespace(|| "no chain"), &fields.chain)?;
     zero_if(cs, "a chain", no_chain.expression(), on);
     zero_if(cs, "no chain of a transfer", &fields.chain, &types.pays());
     zero_if(cs, "no amount", &fields.amount, on);
-    zero_if(cs, "owner's head", &(&fields.party.head() - &seen.owner[0]), on);
-    zero_if(cs, "owner's low", &(&fields.party.low - &seen.owner[1]), on);
     // A point of the prime-order subgroup, and not its neutral element. Of other types, any such point will do.
     fields.key.enforce_prime_order(&mut cs.namespace(|| "prime order"), fields.key_eighth())
 }

@@ -9,7 +9,7 @@ use zklink::op::Deposit;
 use super::{AT_BITS, Context, Party, Place, constant, number, pack, zero_if};
 use crate::gadget::bits::to_bits;
 use crate::gadget::{Bit, Expression};
-use crate::memory::{Kind, Memory};
+use crate::memory::{Form, Kind, Memory};
 use crate::statement::Slot;
 use crate::witness::QueueWitness;
 use crate::working_set::{AMOUNT_BITS, CHAIN_BITS, TOKEN_BITS};
@@ -53,7 +53,13 @@ pub fn queue_slot<CS: ConstraintSystem<Fr>>(
 
     let time = context.clock.of_queue(place.slot, at);
     let cursor = Kind::Cursor.at(&fields.chain);
-    let read = memory.read(&mut cs.namespace(|| "cursor"), &cursor, on.expression(), &time, 1)?;
+    let read = memory.read(
+        &mut cs.namespace(|| "cursor"),
+        &cursor,
+        on.expression(),
+        &time,
+        &[Form::Element],
+    )?;
     let next = &read.values[0] + Fr::one();
     memory.write(read, &[next]);
     fields.credit(cs, &time, memory)?;
@@ -115,14 +121,16 @@ impl Fields {
         let done = self.done.expression();
         let pool = &(&self.chain * Fr::from(1 << TOKEN_BITS)) + &self.token;
         let pool = Kind::Pool.at(&pool);
-        let read = memory.read(&mut cs.namespace(|| "pool"), &pool, done, time, 1)?;
+        let read =
+            memory.read(&mut cs.namespace(|| "pool"), &pool, done, time, &[Form::Element])?;
         let raised = &read.values[0] + &self.amount;
         memory.write(read, std::slice::from_ref(&raised));
         // The bound of a pool keeps every sum of balances in range. Off, the slot has no amount to speak of.
         let raised = Expression::product(cs, "raised if done", &raised, done)?;
         to_bits(&mut cs.namespace(|| "pool range"), &raised, Amount::POOL_BITS as usize)?;
         let balance = Kind::Balance.at(&self.to.balance(&self.token));
-        let read = memory.read(&mut cs.namespace(|| "balance"), &balance, done, time, 1)?;
+        let read =
+            memory.read(&mut cs.namespace(|| "balance"), &balance, done, time, &[Form::Element])?;
         let credited = &read.values[0] + &self.amount;
         memory.write(read, &[credited]);
         Ok(())
@@ -137,21 +145,15 @@ impl Fields {
     ) -> Result<(), SynthesisError> {
         let account = Kind::Owner.at(&self.to.account);
         let done = self.done.expression();
-        let read = memory.read(&mut cs.namespace(|| "before"), &account, done, time, 2)?;
-        let (head, low) = (self.owner.head(), self.owner.low.clone());
-        let [old_head, old_low] = [&read.values[0], &read.values[1]];
-        let created = old_head.value().zip(old_low.value()).zip(self.done.value());
-        let created =
-            created.map(|((head, low), done)| done && head == Fr::zero() && low == Fr::zero());
+        let created = memory.finds_zeros(&account, time);
         let created = Bit::witness(cs, "created", created)?;
-        let kept = done - created.expression();
-        // Off, `created` may be one: then what was read, which says nothing, is zero.
-        let created = created.expression();
-        zero_if(cs, "created: no head", old_head, created);
-        zero_if(cs, "created: no low", old_low, created);
-        zero_if(cs, "kept: same head", &(&head - old_head), &kept);
-        zero_if(cs, "kept: same low", &(&low - old_low), &kept);
-        memory.write(read, &[head, low]);
+        memory.bind_small(created.expression(), 1);
+        let (head, low, kept) = (self.owner.head(), &self.owner.low, created.not());
+        let old_head = Expression::product(cs, "kept head", &head, kept.expression())?;
+        let old_low = Expression::product(cs, "kept low", low, kept.expression())?;
+        let old = [old_head, old_low];
+        let read = memory.expect(&mut cs.namespace(|| "before"), &account, done, time, &old)?;
+        memory.write(read, &[head, low.clone()]);
         Ok(())
     }
 

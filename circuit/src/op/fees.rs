@@ -8,7 +8,7 @@ use zklink::layout::power_of_two;
 use super::{Clock, number, zero_if};
 use crate::gadget::select::{dot, one_hot};
 use crate::gadget::{Bit, Expression};
-use crate::memory::{Kind, Memory};
+use crate::memory::{Form, Kind, Memory};
 use crate::working_set::TOKEN_BITS;
 
 /// The tokens in which fees are paid, and how much in each so far.
@@ -98,7 +98,8 @@ impl Fees {
             memory.bind(&total);
             let place = fee_account * power_of_two(8 + TOKEN_BITS);
             let cell = Kind::Balance.at(&(&place + &fee.token));
-            let read = memory.read(cs, &cell, fee.on.expression(), &clock.end(at), 1)?;
+            let read =
+                memory.read(cs, &cell, fee.on.expression(), &clock.end(at), &[Form::Element])?;
             let new = &read.values[0] + &total;
             memory.write(read, &[new]);
         }

@@ -19,15 +19,16 @@ use crate::gadget::edwards::Point;
 use crate::gadget::poseidon2::compress4;
 use crate::gadget::schnorr::{self, SignatureWitness};
 use crate::gadget::{Bit, Expression, float};
-use crate::memory::{Kind, Memory};
+use crate::memory::{Form, Kind, Memory};
 use crate::statement::Slot;
 use crate::witness::SignedWitness;
-use crate::working_set::{AMOUNT_BITS, CHAIN_BITS, TOKEN_BITS};
+use crate::working_set::{AMOUNT_BITS, CHAIN_BITS, NONCE_BITS, TOKEN_BITS};
 
-/// Bits of a fee: the largest is 2047 * 10^31.
-const FEE_BITS: usize = 114;
 /// Bits of a scale.
 const SCALE_BITS: usize = 5;
+/// A nonce or a key version in the memory. Its range was checked when its leaf was opened or written; here it lets several
+/// share an element of the trace.
+const COUNTER: Form = Form::Small(NONCE_BITS);
 
 /// What a slot holds; nothing while keys are made, and nothing within when it is idle.
 type Given<'a> = Option<Option<&'a SignedWitness>>;
@@ -46,12 +47,12 @@ pub fn signed_slot<CS: ConstraintSystem<Fr>>(
 ) -> Result<(Slot, Bit), SynthesisError> {
     let types = Types::witness(&mut cs.namespace(|| "type"), given)?;
     let fields = Fields::witness(cs, given, rank)?;
-    fields.enforce_fees(&mut cs.namespace(|| "fees"), &types)?;
+    fields.fee.enforce(&mut cs.namespace(|| "fee"), &types);
     let moved = withdraw::moved(&mut cs.namespace(|| "moved"), &types, &fields)?;
     let moments = context.clock.of_signed(rank);
     let seen = access(cs, &types, &fields, &moved, &moments, memory)?;
-    transfer::constrain(&mut cs.namespace(|| "transfer"), &types, &fields, &seen);
-    change_pub_key::constrain(&mut cs.namespace(|| "change key"), &types, &fields, &seen)?;
+    transfer::constrain(&mut cs.namespace(|| "transfer"), &types, &fields);
+    change_pub_key::constrain(&mut cs.namespace(|| "change key"), &types, &fields)?;
     let somebody = types.on.expression();
     fields.party.enforce_somebody(&mut cs.namespace(|| "party"), somebody);
     check_signature(&mut cs.namespace(|| "signature"), context, &types, &fields, &seen, given)?;
@@ -118,21 +119,60 @@ impl Types {
     }
 }
 
-/// A fee: its packed form and its amount.
+/// What is taken as a fee, and the most that was signed: two floats with one exponent.
 pub(super) struct FeeVar {
+    /// What is taken, packed.
     pub(super) packed: Expression,
-    pub(super) amount: Expression,
+    /// What is taken, in 18 decimals.
+    amount: Expression,
+    /// What was signed, packed.
+    signed: Expression,
+    mantissa: Expression,
+    left: Expression,
 }
 
 impl FeeVar {
+    /// At most what was signed: mantissas are compared, below 2^11.
     fn witness<CS: ConstraintSystem<Fr>>(
         cs: &mut CS,
-        fee: Option<Fee>,
+        fees: Option<(Fee, Fee)>,
     ) -> Result<FeeVar, SynthesisError> {
-        let value = fee.map(|fee| Fr::from(u64::from(fee.0)));
-        let (packed, bits) = number(cs, value, float::FLOAT_BITS)?;
+        let parts = fees.map(|(taken, signed)| {
+            let parts = |fee: Fee| (fee.0 >> Fee::EXPONENT_BITS, fee.0 % (1 << Fee::EXPONENT_BITS));
+            (parts(taken), parts(signed))
+        });
+        let value = |get: fn((u16, u16), (u16, u16)) -> u16| {
+            parts.map(|(taken, signed)| Fr::from(u64::from(get(taken, signed))))
+        };
+        let exponent = number(
+            &mut cs.namespace(|| "exponent"),
+            value(|taken, _| taken.1),
+            float::EXPONENT_BITS,
+        )?;
+        let mantissa = number(
+            &mut cs.namespace(|| "mantissa"),
+            value(|taken, _| taken.0),
+            float::MANTISSA_BITS,
+        )?;
+        let (most, _) = number(
+            &mut cs.namespace(|| "most"),
+            value(|_, signed| signed.0),
+            float::MANTISSA_BITS,
+        )?;
+        let left = &most - &mantissa.0;
+        to_bits(&mut cs.namespace(|| "at most what is signed"), &left, float::MANTISSA_BITS)?;
+        let bits: Vec<Bit> = exponent.1.into_iter().chain(mantissa.1).collect();
         let amount = float::decode(&mut cs.namespace(|| "amount"), &bits)?;
-        Ok(FeeVar { packed, amount })
+        let pack =
+            |mantissa: &Expression| &(mantissa * Fr::from(1 << float::EXPONENT_BITS)) + &exponent.0;
+        let (packed, signed) = (pack(&mantissa.0), pack(&most));
+        Ok(FeeVar { packed, amount, signed, mantissa: mantissa.0, left })
+    }
+
+    /// Only of a withdrawal can less be taken than was signed. Off, there is no fee.
+    fn enforce<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, types: &Types) {
+        zero_if(cs, "what is signed", &self.left, types.withdraw.not().expression());
+        zero_if(cs, "none if off", &self.mantissa, types.on.not().expression());
     }
 }
 
@@ -148,8 +188,6 @@ pub(super) struct Fields {
     /// In 18 decimals, or of a withdrawal in the units of the chain.
     pub(super) amount: Expression,
     pub(super) fee: FeeVar,
-    /// The fee that was signed: the most that it may be.
-    pub(super) max_fee: FeeVar,
     pub(super) chain: Expression,
     pub(super) scale: Vec<Bit>,
     /// Who receives, who is paid, or whose key changes.
@@ -175,10 +213,8 @@ impl Fields {
         let (token, _) = number(&mut cs.namespace(|| "token"), token, TOKEN_BITS)?;
         let amount = plain.as_ref().map(|plain| withdraw::wide(plain.amount));
         let (amount, _) = number(&mut cs.namespace(|| "amount"), amount, AMOUNT_BITS)?;
-        let fee = plain.as_ref().map(|plain| plain.fee);
+        let fee = plain.as_ref().map(|plain| (plain.fee, plain.max_fee));
         let fee = FeeVar::witness(&mut cs.namespace(|| "fee"), fee)?;
-        let max_fee = plain.as_ref().map(|plain| plain.max_fee);
-        let max_fee = FeeVar::witness(&mut cs.namespace(|| "max fee"), max_fee)?;
         let (chain, _) =
             number(&mut cs.namespace(|| "chain"), value(|plain| plain.chain.into()), CHAIN_BITS)?;
         let scale = value(|plain| plain.scale.into());
@@ -189,35 +225,7 @@ impl Fields {
         let key = key_value.map(|key| (key.get_u(), key.get_v()));
         let key = Point::unchecked(&mut cs.namespace(|| "key"), key)?;
         let at = super::constant(rank as u64);
-        Ok(Fields {
-            at,
-            from,
-            to,
-            token,
-            amount,
-            fee,
-            max_fee,
-            chain,
-            scale,
-            party,
-            key,
-            key_value,
-        })
-    }
-
-    /// What is taken is at most what was signed; only of a withdrawal can it be less. Off, there is no fee.
-    fn enforce_fees<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        types: &Types,
-    ) -> Result<(), SynthesisError> {
-        let left = &self.max_fee.amount - &self.fee.amount;
-        to_bits(&mut cs.namespace(|| "at most what is signed"), &left, FEE_BITS)?;
-        let other = types.withdraw.not();
-        let packed = &self.max_fee.packed - &self.fee.packed;
-        zero_if(cs, "what is signed", &packed, other.expression());
-        zero_if(cs, "none if off", &self.fee.packed, types.on.not().expression());
-        Ok(())
+        Ok(Fields { at, from, to, token, amount, fee, chain, scale, party, key, key_value })
     }
 
     /// The point of which the key is the eightfold.
@@ -302,8 +310,6 @@ pub(super) struct Seen {
     nonce: Expression,
     /// Key version, nonce, x, y of the account that signs.
     pub(super) key: Vec<Expression>,
-    /// `home * 2^8 + top` and the rest of the address: of the receiver, or of the account whose key changes.
-    pub(super) owner: Vec<Expression>,
     /// Whether the key changes, times the coordinates of the new one: what is published of it.
     pub(super) published_key: [Expression; 2],
     /// The coordinates of the key that signs: of a key change the new one.
@@ -322,20 +328,21 @@ fn access<CS: ConstraintSystem<Fr>>(
     let on = types.on.expression();
     let moves = types.moves();
     let payer = Kind::Balance.at(&fields.from.balance(&fields.token));
-    let read = memory.read(&mut cs.namespace(|| "payer"), &payer, on, first, 1)?;
+    let read = memory.read(&mut cs.namespace(|| "payer"), &payer, on, first, &[Form::Element])?;
     let left = &(&read.values[0] - moved) - &fields.fee.amount;
     to_bits(&mut cs.namespace(|| "left"), &left, AMOUNT_BITS)?;
     memory.write(read, &[left]);
 
     let nonce = Kind::SubAccount.at(&fields.from.place);
-    let read = memory.read(&mut cs.namespace(|| "nonce"), &nonce, &moves, first, 1)?;
+    let read = memory.read(&mut cs.namespace(|| "nonce"), &nonce, &moves, first, &[COUNTER])?;
     let nonce = read.values[0].clone();
     memory.write(read, &[&nonce + Fr::one()]);
 
     let pool = &(&fields.chain * Fr::from(1 << TOKEN_BITS)) + &fields.token;
     let balance = Kind::Balance.at(&fields.to.balance(&fields.token));
     let other = types.withdraw.select(cs, "pool or balance", &Kind::Pool.at(&pool), &balance)?;
-    let read = memory.read(&mut cs.namespace(|| "other"), &other, &moves, second, 1)?;
+    let read =
+        memory.read(&mut cs.namespace(|| "other"), &other, &moves, second, &[Form::Element])?;
     let sign = &types.pays() - types.withdraw.expression();
     let change = Expression::product(cs, "change", moved, &sign)?;
     let changed = &read.values[0] + &change;
@@ -343,7 +350,8 @@ fn access<CS: ConstraintSystem<Fr>>(
     memory.write(read, &[changed]);
 
     let key = Kind::Key.at(&fields.from.account);
-    let read = memory.read(&mut cs.namespace(|| "account"), &key, on, first, 4)?;
+    let form = [COUNTER, COUNTER, Form::Element, Form::Element];
+    let read = memory.read(&mut cs.namespace(|| "account"), &key, on, first, &form)?;
     let key = read.values.clone();
     let (published_key, signer) = change_pub_key::signer(cs, types, fields, &key)?;
     let count = types.change_key.expression();
@@ -354,10 +362,17 @@ fn access<CS: ConstraintSystem<Fr>>(
     let owner = &fields.to.account;
     let owner = types.change_key.select(cs, "whose owner", &fields.from.account, owner)?;
     let (owner, owned) = (Kind::Owner.at(&owner), types.owned());
-    let read = memory.read(&mut cs.namespace(|| "owner"), &owner, &owned, first, 2)?;
-    let owner = read.values.clone();
-    memory.write(read, &[fields.party.head(), fields.party.low.clone()]);
-    Ok(Seen { nonce, key, owner, published_key, signer })
+    // The account belongs to the party; or to nobody, if the payment makes it, and then becomes the party's.
+    let party = [fields.party.head(), fields.party.low.clone()];
+    let known = types.transfer.expression() + types.change_key.expression();
+    let head = Expression::product(cs, "owner's head", &party[0], &known)?;
+    let low = Expression::product(cs, "owner's low", &party[1], &known)?;
+    // A payment does not publish who receives it.
+    memory.bind(&party[1]);
+    memory.bind_small(&party[0], CHAIN_BITS + 8);
+    let read = memory.expect(&mut cs.namespace(|| "owner"), &owner, &owned, first, &[head, low])?;
+    memory.write(read, &party);
+    Ok(Seen { nonce, key, published_key, signer })
 }
 
 /// Checks the L2 signature over the message `[deployment, header, third, fourth]`.
@@ -381,7 +396,7 @@ fn check_signature<CS: ConstraintSystem<Fr>>(
             ("type", &types.signed_code()),
             ("place", &fields.from.place),
             ("token", &fields.token),
-            ("fee", &fields.max_fee.packed),
+            ("fee", &fields.fee.signed),
             ("nonce", &nonce),
             ("key_version", &seen.key[0]),
             ("chain", &fields.chain),

@@ -4,24 +4,13 @@ use bellman::ConstraintSystem;
 use zklink::hash::Fr;
 use zklink::op::Transfer;
 
-use super::signed::{Fields, Seen, Types};
+use super::signed::{Fields, Types};
 use super::{constant, pack, zero_if};
 use crate::gadget::Expression;
 
-/// The receiver that is signed is the owner of the account that is credited; or that account belongs to nobody, and from
-/// now on to the receiver. Other types have no receiving account.
-pub(super) fn constrain<CS: ConstraintSystem<Fr>>(
-    cs: &mut CS,
-    types: &Types,
-    fields: &Fields,
-    seen: &Seen,
-) {
-    let known = types.transfer.expression();
-    zero_if(cs, "receiver's head", &(&fields.party.head() - &seen.owner[0]), known);
-    zero_if(cs, "receiver's low", &(&fields.party.low - &seen.owner[1]), known);
-    let new = types.to_new.expression();
-    zero_if(cs, "nobody's head", &seen.owner[0], new);
-    zero_if(cs, "nobody's low", &seen.owner[1], new);
+/// Only a payment has a receiving account. That the receiver who is signed owns it, or from now on does, is checked where
+/// the owner is read.
+pub(super) fn constrain<CS: ConstraintSystem<Fr>>(cs: &mut CS, types: &Types, fields: &Fields) {
     let none = &Expression::one() - &types.pays();
     zero_if(cs, "no receiving account", &fields.to.place, &none);
 }
