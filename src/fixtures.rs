@@ -164,13 +164,7 @@ impl Scenario {
     }
 
     /// Refuses the next deposit of a chain, which is for user `n`: `amount` in the units of the chain.
-    pub fn refuse(
-        &mut self,
-        chain: u8,
-        token: TokenId,
-        n: u8,
-        amount: u128,
-    ) -> Result<Op, Reject> {
+    pub fn refuse(&mut self, chain: u8, token: TokenId, n: u8, amount: u128) -> Result<Op, Reject> {
         let chain = ChainId(chain);
         let scale = self.network.l1_token(chain, token)?.scale();
         let op = Op::Deposit(Deposit {

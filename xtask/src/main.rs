@@ -1,6 +1,7 @@
-//! Chores of the repository: `tidy`, `vectors`, `docs`, `test`.
+//! Chores of the repository: `tidy`, `vectors`, `docs`, `figures`, `test`.
 
 mod docs;
+mod figures;
 mod presets;
 mod repository;
 mod test;
@@ -27,6 +28,8 @@ enum Chore {
     Vectors,
     /// Writes the tables in docs/protocol from the declared layouts.
     Docs,
+    /// Measures what this project claims of itself (constraints, gas, bytes of code) and prints it as a table.
+    Figures(figures::Options),
     /// Runs every test: contract artifacts, forge, and the workspace. The last line counts them.
     Test,
 }
@@ -52,6 +55,10 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Chore::Docs => {
             docs::write(&root)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Chore::Figures(options) => {
+            figures::run(&root, &options)?;
             Ok(ExitCode::SUCCESS)
         }
         Chore::Test => test::run(&root),
