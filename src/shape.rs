@@ -184,6 +184,14 @@ impl Shape {
         2 * self.room.signed
     }
 
+    /// About how many thousands of constraints its circuit has: puts shapes in the order of what a proof costs.
+    pub fn weight(&self) -> usize {
+        let Counts { queue, signed, accounts, sub_accounts, balances, fee_tokens, chains, pools } =
+            self.room;
+        let slots = 8 * signed + queue + fee_tokens;
+        slots + 8 * accounts + 3 * sub_accounts + 5 * (balances + pools) + 3 * chains
+    }
+
     /// Words of all slots, used or not.
     pub(crate) fn digest_words(&self) -> usize {
         SlotKind::Queue.words() * self.room.queue + SlotKind::Signed.words() * self.room.signed
@@ -335,9 +343,11 @@ impl WorkingSet {
         {
             return false;
         }
-        let subs = self.accounts.iter().rev().flat_map(|id| {
-            (0..SubAccountId::COUNT).rev().map(|sub| (*id, SubAccountId(sub)))
-        });
+        let subs = self
+            .accounts
+            .iter()
+            .rev()
+            .flat_map(|id| (0..SubAccountId::COUNT).rev().map(|sub| (*id, SubAccountId(sub))));
         if !fill(&mut self.sub_accounts, room.sub_accounts, subs) {
             return false;
         }
@@ -346,7 +356,8 @@ impl WorkingSet {
         let balances = balances.flat_map(|(id, sub)| tokens().map(|token| (*id, *sub, token)));
         let pools = self.chains.iter().rev();
         let pools = pools.flat_map(|chain| tokens().map(|token| (*chain, token)));
-        fill(&mut self.balances, room.balances, balances) && fill(&mut self.pools, room.pools, pools)
+        fill(&mut self.balances, room.balances, balances)
+            && fill(&mut self.pools, room.pools, pools)
     }
 }
 
