@@ -36,7 +36,7 @@ pub use ledger::{Broken, Denied, Entered, Entry, Ledger, Place, ReplayError};
 pub use message::{Credit, Credited, DurableCursor, Receipt, Refusal, SealNow, Submit};
 pub use pace::{HubProgress, PaceLimits};
 pub use record::{
-    AcceptedDeposit, AcceptedTx, BadRecord, FinalDeposit, KeyAuthorised, Record, SealedBlock,
+    AcceptedDeposit, AcceptedTx, BadRecord, DepositRefusal, FinalDeposit, KeyAuthorised, Record, SealedBlock,
     Source,
 };
 pub use terms::Terms;

@@ -18,7 +18,7 @@ pub use views::{ChainView, HubView, OracleView, read_chain_view, read_hub_view};
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Bytes, U256};
-use zklink::block::{Block, rolling_content};
+use zklink::block::{Block, BlockError, Content, rolling_content};
 use zklink::hash::fr_to_be_bytes;
 use zklink::id::{BlockNumber, ChainId};
 use zklink::token::Address;
@@ -54,30 +54,40 @@ pub struct SealedBlock {
 pub struct ChainPart {
     /// The words of its operations, in order.
     pub words: Vec<[u8; 32]>,
+    /// The same, cut as the content hash has it.
+    pub content: Content,
     /// For each key change among them in order: nothing, or the owner's signature.
     pub key_witnesses: Vec<Vec<u8>>,
 }
 
 impl SealedBlock {
     /// A block with the key witnesses of each chain, in the order of the block.
-    pub fn of(block: &Block, mut key_witnesses: BTreeMap<ChainId, Vec<Vec<u8>>>) -> Self {
+    ///
+    /// # Errors
+    /// [`BlockError`] when it has no shape or does not fit it.
+    pub fn of(
+        block: &Block,
+        mut key_witnesses: BTreeMap<ChainId, Vec<Vec<u8>>>,
+    ) -> Result<Self, BlockError> {
         let public = block.public_data();
         let bytes =
             |words: &[zklink::hash::Fr]| words.iter().copied().map(fr_to_be_bytes).collect();
+        let mut contents = block.contents();
         let chains = block.chain_words().into_iter().map(|(chain, words)| {
             let key_witnesses = key_witnesses.remove(&chain).unwrap_or_default();
-            (chain, ChainPart { words, key_witnesses })
+            let content = contents.remove(&chain).unwrap_or_default();
+            (chain, ChainPart { words, content, key_witnesses })
         });
-        Self {
+        Ok(Self {
             number: block.head.number,
             shape: block.head.shape.0,
             timestamp: block.head.timestamp,
             new_root: fr_to_be_bytes(block.head.new_root),
-            inputs: public.public_inputs().map(fr_to_be_bytes),
+            inputs: public.inputs(block.digest()?).map(fr_to_be_bytes),
             onchain: bytes(&public.onchain),
             data: bytes(&public.data),
             chains: chains.collect(),
-        }
+        })
     }
 }
 
@@ -105,7 +115,7 @@ pub trait SettlementSource: Send + Sync {
         (1..=through.0).map(BlockNumber).try_fold([0; 32], |rolling, number| {
             let block = self.block(number)?;
             let part = block.chains.get(&chain);
-            Some(part.map_or(rolling, |part| rolling_content(rolling, number, &part.words)))
+            Some(part.map_or(rolling, |part| rolling_content(rolling, number, part.content.hash())))
         })
     }
 }

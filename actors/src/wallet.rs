@@ -69,7 +69,7 @@ impl Wallet {
         let call = Rollup::depositERC20Call {
             token: token.0,
             amount: U256::from(amount),
-            owner: FixedBytes(owner.0),
+            owner: FixedBytes(owner.address),
             subAccount: sub_account.0,
         };
         Ok(self.sender.send(transaction(self.rollup, &call)).await?)
@@ -86,7 +86,7 @@ impl Wallet {
         sub_account: SubAccountId,
     ) -> Result<Receipt, WalletError> {
         let call =
-            Rollup::depositNativeCall { owner: FixedBytes(owner.0), subAccount: sub_account.0 };
+            Rollup::depositNativeCall { owner: FixedBytes(owner.address), subAccount: sub_account.0 };
         let mut call = transaction(self.rollup, &call);
         call.value = amount;
         Ok(self.sender.send(call).await?)

@@ -243,11 +243,12 @@ impl Watcher {
             }
             // Anybody may send such an event; it can authorise nothing.
             RollupEvent::Key { key: None, .. } => self.bad_keys = self.bad_keys.saturating_add(1),
-            RollupEvent::Deposit { serial, token, owner, sub_account, amount } => {
+            RollupEvent::Deposit { serial, token, payer, owner, sub_account, amount } => {
                 self.deposit(FinalDeposit {
                     chain: self.config.chain,
                     serial,
                     token,
+                    payer,
                     owner,
                     sub_account,
                     amount,

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use zklink::amount::Amount;
 use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
+use zklink::state::State;
 use zklink_circuit::groth16::evm::proof_to_evm;
 use zklink_circuit::proving::read_proof;
 use zklink_client::{BlockOnChain, ChainTx, HexBytes};
@@ -47,7 +48,7 @@ impl ArchivedBlocks {
             .ok()?;
         stored
             .block
-            .check_form()
+            .check_form(State::FEE_ACCOUNT)
             .inspect_err(|error| tracing::error!(%error, %number, "a stored block is damaged"))
             .ok()?;
         Some(stored)
@@ -55,9 +56,11 @@ impl ArchivedBlocks {
 
     fn load(&self, number: BlockNumber) -> Option<SealedBlock> {
         let stored = self.stored(number)?;
-        let chains = stored.block.chain_words().into_keys();
+        let chains = stored.block.contents().into_keys();
         let witnesses = chains.map(|chain| (chain, stored.key_witnesses(chain))).collect();
-        Some(SealedBlock::of(&stored.block, witnesses))
+        SealedBlock::of(&stored.block, witnesses)
+            .inspect_err(|error| tracing::error!(%error, %number, "a stored block is damaged"))
+            .ok()
     }
 }
 

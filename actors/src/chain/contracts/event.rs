@@ -22,6 +22,8 @@ pub enum RollupEvent {
         serial: Serial,
         /// The token.
         token: TokenId,
+        /// Who paid.
+        payer: Owner,
         /// Who gets it on L2.
         owner: Owner,
         /// The owner's sub-account.
@@ -102,7 +104,8 @@ impl RollupEvent {
                 Ok(RollupEvent::Deposit {
                     serial: Serial(event.serial),
                     token: TokenId(event.token),
-                    owner: Owner(event.owner.0),
+                    payer: Owner::from_evm(event.from.into_array()),
+                    owner: Owner { home: ChainId(0), address: event.owner.0 },
                     sub_account,
                     amount: Amount(event.amount),
                 })
