@@ -70,8 +70,8 @@ pub enum Event {
         chain: ChainId,
         /// What it did, such as `commit` or `prove`.
         step: String,
-        /// The block of L2 that it belongs to, if it does.
-        number: Option<BlockNumber>,
+        /// The first and the last block of L2 that it is about, if it is about blocks.
+        blocks: Option<(BlockNumber, BlockNumber)>,
         /// The transaction on the chain.
         hash: [u8; 32],
         /// Gas that it used.

@@ -212,9 +212,7 @@ impl Ledger {
     /// [`Denied`].
     pub fn enter(&mut self, entry: &Entry, now: Timestamp) -> Result<Entered, Denied> {
         let resolved = match entry {
-            Entry::Tx(tx, _) => {
-                self.fees.admit(tx, &self.state, &self.network, &self.keys)?.into()
-            }
+            Entry::Tx(tx, _) => self.fees.admit(tx, &self.state, &self.network, &self.keys)?.into(),
             Entry::Deposit(deposit) => self.resolve_deposit(deposit)?,
         };
         self.execute(entry, resolved, now)
@@ -335,8 +333,7 @@ impl Ledger {
             },
         };
         let is_refused = refused.is_some();
-        let op =
-            Deposit { chain, account, sub_account, token, amount, owner, refused: is_refused };
+        let op = Deposit { chain, account, sub_account, token, amount, owner, refused: is_refused };
         Ok(Resolved { op: Op::Deposit(op), refused })
     }
 

@@ -103,9 +103,7 @@ pub fn block_info(
         commitment: sealed.block.digest().unwrap_or_default().into(),
         root_hash: head.new_root.into(),
         fee_account_id: fee_account,
-        block_size: shape(head.shape)
-            .map(slots)
-            .unwrap_or_default(),
+        block_size: shape(head.shape).map(slots).unwrap_or_default(),
         ops_composition_number: head.shape,
         timestamp: sealed_at(head),
         transactions: infos.map(|info| listed(info, detail)).collect(),
