@@ -249,9 +249,13 @@ impl StateTree {
     ///
     /// Paths of other leaves are not in it.
     pub fn opened(&mut self, set: &WorkingSet) -> StateTree {
-        let mut subs: BTreeMap<AccountId, BTreeSet<u64>> = BTreeMap::new();
-        let mut tokens: BTreeMap<(AccountId, SubAccountId), BTreeSet<u64>> = BTreeMap::new();
-        let mut pools: BTreeMap<ChainId, BTreeSet<u64>> = BTreeMap::new();
+        // A parent of which no child is opened still has its root.
+        let mut subs: BTreeMap<_, BTreeSet<u64>> =
+            set.accounts.iter().map(|id| (*id, BTreeSet::new())).collect();
+        let mut tokens: BTreeMap<_, BTreeSet<u64>> =
+            set.sub_accounts.iter().map(|place| (*place, BTreeSet::new())).collect();
+        let mut pools: BTreeMap<_, BTreeSet<u64>> =
+            set.chains.iter().map(|id| (*id, BTreeSet::new())).collect();
         for (id, sub) in &set.sub_accounts {
             subs.entry(*id).or_default().insert(u64::from(sub.0));
         }
@@ -265,8 +269,9 @@ impl StateTree {
         for (id, subs) in subs {
             let tree = self.account_tree(id);
             let sub_accounts = tree.sub_accounts.opened(subs);
-            let opened = AccountTree { sub_accounts, balances: BTreeMap::new(), slots: tree.slots.clone() };
-            account_trees.insert(id, opened);
+            let slots = tree.slots.clone();
+            account_trees
+                .insert(id, AccountTree { sub_accounts, balances: BTreeMap::new(), slots });
         }
         for ((id, sub), tokens) in tokens {
             let balances = self.account_tree(id).balances(sub).opened(tokens);

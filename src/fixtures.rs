@@ -163,6 +163,30 @@ impl Scenario {
         Ok(op)
     }
 
+    /// Refuses the next deposit of a chain, which is for user `n`: `amount` in the units of the chain.
+    pub fn refuse(
+        &mut self,
+        chain: u8,
+        token: TokenId,
+        n: u8,
+        amount: u128,
+    ) -> Result<Op, Reject> {
+        let chain = ChainId(chain);
+        let scale = self.network.l1_token(chain, token)?.scale();
+        let op = Op::Deposit(Deposit {
+            chain,
+            account: AccountId(0),
+            sub_account: SubAccountId(0),
+            token,
+            amount: scale_up(amount, scale).ok_or(Reject::AmountOverflow)?,
+            owner: Scenario::owner(n),
+            refused: true,
+        });
+        op.apply(&mut self.state)?;
+        self.open.push((op.clone(), None));
+        Ok(op)
+    }
+
     /// Signs with the key of user `n`, verifies and applies.
     pub fn send(&mut self, n: u8, tx: Tx) -> Result<Op, Reject> {
         let signed = tx.sign(&Scenario::key(n), self.state.system.deployment, &self.network)?;

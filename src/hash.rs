@@ -1,8 +1,13 @@
 //! The hash of the protocol: everything that is hashed inside the rollup goes through this module.
 //!
-//! Poseidon2 over the scalar field of BLS12-381, as a compression function with feed-forward. A
-//! domain is added to lane 0, so that values of different meaning never share a preimage; in the
-//! circuit that addition is free.
+//! Poseidon2 over the scalar field of BLS12-381, as a compression function with feed-forward. The
+//! output is a combination of two lanes that depends on the domain, so that hashes of different
+//! meaning are unrelated even where their inputs are equal; in the circuit that is free. The
+//! reasons are in `docs/adr/0005-hash-domains.md`.
+
+use std::sync::LazyLock;
+
+use blake2::{Blake2b512, Digest};
 
 pub mod form;
 pub mod poseidon2;
@@ -17,7 +22,7 @@ pub use poseidon2_t8::PARAMETERS as T8;
 /// The field in which state and circuits live: the scalar field of BLS12-381.
 pub type Fr = bls12_381::Scalar;
 
-/// What a hash is about. The number is part of the protocol: never reuse or renumber.
+/// What a hash is about. Name and number are part of the protocol: never reuse, rename or renumber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u64)]
 pub enum Domain {
@@ -33,23 +38,33 @@ pub enum Domain {
     System = 5,
     /// The state root over the trees.
     StateRoot = 6,
-    /// A message that a user signs, and the hash of a public key.
+    /// A message that a user signs.
     Message = 7,
     /// Challenge of a Schnorr signature.
     Challenge = 8,
     /// Digest of the public data of a block.
     PublicData = 9,
-    /// Positions, collaterals and extension of a sub-account.
+    /// What a sub-account has besides balances and order slots.
     SubAccountRest = 10,
-    /// Digest of the trace of memory accesses.
+    /// Digest of what the memory argument of a block depends on besides its public data.
     Trace = 11,
     /// Challenges of the memory argument.
     MemoryChallenge = 12,
+    /// The short hash of a public key that people compare.
+    PublicKey = 13,
+}
+
+/// The tags of all domains, in the order of their numbers.
+static TAGS: LazyLock<[Fr; Domain::ALL.len()]> = LazyLock::new(|| Domain::ALL.map(derive_tag));
+
+fn derive_tag(domain: Domain) -> Fr {
+    let digest = Blake2b512::digest(format!("zkLink/domain/{domain:?}"));
+    Fr::from_bytes_wide(&digest.into())
 }
 
 impl Domain {
-    /// All domains, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    /// All domains, in the order of their numbers, which begin with one.
+    pub const ALL: [Self; 13] = [
         Self::Node,
         Self::AccountLeaf,
         Self::SubAccountLeaf,
@@ -62,40 +77,58 @@ impl Domain {
         Self::SubAccountRest,
         Self::Trace,
         Self::MemoryChallenge,
+        Self::PublicKey,
     ];
 
-    /// The field element that is added to lane 0.
+    /// The weight of lane 1 in the output of a compression: the BLAKE2b-512 digest of the text
+    /// `zkLink/domain/<Name>`, as a number of 64 bytes little-endian, modulo the field's order.
     #[must_use]
     pub fn tag(self) -> Fr {
-        Fr::from(self as u64)
+        TAGS[self.index()]
+    }
+
+    /// The place of the domain in [`Self::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize - 1
     }
 }
 
-/// Compresses four elements to one: `P4(x0 + domain, x1, x2, x3)[0] + x0`.
+/// Compresses four elements to one: `c0 + tag * c1` with `c = P4(x) + x`.
 #[must_use]
 pub fn compress4(domain: Domain, lanes: [Fr; 4]) -> Fr {
-    let mut state = lanes;
-    state[0] += domain.tag();
-    T4.permute(&mut state);
-    state[0] + lanes[0]
+    compress(&T4, domain, lanes)
 }
 
-/// Compresses eight elements to one: `P8(x0 + domain, x1, .., x7)[0] + x0`.
+/// Compresses eight elements to one: `c0 + tag * c1` with `c = P8(x) + x`.
 #[must_use]
 pub fn compress8(domain: Domain, lanes: [Fr; 8]) -> Fr {
+    compress(&T8, domain, lanes)
+}
+
+fn compress<const T: usize>(
+    permutation: &poseidon2::Parameters<T>,
+    domain: Domain,
+    lanes: [Fr; T],
+) -> Fr {
     let mut state = lanes;
-    state[0] += domain.tag();
-    T8.permute(&mut state);
-    state[0] + lanes[0]
+    permutation.permute(&mut state);
+    // Without the feed-forward of lane 1, whoever runs the permutation backwards from an output
+    // with a zero in it would have one hash in all domains.
+    state[0] + lanes[0] + domain.tag() * (state[1] + lanes[1])
 }
 
 /// Hashes a sequence of any length: a chain of [`compress4`] over chunks of three elements, zero
-/// padded, which starts from the length.
+/// padded, which starts from the length. The empty sequence has one chunk of zeros.
 ///
 /// The length in the first link tells padded sequences of different lengths apart.
 #[must_use]
 pub fn hash_many(domain: Domain, elements: &[Fr]) -> Fr {
-    elements.chunks(3).fold(Fr::from(elements.len() as u64), |link, chunk| {
+    let length = Fr::from(elements.len() as u64);
+    if elements.is_empty() {
+        return compress4(domain, [length, Fr::zero(), Fr::zero(), Fr::zero()]);
+    }
+    elements.chunks(3).fold(length, |link, chunk| {
         let mut lanes = [link, Fr::zero(), Fr::zero(), Fr::zero()];
         lanes[1..=chunk.len()].copy_from_slice(chunk);
         compress4(domain, lanes)
@@ -129,39 +162,97 @@ mod tests {
         hex::encode(fr_to_be_bytes(element))
     }
 
-    /// Pins the whole construction: domain, lane, feed-forward, padding.
+    /// Pins the whole construction: tags, lanes, feed-forward, padding.
     #[test]
     fn known_values() {
         let node = compress4(Domain::Node, small());
-        assert_eq!(shown(node), "0e704765b11eb774b3b615985cee062f6280b59d90e4938eccf930fa63dc70b8");
+        assert_eq!(shown(node), "5cb4f0e1fcce32ea861ccb050f20905f334560e0f72ccf0fdcc589c772c9af04");
         let public_data = compress8(Domain::PublicData, small());
         assert_eq!(
             shown(public_data),
-            "5b209369808fe5765086d4cec20587567c57b41d964a63b54938f7fd1b5eb5f5"
+            "33ef8594d016e46e05bbcb15017211c0eb2cbdefb05a6cb95150463bb41ac162"
         );
         let message = hash_many(Domain::Message, &small::<4>());
         assert_eq!(
             shown(message),
-            "4a50d6d63b18b4ad001bef97338ad7648bd53a348ab35eabbcc8f209d7c02ccb"
+            "703b90a9dff37449401873a12f0b69f8ae2f145d9256ebf079f19d883d94b4d4"
         );
     }
 
     #[test]
-    fn the_feed_forward_is_lane_zero_without_its_domain() {
+    fn the_output_is_lane_zero_and_tag_times_lane_one_with_feed_forward() {
         let mut state = small::<4>();
-        state[0] += Fr::from(3);
         T4.permute(&mut state);
-        assert_eq!(compress4(Domain::SubAccountLeaf, small()), state[0] + Fr::one());
+        let tag = Domain::SubAccountLeaf.tag();
+        let expected = state[0] + Fr::from(1) + tag * (state[1] + Fr::from(2));
+        assert_eq!(compress4(Domain::SubAccountLeaf, small()), expected);
+        let mut state = small::<8>();
+        T8.permute(&mut state);
+        let expected = state[0] + Fr::from(1) + Domain::Trace.tag() * (state[1] + Fr::from(2));
+        assert_eq!(compress8(Domain::Trace, small()), expected);
     }
 
     #[test]
-    fn domains_are_numbered_from_one_and_separate() {
-        let mut seen = Vec::new();
+    fn domains_are_numbered_from_one_and_their_tags_differ() {
+        let mut tags = std::collections::HashSet::new();
         for (index, domain) in Domain::ALL.into_iter().enumerate() {
-            assert_eq!(domain as usize, index + 1);
-            let hash = compress4(domain, small());
-            assert!(!seen.contains(&hash), "{domain:?} shares a hash");
-            seen.push(hash);
+            assert_eq!((domain as usize, domain.index()), (index + 1, index));
+            assert!(tags.insert(domain.tag().to_bytes()), "{domain:?} shares a tag");
+        }
+        assert_eq!(
+            shown(Domain::Node.tag()),
+            "0df1e51e3b5f0dc6d2d92efa0d41f8371113f03dcaa66d51d24dc57a7b717bda"
+        );
+    }
+
+    #[test]
+    fn no_two_domains_share_a_hash_of_anything_tried() {
+        let zeros = [Fr::zero(); 8];
+        for lanes in [small::<8>(), zeros, small::<8>().map(|lane| -lane)] {
+            let mut seen = std::collections::HashSet::new();
+            for domain in Domain::ALL {
+                let narrow = [lanes[0], lanes[1], lanes[2], lanes[3]];
+                let hashes = [compress4(domain, narrow), compress8(domain, lanes)];
+                for hash in hashes.into_iter().chain([hash_many(domain, &[])]) {
+                    seen.insert(hash.to_bytes());
+                }
+            }
+            // The hash of nothing is that of four zeros.
+            let shared = if lanes == zeros { 1 } else { 0 };
+            assert_eq!(seen.len(), (3 - shared) * Domain::ALL.len());
+        }
+    }
+
+    /// With domains added to a lane, a shift of that lane gave outputs of a constant difference.
+    #[test]
+    fn hashes_of_two_domains_have_no_constant_difference() {
+        let shift = Domain::AccountLeaf.tag() - Domain::Node.tag();
+        let difference = |lanes: [Fr; 4], shift: Fr| {
+            let [x0, x1, x2, x3] = lanes;
+            compress4(Domain::Node, lanes)
+                - compress4(Domain::AccountLeaf, [x0 + shift, x1, x2, x3])
+        };
+        for shift in [Fr::zero(), Fr::one(), -Fr::one(), shift, -shift] {
+            let other = small().map(|lane: Fr| lane.double());
+            assert_ne!(difference(small(), shift), difference(other, shift));
+        }
+    }
+
+    /// Backwards from any output: the hashes of two domains stay apart.
+    #[test]
+    fn a_chosen_output_of_the_permutation_gives_no_collision() {
+        let preimage = |output: [Fr; 4]| {
+            let mut state = output;
+            poseidon2::backwards::invert(&T4, &mut state);
+            state
+        };
+        for lane in [Fr::zero(), Fr::one()] {
+            let output = [Fr::from(5), lane, Fr::from(6), Fr::from(7)];
+            let lanes = preimage(output);
+            let mut again = lanes;
+            T4.permute(&mut again);
+            assert_eq!(again, output);
+            assert_ne!(compress4(Domain::Node, lanes), compress4(Domain::System, lanes));
         }
     }
 
@@ -177,7 +268,7 @@ mod tests {
         let first = compress4(Domain::Message, [Fr::from(4), Fr::one(), Fr::from(2), Fr::from(3)]);
         let second = compress4(Domain::Message, [first, Fr::from(4), Fr::zero(), Fr::zero()]);
         assert_eq!(hash_many(Domain::Message, &small::<4>()), second);
-        assert_eq!(hash_many(Domain::Message, &[]), Fr::zero());
+        assert_eq!(hash_many(Domain::Message, &[]), compress4(Domain::Message, [Fr::zero(); 4]));
     }
 
     #[test]

@@ -316,10 +316,10 @@ pub fn challenge(commitment_x: Fr, key_x: Fr, m: Fr) -> u128 {
     u128::from_le_bytes(low)
 }
 
-/// What people compare on a screen: the last 20 bytes of `hash_many(Message, [x, y])`, big-endian.
+/// What people compare on a screen: the last 20 bytes of `hash_many(PublicKey, [x, y])`, big-endian.
 #[must_use]
 pub fn pub_key_hash(key: &PublicKey) -> [u8; 20] {
-    let digest = fr_to_be_bytes(hash_many(Domain::Message, &[key.x(), key.y()]));
+    let digest = fr_to_be_bytes(hash_many(Domain::PublicKey, &[key.x(), key.y()]));
     let mut hash = [0; 20];
     hash.copy_from_slice(&digest[12..]);
     hash

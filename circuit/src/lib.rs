@@ -8,6 +8,8 @@ pub mod gadget;
 
 pub mod witness;
 
+pub mod memory;
+
 pub mod working_set;
 
 pub mod statement;

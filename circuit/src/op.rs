@@ -1,208 +1,180 @@
-//! The operations as constraints: one file each, named as in the protocol.
+//! The operations as constraints: one file each, named as in the protocol, over two kinds of slots.
 //!
-//! A slot is switched on by a bit. Switched off, it is a Noop: every selection is zero, so that nothing is read or
-//! written, and every word that it publishes is forced to zero.
+//! A slot is switched on by a bit. Switched off, it reads and writes nothing, and every word that it publishes is forced to
+//! zero. Slots that are on stand before those that are off, so that the rank of an operation is the number of its slot.
 
 use bellman::{ConstraintSystem, SynthesisError};
-use zklink::hash::{Domain, Fr};
-use zklink::op::{Op, SlotKind};
+use zklink::hash::Fr;
+use zklink::layout::{Packed, low_word};
+use zklink::shape::Counts;
 
-use crate::gadget::bits::to_bits;
-use crate::gadget::edwards::Point;
-use crate::gadget::poseidon2::compress4;
-use crate::gadget::schnorr::{self, SignatureWitness};
+use crate::gadget::bits::witness_bits;
 use crate::gadget::zero::is_zero;
-use crate::gadget::{Bit, Expression, float};
-use crate::statement::Words;
-use crate::witness::SlotWitness;
-use crate::working_set::{AMOUNT_BITS, BalanceRef, WorkingSet};
+use crate::gadget::{Bit, Expression};
+use crate::working_set::{ACCOUNT_BITS, CHAIN_BITS, SUB_ACCOUNT_BITS, TOKEN_BITS};
 
 mod change_pub_key;
 mod deposit;
-mod noop;
+mod fees;
+mod signed;
 mod transfer;
 mod withdraw;
+
+pub use deposit::{QueuePlace, queue_slot};
+pub use fees::Fees;
+pub use signed::signed_slot;
+
+/// Bits of [`zklink::op::Published::at`] in the circuit: shapes have at most 1,023 signed slots.
+pub const AT_BITS: usize = 10;
+
+/// When the operations of a block happen, in the time of its memory. Zero is before the block.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Signed slots of the shape.
+    signed: usize,
+    /// Ticks between two signed operations: so many queue operations fit in between, and the signed one.
+    step: usize,
+}
+
+impl Clock {
+    /// The clock of a shape.
+    ///
+    /// # Panics
+    /// When the shape has more signed slots than [`AT_BITS`] can count.
+    pub fn of(room: &Counts) -> Clock {
+        assert!(room.signed < 1 << AT_BITS, "a shape has fewer than 2^10 signed slots");
+        Clock { signed: room.signed, step: room.queue + 1 }
+    }
+
+    /// The moment of the signed operation with this rank. The one after it is for a cell that the first may have touched.
+    pub(crate) fn signed_time(&self, rank: usize) -> u64 {
+        (2 * (rank + 1) * self.step) as u64
+    }
+
+    /// The moment of the queue operation in this slot, after `at` signed ones.
+    pub(crate) fn queue_time(&self, slot: usize, at: u16) -> u64 {
+        2 * (u64::from(at) * self.step as u64 + slot as u64 + 1)
+    }
+
+    fn of_signed(&self, rank: usize) -> [Expression; 2] {
+        let time = self.signed_time(rank);
+        [time, time + 1].map(|time| Expression::constant(Fr::from(time)))
+    }
+
+    /// [`Clock::queue_time`] as an expression.
+    fn of_queue(&self, slot: usize, at: &Expression) -> Expression {
+        &(at * Fr::from(2 * self.step as u64)) + Fr::from(self.queue_time(slot, 0))
+    }
+
+    /// A moment after all operations, for the fee token with this number.
+    fn end(&self, number: usize) -> Expression {
+        Expression::constant(Fr::from((2 * (self.signed + 1) * self.step + number) as u64))
+    }
+
+    /// Bits of any time of a block that changes at most `roots` roots of one kind.
+    pub fn bits(&self, roots: usize, fee_tokens: usize) -> usize {
+        let last = (2 * (self.signed + 1) * self.step + fee_tokens).max(roots + 1);
+        (usize::BITS - last.leading_zeros()) as usize
+    }
+}
 
 /// What every slot of a block may use.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The deployment id, which signed messages bind.
     pub deployment: Expression,
-    /// `fee account * 2^8`: the place of the sub-account that receives fees.
-    pub fee_place: Expression,
+    /// When operations happen.
+    pub clock: Clock,
 }
 
-/// Constrains a slot: checks its operation, changes the working set, and publishes its words.
-pub fn synthesize<CS: ConstraintSystem<Fr>>(
-    cs: &mut CS,
-    kind: SlotKind,
-    context: &Context,
-    set: &mut WorkingSet,
-    witness: Option<&SlotWitness>,
-    words: &mut Words,
-) -> Result<(), SynthesisError> {
-    let enabled = noop::enabled(cs, witness)?;
-    let slot = Slot { context, enabled, witness };
-    let published = match kind {
-        SlotKind::Deposit => deposit::synthesize(cs, &slot, set)?,
-        SlotKind::Transfer | SlotKind::TransferToNew => transfer::synthesize(cs, kind, &slot, set)?,
-        SlotKind::Withdraw => withdraw::synthesize(cs, &slot, set)?,
-        SlotKind::ChangePubKey => change_pub_key::synthesize(cs, &slot, set)?,
-    };
-    assert_eq!(published.len(), kind.words(), "as many words as the protocol declares");
-    let vector = if kind.is_onchain() { &mut words.onchain } else { &mut words.data };
-    vector.extend(published);
-    Ok(())
+/// An account and a sub-account, each with its range.
+#[derive(Clone, Debug)]
+struct Place {
+    account: Expression,
+    /// `account * 2^8 + sub-account`, as the packed words have it.
+    place: Expression,
+    sub: Expression,
 }
 
-/// A slot while it is constrained.
-struct Slot<'a> {
-    context: &'a Context,
-    enabled: Bit,
-    witness: Option<&'a SlotWitness>,
-}
-
-impl Slot<'_> {
-    fn op(&self) -> Option<&Op> {
-        self.witness.map(|witness| &witness.op)
-    }
-
-    /// The operation code: zero when the slot is switched off.
-    fn code(&self, code: u8) -> Expression {
-        self.enabled.expression() * Fr::from(u64::from(code))
-    }
-
-    /// A number of the operation with a range, and zero when the slot is switched off.
-    fn number<CS: ConstraintSystem<Fr>>(
-        &self,
+impl Place {
+    fn witness<CS: ConstraintSystem<Fr>>(
         cs: &mut CS,
-        name: &'static str,
-        value: Option<Fr>,
-        bits: usize,
-    ) -> Result<(Expression, Vec<Bit>), SynthesisError> {
-        let cs = &mut cs.namespace(|| name);
-        let bits = crate::gadget::bits::witness_bits(cs, value, bits)?;
-        let number = Expression::from_bits(&bits);
-        self.zero_if_off(cs, &number);
-        Ok((number, bits))
+        value: Option<(u32, u8)>,
+    ) -> Result<Place, SynthesisError> {
+        let account = value.map(|(account, _)| Fr::from(u64::from(account)));
+        let account = number(&mut cs.namespace(|| "account"), account, ACCOUNT_BITS)?.0;
+        let sub = value.map(|(_, sub)| Fr::from(u64::from(sub)));
+        let sub = number(&mut cs.namespace(|| "sub"), sub, SUB_ACCOUNT_BITS)?.0;
+        let place = &(&account * Fr::from(256)) + &sub;
+        Ok(Place { account, place, sub })
     }
 
-    /// The value is zero when the slot is switched off.
-    fn zero_if_off<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, value: &Expression) {
-        let off = self.enabled.not();
-        Expression::enforce_product(
-            cs,
-            "zero if off",
-            value,
-            off.expression(),
-            &Expression::zero(),
-        );
+    /// The address of a balance: `place * 2^16 + token`.
+    fn balance(&self, token: &Expression) -> Expression {
+        &(&self.place * Fr::from(1 << TOKEN_BITS)) + token
     }
+}
 
-    /// The fee: its packed form and its amount.
-    fn fee<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        value: Option<Fr>,
-    ) -> Result<(Expression, Expression), SynthesisError> {
-        let (packed, bits) = self.number(cs, "fee", value, 16)?;
-        let amount = float::decode(&mut cs.namespace(|| "fee amount"), &bits)?;
-        Ok((packed, amount))
-    }
+/// Somebody: an owner, or whom a withdrawal pays.
+#[derive(Clone, Debug)]
+struct Party {
+    home: Expression,
+    top: Expression,
+    low: Expression,
+    nobody: Bit,
+}
 
-    /// An owner: first byte and the rest. Zero when the slot is switched off.
-    fn owner<CS: ConstraintSystem<Fr>>(
-        &self,
+impl Party {
+    fn witness<CS: ConstraintSystem<Fr>>(
         cs: &mut CS,
         value: Option<zklink::id::Owner>,
-    ) -> Result<(Expression, Expression), SynthesisError> {
+    ) -> Result<Party, SynthesisError> {
+        let home = value.map(|owner| Fr::from(u64::from(owner.home.0)));
+        let home = number(&mut cs.namespace(|| "home"), home, CHAIN_BITS)?.0;
         let top = value.map(|owner| Fr::from(u64::from(owner.top())));
-        let low = value.map(|owner| zklink::layout::low_word(owner.low()));
-        let (top, _) = self.number(cs, "top", top, 8)?;
-        let (low, _) = self.number(cs, "low", low, 248)?;
-        Ok((top, low))
+        let top = number(&mut cs.namespace(|| "top"), top, 8)?.0;
+        let low = value.map(|owner| low_word(owner.low()));
+        let low = number(&mut cs.namespace(|| "low"), low, 248)?.0;
+        let no_top = is_zero(&mut cs.namespace(|| "no top"), &top)?;
+        let no_low = is_zero(&mut cs.namespace(|| "no low"), &low)?;
+        let nobody = Bit::and(cs, "nobody", &no_top, &no_low)?;
+        Ok(Party { home, top, low, nobody })
     }
 
-    /// The owner is somebody exactly when the slot is switched on.
-    fn enforce_somebody<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        (top, low): (&Expression, &Expression),
-    ) -> Result<(), SynthesisError> {
-        let no_top = is_zero(&mut cs.namespace(|| "no top"), top)?;
-        let no_low = is_zero(&mut cs.namespace(|| "no low"), low)?;
-        let off = self.enabled.not();
-        let (a, b, c) = (no_top.expression(), no_low.expression(), off.expression());
-        Expression::enforce_product(cs, "somebody if on", a, b, c);
-        Ok(())
+    /// `home * 2^8 + top`, as the memory has it.
+    fn head(&self) -> Expression {
+        &(&self.home * Fr::from(256)) + &self.top
     }
 
-    /// Takes amount and fee from a balance: checks that it covers both.
-    fn debit<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        set: &mut WorkingSet,
-        from: &BalanceRef,
-        needed: &Expression,
-    ) -> Result<(), SynthesisError> {
-        let balance = set.balance(cs, from)?;
-        to_bits(&mut cs.namespace(|| "left"), &(&balance - needed), AMOUNT_BITS)?;
-        set.add_to_balance(&mut cs.namespace(|| "debit"), from, &-needed)
+    /// Checks that it is somebody if `on`.
+    fn enforce_somebody<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, on: &Expression) {
+        zero_if(cs, "somebody if on", self.nobody.expression(), on);
     }
+}
 
-    /// Credits the fee to sub-account 0 of the fee account.
-    fn pay_fee<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        set: &mut WorkingSet,
-        token: &Expression,
-        fee: &Expression,
-    ) -> Result<(), SynthesisError> {
-        let cs = &mut cs.namespace(|| "pay fee");
-        let at = self.witness.map(|witness| witness.fee_balance);
-        let at = set.select_balance(&mut cs.namespace(|| "select"), &self.enabled, at)?;
-        let place = set.place(cs, &at)?;
-        let (fee_place, on) = (&self.context.fee_place, self.enabled.expression());
-        Expression::enforce_product(cs, "fee account", fee_place, on, &place);
-        let fee_token = set.token(cs, &at)?;
-        Expression::enforce_equal(cs, "fee token", &fee_token, token);
-        set.add_to_balance(&mut cs.namespace(|| "credit"), &at, fee)
-    }
+/// A number with a range, and its bits.
+fn number<CS: ConstraintSystem<Fr>>(
+    cs: &mut CS,
+    value: Option<Fr>,
+    bits: usize,
+) -> Result<(Expression, Vec<Bit>), SynthesisError> {
+    let bits = witness_bits(cs, value, bits)?;
+    Ok((Expression::from_bits(&bits), bits))
+}
 
-    /// The signature as a witness. An idle slot has one by the dummy key; one that is not canonical gets that one too,
-    /// which then does not verify.
-    fn signature(&self, message: Option<Fr>) -> SignatureWitness {
-        let (Some(witness), Some(message)) = (self.witness, message) else {
-            return SignatureWitness::absent();
-        };
-        let signature = witness.signature.as_ref();
-        let signature = signature.and_then(|signature| SignatureWitness::of(signature).ok());
-        signature.unwrap_or_else(|| SignatureWitness::dummy(message))
-    }
-
-    /// Checks the L2 signature over the message `[deployment, header, third, fourth]`.
-    fn check_signature<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        key: (&Expression, &Expression),
-        [header, third, fourth]: [&Expression; 3],
-    ) -> Result<(), SynthesisError> {
-        let cs = &mut cs.namespace(|| "signature");
-        let lanes =
-            [self.context.deployment.clone(), header.clone(), third.clone(), fourth.clone()];
-        let message = compress4(&mut cs.namespace(|| "message"), Domain::Message, &lanes)?;
-        let signature = self.signature(message.value());
-        let key = Point { x: key.0.clone(), y: key.1.clone() };
-        schnorr::verify(cs, &key, &message, &signature, &self.enabled)
-    }
+/// Checks that `value` is zero if `flag` is one.
+fn zero_if<CS: ConstraintSystem<Fr>>(
+    cs: &mut CS,
+    name: &'static str,
+    value: &Expression,
+    flag: &Expression,
+) {
+    Expression::enforce_product(cs, name, value, flag, &Expression::zero());
 }
 
 /// A packed word or header: `sum of field * weight`. Free. Where the layout has `account sub_account` side by side, the
 /// circuit has one number for both, their place.
-fn pack<const N: usize>(
-    layout: &zklink::layout::Packed<N>,
-    fields: &[(&'static str, &Expression)],
-) -> Expression {
+fn pack<const N: usize>(layout: &Packed<N>, fields: &[(&'static str, &Expression)]) -> Expression {
     let weights = layout.weights();
     let names: Vec<&str> = layout.fields.iter().map(|field| field.name).collect();
     let weight_of = |name: &str| {
@@ -216,4 +188,9 @@ fn pack<const N: usize>(
         weights[at.expect("the layout has the field")]
     };
     Expression::weighted_sum(fields.iter().map(|(name, field)| (weight_of(name), *field)))
+}
+
+/// A constant of a packed word.
+fn constant(value: u64) -> Expression {
+    Expression::constant(Fr::from(value))
 }

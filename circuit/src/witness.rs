@@ -4,21 +4,26 @@
 //! paths in the order in which the circuit opens and closes them.
 
 use serde::{Deserialize, Serialize};
+use zklink::amount::{Amount, Fee};
 use zklink::block::{Block, BlockError, PublicData};
 use zklink::commitment::StateTree;
 use zklink::hash::Fr;
-use zklink::id::{AccountId, ChainId, ShapeId, SubAccountId, TokenId};
+use zklink::id::{AccountId, ChainId, Nonce, Owner, Serial, ShapeId, SubAccountId, TokenId};
 use zklink::key::Signature;
-use zklink::op::Op;
+use zklink::op::{Deposit, Op};
 use zklink::shape::{Shape, WorkingSet};
 use zklink::state::{Account, State, SubAccount, System};
 use zklink::tree::Path;
+use zklink::tx::{SignedTx, Tx};
 
 /// The witness of a block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Witness {
     /// What the block publishes.
     pub public: PublicData,
+    /// The public inputs of the proof.
+    #[serde(with = "zklink::hash::form")]
+    pub inputs: [Fr; 4],
     /// The system's facts before the block.
     pub system: System,
     /// Unix time of the block.
@@ -26,26 +31,34 @@ pub struct Witness {
     /// Accounts root, chains root and markets root before the block.
     #[serde(with = "zklink::hash::form")]
     pub old_roots: [Fr; 3],
-    /// The accounts in the order of their groups.
+    /// The accounts.
     pub accounts: Vec<AccountWitness>,
-    /// The chains in the order of their groups.
+    /// The sub-accounts.
+    pub sub_accounts: Vec<SubAccountWitness>,
+    /// The balances.
+    pub balances: Vec<BalanceWitness>,
+    /// The chains.
     pub chains: Vec<ChainWitness>,
-    /// The operations, one for each slot.
-    pub slots: Vec<SlotWitness>,
+    /// The pools.
+    pub pools: Vec<PoolWitness>,
+    /// The tokens in which fees are paid, padded with none.
+    pub fee_tokens: Vec<Option<TokenId>>,
+    /// The operations of the queues, in order.
+    pub queue: Vec<QueueWitness>,
+    /// The signed operations, in order.
+    pub signed: Vec<SignedWitness>,
 }
 
-/// An account before the block, and its path when the groups before it were closed.
+/// An account before the block, and its path when the accounts before it were closed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountWitness {
     /// Its id.
     pub id: AccountId,
-    /// Owner, key and nonce before the block; the sub-accounts are listed apart.
+    /// Its fields before the block, without its sub-accounts.
     pub account: Account,
     /// Root of its sub-accounts before the block.
     #[serde(with = "zklink::hash::form")]
     pub sub_accounts_root: Fr,
-    /// Its sub-accounts.
-    pub sub_accounts: Vec<SubAccountWitness>,
     /// Path of the account.
     #[serde(with = "zklink::hash::form")]
     pub path: Path,
@@ -54,30 +67,52 @@ pub struct AccountWitness {
 /// A sub-account before the block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubAccountWitness {
+    /// Its account.
+    pub account: AccountId,
     /// Its id.
     pub id: SubAccountId,
-    /// Nonce and epoch before the block.
-    pub counters: SubAccount,
-    /// Root of its balances before the block.
+    /// Its nonce before the block.
+    pub nonce: Nonce,
+    /// Its epoch before the block.
+    pub epoch: u32,
+    /// Balances root, order slots root and rest before the block.
     #[serde(with = "zklink::hash::form")]
-    pub balances_root: Fr,
-    /// Its balances.
-    pub balances: Vec<AmountWitness>,
-    /// Path of the sub-account.
+    pub roots: [Fr; 3],
+    /// Path of the sub-account below the root of its account.
     #[serde(with = "zklink::hash::form")]
     pub path: Path,
 }
 
-/// An amount before the block: a balance or a pool.
+/// An amount before the block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AmountWitness {
     /// The token.
     pub token: TokenId,
     /// The amount.
-    pub amount: u128,
-    /// Path of the amount.
+    pub amount: Amount,
+    /// Path of the amount below the root of its parent.
     #[serde(with = "zklink::hash::form")]
     pub path: Path,
+}
+
+/// A balance before the block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BalanceWitness {
+    /// Whose it is.
+    pub account: AccountId,
+    /// Its sub-account.
+    pub sub_account: SubAccountId,
+    /// The amount.
+    pub leaf: AmountWitness,
+}
+
+/// A pool before the block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolWitness {
+    /// Its chain.
+    pub chain: ChainId,
+    /// The amount.
+    pub leaf: AmountWitness,
 }
 
 /// A chain before the block.
@@ -86,32 +121,36 @@ pub struct ChainWitness {
     /// Its id.
     pub id: ChainId,
     /// Its cursor.
-    pub cursor: u64,
-    /// Root of its pools before the block.
+    pub cursor: Serial,
+    /// Pools root and quarantine root before the block.
     #[serde(with = "zklink::hash::form")]
-    pub pools_root: Fr,
-    /// Its pools.
-    pub pools: Vec<AmountWitness>,
+    pub roots: [Fr; 2],
     /// Path of the chain.
     #[serde(with = "zklink::hash::form")]
     pub path: Path,
 }
 
-/// The operation of a slot, and where in the working set it finds its cells.
+/// An operation of a chain's queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SlotWitness {
+pub struct QueueWitness {
+    /// The operation.
+    pub op: Deposit,
+    /// The number of signed operations before it.
+    pub at: u16,
+}
+
+/// A signed operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedWitness {
     /// The operation.
     pub op: Op,
-    /// Its L2 signature; none for an empty slot and for a deposit.
-    pub signature: Option<Signature>,
-    /// Place of the balance that is debited, or credited by a deposit.
-    pub balance: Option<usize>,
-    /// Place of the balance that a transfer credits.
-    pub to_balance: Option<usize>,
-    /// Place of the balance that receives the fee.
-    pub fee_balance: Option<usize>,
-    /// Place of the pool.
-    pub pool: Option<usize>,
+    /// Its L2 signature.
+    pub signature: Signature,
+    /// The fee that was signed.
+    #[serde(with = "zklink::amount::fee_bits")]
+    pub max_fee: Fee,
+    /// The receiver that a payment names; nobody for other types.
+    pub receiver: Owner,
 }
 
 /// Bytes are not a witness.
@@ -123,6 +162,19 @@ pub enum BadWitness {
     /// Its lists have other lengths than the shape says.
     #[error("the witness does not have the form of shape {0}")]
     Form(ShapeId),
+}
+
+impl SignedWitness {
+    /// An operation and the transaction from which it came.
+    pub fn of(op: &Op, signed: &SignedTx) -> SignedWitness {
+        let receiver = match &signed.tx {
+            Tx::Transfer(tx) => tx.to,
+            Tx::Withdraw(_) | Tx::ChangePubKey(_) => Owner::NONE,
+        };
+        let max_fee = signed.tx.fee().1.canonical();
+        let (op, signature) = (op.clone(), signed.signature.signature);
+        SignedWitness { op, signature, max_fee, receiver }
+    }
 }
 
 impl Witness {
@@ -141,197 +193,160 @@ impl Witness {
     }
 
     fn has_form(&self, shape: &Shape) -> bool {
-        let account = |(witness, sizes): (&AccountWitness, &Vec<usize>)| {
-            let subs = witness.sub_accounts.iter().zip(sizes);
-            witness.sub_accounts.len() == sizes.len()
-                && witness.path.len() == AccountId::DEPTH
-                && subs.into_iter().all(|(sub, size)| {
-                    sub.path.len() == SubAccountId::DEPTH && has_amounts(&sub.balances, *size)
-                })
-        };
-        let chain = |(witness, size): (&ChainWitness, &usize)| {
-            witness.path.len() == ChainId::DEPTH && has_amounts(&witness.pools, *size)
-        };
-        self.public.onchain.len() == shape.onchain_words()
-            && self.public.data.len() == shape.data_words()
-            && self.accounts.len() == shape.accounts.len()
-            && self.chains.len() == shape.chains.len()
-            && self.slots.len() == shape.slots.len()
-            && self.accounts.iter().zip(&shape.accounts).all(account)
-            && self.chains.iter().zip(&shape.chains).all(chain)
+        let room = &shape.room;
+        let amount = |leaf: &AmountWitness| leaf.path.len() == TokenId::DEPTH;
+        self.accounts.len() == room.accounts
+            && self.sub_accounts.len() == room.sub_accounts
+            && self.balances.len() == room.balances
+            && self.chains.len() == room.chains
+            && self.pools.len() == room.pools
+            && self.fee_tokens.len() == room.fee_tokens
+            && self.queue.len() <= room.queue
+            && self.signed.len() <= room.signed
+            && self.accounts.iter().all(|leaf| leaf.path.len() == AccountId::DEPTH)
+            && self.sub_accounts.iter().all(|leaf| leaf.path.len() == SubAccountId::DEPTH)
+            && self.balances.iter().all(|leaf| amount(&leaf.leaf))
+            && self.chains.iter().all(|leaf| leaf.path.len() == ChainId::DEPTH)
+            && self.pools.iter().all(|leaf| amount(&leaf.leaf))
     }
 
-    /// Applies the block to the state and its trees, and arranges what was touched. `signatures` has one place for each
-    /// slot: the L2 signature of its operation, if it has one.
+    /// Applies the block to the state and its trees, and arranges what was touched. `signed` has the transaction of each
+    /// signed operation, in order. The work depends on what the block touches, not on the size of the state.
     ///
     /// # Errors
     /// [`BlockError`] when the block does not fit its shape or does not follow the state. Both may then be
     /// half-changed: the caller throws them away.
+    ///
+    /// # Panics
+    /// When there are not as many transactions as signed operations.
     pub fn build(
         block: &Block,
-        signatures: &[Option<Signature>],
+        signed: &[SignedTx],
         state: &mut State,
         tree: &mut StateTree,
     ) -> Result<Witness, BlockError> {
-        assert_eq!(signatures.len(), block.ops.len(), "one place for each slot");
+        let slots = block.slots();
+        assert_eq!(signed.len(), slots.signed.len(), "one transaction for each signed operation");
         let set = block.working_set(state)?;
         let system = state.system;
         let [accounts_root, chains_root, markets_root, _] = tree.parts();
-        let (mut accounts, mut chains) = old_leaves(&set, state, tree);
-        // The replay works on a copy of the trees; the originals are led to the new root leaf by leaf below.
-        block.replay(state, &mut tree.clone())?;
-        for account in &mut accounts {
-            close_account(account, state, tree);
-        }
-        for chain in &mut chains {
-            close_chain(chain, state, tree);
-        }
-        tree.set_system(&state.system);
-        if tree.root() != block.head.new_root {
-            return Err(BlockError::Root(block.head.number));
-        }
-        let places = Places::of(&set);
-        let slots = block.ops.iter().zip(signatures);
-        let fee_account = system.fee_account;
+        let mut opened = tree.opened(&set);
+        let mut leaves = Leaves::before(&set, state, &mut opened);
+        block.replay(state, tree)?;
+        leaves.close(state, &mut opened);
+        let fee_tokens = fee_tokens(block)?;
+        let queue = slots.queue.iter().filter_map(|queued| match queued.op {
+            Op::Deposit(op) => Some(QueueWitness { op: *op, at: queued.at }),
+            _ => None,
+        });
+        let signed = slots.signed.iter().zip(signed);
+        let signed = signed.map(|(published, signed)| SignedWitness::of(published.op, signed));
+        let Leaves { accounts, sub_accounts, balances, chains, pools } = leaves;
         Ok(Witness {
             public: block.public_data(),
+            inputs: block.public_inputs()?,
             system,
             timestamp: block.head.timestamp,
             old_roots: [accounts_root, chains_root, markets_root],
             accounts,
+            sub_accounts,
+            balances,
             chains,
-            slots: slots.map(|(op, signature)| places.slot(op, signature, fee_account)).collect(),
+            pools,
+            fee_tokens,
+            queue: queue.collect(),
+            signed: signed.collect(),
         })
     }
 }
 
-fn has_amounts(amounts: &[AmountWitness], size: usize) -> bool {
-    amounts.len() == size && amounts.iter().all(|amount| amount.path.len() == TokenId::DEPTH)
+/// The tokens of the fees of a block in ascending order, padded with none.
+fn fee_tokens(block: &Block) -> Result<Vec<Option<TokenId>>, BlockError> {
+    let tokens: std::collections::BTreeSet<_> =
+        block.ops.iter().filter_map(Op::fee_token).collect();
+    let mut tokens: Vec<_> = tokens.into_iter().map(Some).collect();
+    tokens.resize(block.shape()?.room.fee_tokens, None);
+    Ok(tokens)
 }
 
-/// The leaves before the block; the paths come later.
-fn old_leaves(
-    set: &WorkingSet,
-    state: &State,
-    tree: &mut StateTree,
-) -> (Vec<AccountWitness>, Vec<ChainWitness>) {
-    let unpathed = |token, amount| AmountWitness { token, amount, path: Path::new() };
-    let mut accounts = Vec::with_capacity(set.accounts.len());
-    for group in &set.accounts {
-        let sub_accounts = group.sub_accounts.iter().map(|(sub, tokens)| SubAccountWitness {
-            id: *sub,
-            counters: state.sub_account(group.id, *sub).cloned().unwrap_or_default(),
-            balances_root: tree.balances_root(group.id, *sub),
-            balances: tokens
-                .iter()
-                .map(|token| unpathed(*token, state.balance(group.id, *sub, *token).0))
-                .collect(),
-            path: Path::new(),
+/// The leaves of a working set.
+struct Leaves {
+    accounts: Vec<AccountWitness>,
+    sub_accounts: Vec<SubAccountWitness>,
+    balances: Vec<BalanceWitness>,
+    chains: Vec<ChainWitness>,
+    pools: Vec<PoolWitness>,
+}
+
+impl Leaves {
+    /// The leaves before the block; the paths come later.
+    fn before(set: &WorkingSet, state: &State, tree: &mut StateTree) -> Leaves {
+        let amount = |token, amount| AmountWitness { token, amount, path: Path::new() };
+        let accounts = set.accounts.iter().map(|id| {
+            let mut account = state.account(*id).cloned().unwrap_or_default();
+            account.sub_accounts.clear();
+            let sub_accounts_root = tree.sub_accounts_root(*id);
+            AccountWitness { id: *id, account, sub_accounts_root, path: Path::new() }
+        });
+        let accounts = accounts.collect();
+        let sub_accounts = set.sub_accounts.iter().map(|(account, id)| {
+            let sub = state.sub_account(*account, *id);
+            let roots = tree.sub_account_roots(*account, *id);
+            SubAccountWitness {
+                account: *account,
+                id: *id,
+                nonce: sub.map(|sub| sub.nonce).unwrap_or_default(),
+                epoch: sub.map(|sub| sub.epoch).unwrap_or_default(),
+                roots: [roots.balances, roots.slots, roots.rest],
+                path: Path::new(),
+            }
         });
         let sub_accounts = sub_accounts.collect();
-        accounts.push(AccountWitness {
-            id: group.id,
-            account: state.account(group.id).cloned().unwrap_or_default(),
-            sub_accounts_root: tree.sub_accounts_root(group.id),
-            sub_accounts,
+        let balances = set.balances.iter().map(|(account, sub, token)| BalanceWitness {
+            account: *account,
+            sub_account: *sub,
+            leaf: amount(*token, state.balance(*account, *sub, *token)),
+        });
+        let chains = set.chains.iter().map(|id| ChainWitness {
+            id: *id,
+            cursor: state.cursor(*id),
+            roots: [tree.pools_root(*id), Fr::zero()],
             path: Path::new(),
         });
+        let chains = chains.collect();
+        let pools = set.pools.iter().map(|(chain, token)| PoolWitness {
+            chain: *chain,
+            leaf: amount(*token, state.pool(*chain, *token)),
+        });
+        let (balances, pools) = (balances.collect(), pools.collect());
+        Leaves { accounts, sub_accounts, balances, chains, pools }
     }
-    let chains = set.chains.iter().map(|group| ChainWitness {
-        id: group.id,
-        cursor: state.cursor(group.id).0,
-        pools_root: tree.pools_root(group.id),
-        pools: group
-            .tokens
-            .iter()
-            .map(|token| unpathed(*token, state.pool(group.id, *token).0))
-            .collect(),
-        path: Path::new(),
-    });
-    (accounts, chains.collect())
-}
 
-/// Notes the paths of an account's leaves and writes their new values, in the order of the circuit.
-fn close_account(witness: &mut AccountWitness, after: &State, tree: &mut StateTree) {
-    let id = witness.id;
-    for sub in &mut witness.sub_accounts {
-        for balance in &mut sub.balances {
-            balance.path = tree.balance_path(id, sub.id, balance.token);
-            let new = after.balance(id, sub.id, balance.token);
-            tree.set_balance(id, sub.id, balance.token, new);
+    /// Notes the path of each leaf and writes its new value, in the order of the circuit.
+    fn close(&mut self, after: &State, tree: &mut StateTree) {
+        for BalanceWitness { account, sub_account, leaf } in &mut self.balances {
+            leaf.path = tree.balance_path(*account, *sub_account, leaf.token);
+            let new = after.balance(*account, *sub_account, leaf.token);
+            tree.set_balance(*account, *sub_account, leaf.token, new);
         }
-        sub.path = tree.sub_account_path(id, sub.id);
-        let unused = SubAccount::default();
-        tree.set_sub_account(id, sub.id, after.sub_account(id, sub.id).unwrap_or(&unused));
-    }
-    witness.path = tree.account_path(id);
-    let nobody = Account::default();
-    tree.set_account(id, after.account(id).unwrap_or(&nobody));
-}
-
-/// Notes the paths of a chain's leaves and writes their new values, in the order of the circuit.
-fn close_chain(witness: &mut ChainWitness, after: &State, tree: &mut StateTree) {
-    let id = witness.id;
-    for pool in &mut witness.pools {
-        pool.path = tree.pool_path(id, pool.token);
-        tree.set_pool(id, pool.token, after.pool(id, pool.token));
-    }
-    witness.path = tree.chain_path(id);
-    tree.set_chain(id, after.cursor(id));
-}
-
-/// Where each cell stands in the flat lists of the working set.
-struct Places {
-    balances: Vec<(AccountId, SubAccountId, TokenId)>,
-    pools: Vec<(ChainId, TokenId)>,
-}
-
-impl Places {
-    fn of(set: &WorkingSet) -> Places {
-        let mut balances = Vec::new();
-        for group in &set.accounts {
-            for (sub, tokens) in &group.sub_accounts {
-                balances.extend(tokens.iter().map(|token| (group.id, *sub, *token)));
-            }
+        for leaf in &mut self.sub_accounts {
+            leaf.path = tree.sub_account_path(leaf.account, leaf.id);
+            let unused = SubAccount::default();
+            let new = after.sub_account(leaf.account, leaf.id).unwrap_or(&unused);
+            tree.set_sub_account(leaf.account, leaf.id, new);
         }
-        let pools = set.chains.iter();
-        let pools = pools.flat_map(|group| group.tokens.iter().map(|token| (group.id, *token)));
-        Places { balances, pools: pools.collect() }
-    }
-
-    fn balance(&self, account: AccountId, sub: SubAccountId, token: TokenId) -> Option<usize> {
-        self.balances.iter().position(|place| *place == (account, sub, token))
-    }
-
-    fn pool(&self, chain: ChainId, token: TokenId) -> Option<usize> {
-        self.pools.iter().position(|place| *place == (chain, token))
-    }
-
-    fn slot(&self, op: &Op, signature: &Option<Signature>, fee_account: AccountId) -> SlotWitness {
-        let fee = |token| self.balance(fee_account, SubAccountId(0), token);
-        let (mut balance, mut to_balance, mut fee_balance, mut pool) = (None, None, None, None);
-        match op {
-            Op::Noop(_) => {}
-            Op::Deposit(op) => {
-                balance = self.balance(op.account, op.sub_account, op.token);
-                pool = self.pool(op.chain, op.token);
-            }
-            Op::Transfer(op) => {
-                balance = self.balance(op.account, op.sub_account, op.token);
-                to_balance = self.balance(op.to_account, op.to_sub_account, op.token);
-                fee_balance = fee(op.token);
-            }
-            Op::Withdraw(op) => {
-                balance = self.balance(op.account, op.sub_account, op.token);
-                fee_balance = fee(op.token);
-                pool = self.pool(op.chain, op.token);
-            }
-            Op::ChangePubKey(op) => {
-                balance = self.balance(op.account, op.sub_account, op.fee_token);
-                fee_balance = fee(op.fee_token);
-            }
+        for leaf in &mut self.accounts {
+            leaf.path = tree.account_path(leaf.id);
+            let nobody = Account::default();
+            tree.set_account(leaf.id, after.account(leaf.id).unwrap_or(&nobody));
         }
-        let (op, signature) = (op.clone(), *signature);
-        SlotWitness { op, signature, balance, to_balance, fee_balance, pool }
+        for PoolWitness { chain, leaf } in &mut self.pools {
+            leaf.path = tree.pool_path(*chain, leaf.token);
+            tree.set_pool(*chain, leaf.token, after.pool(*chain, leaf.token));
+        }
+        for leaf in &mut self.chains {
+            leaf.path = tree.chain_path(leaf.id);
+            tree.set_chain(leaf.id, after.cursor(leaf.id));
+        }
     }
 }

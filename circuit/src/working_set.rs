@@ -1,26 +1,46 @@
 //! The leaves that a block touches, as variables.
 //!
-//! Each is opened once against the old root and written once into the new one. Between the two, operations read and
-//! write them here and know no Merkle path: a one-hot selection over the balances finds a cell, and the fixed topology
-//! of the shape gives its sub-account and account for free.
+//! Each is opened once against the old root and written once into the new one. Between the two, operations find their values
+//! in the [`Memory`], by address, and know no Merkle path and no leaf.
 //!
-//! Every member opens a real leaf, padding included, and members of one parent are pairwise distinct: so there is no
-//! member whose value is not vouched for by the old root, and no leaf that two members could hold.
+//! Every member opens a real leaf, padding included, and the members of each kind ascend strictly: so there is no member
+//! whose value is not vouched for by the old root, and no leaf that two members could hold. A member knows the address of
+//! its parent, not its place among the members: it finds the root that it changes in the memory, too.
 
-mod leaf;
-
-use std::ops::Range;
+mod account;
+mod amount;
+mod chain;
+mod sub_account;
 
 use bellman::{ConstraintSystem, SynthesisError};
 use zklink::hash::Fr;
+use zklink::id::{AccountId, ChainId, SubAccountId, TokenId};
 use zklink::shape::Shape;
+use zklink::tree::Path;
 
-use crate::gadget::select::{dot, one_hot};
-use crate::gadget::zero::enforce_pairwise_distinct;
-use crate::gadget::{Bit, Expression};
-use crate::witness::{AccountWitness, AmountWitness, ChainWitness, Witness};
-pub use leaf::AMOUNT_BITS;
-use leaf::{AccountFields, AccountVar, AmountVar, ChainVar, SubAccountVar};
+use crate::gadget::select::Digit;
+use crate::gadget::{Bit, Expression, bits, merkle};
+use crate::memory::{Form, Kind, Memory, enforce_ascending};
+use crate::witness::Witness;
+use account::AccountVar;
+use amount::AmountVar;
+use chain::ChainVar;
+use sub_account::SubAccountVar;
+
+/// Bits of an amount.
+pub const AMOUNT_BITS: usize = 128;
+/// Bits of a nonce, an epoch and a key version.
+pub const NONCE_BITS: usize = 32;
+/// Bits of an account id.
+pub const ACCOUNT_BITS: usize = 2 * AccountId::DEPTH;
+/// Bits of a sub-account id. The tree has 64 places, the protocol uses 32.
+pub const SUB_ACCOUNT_BITS: usize = 2 * SubAccountId::DEPTH - 1;
+/// Bits of a token id.
+pub const TOKEN_BITS: usize = 2 * TokenId::DEPTH;
+/// Bits of a chain id.
+pub const CHAIN_BITS: usize = 2 * ChainId::DEPTH;
+/// Bits of a place: in the packed words an account id stands beside eight bits of a sub-account.
+const PLACE_BITS: usize = ACCOUNT_BITS + 8;
 
 /// The leaves of a block.
 #[derive(Clone, Debug)]
@@ -32,328 +52,170 @@ pub struct WorkingSet {
     pools: Vec<AmountVar>,
 }
 
-/// A selected balance with its sub-account and account. All selectors are zero in a slot that is switched off.
-#[derive(Clone, Debug)]
-pub struct BalanceRef {
-    balance: Vec<Bit>,
-    sub_account: Vec<Expression>,
-    account: Vec<Expression>,
-}
-
-/// A selected pool with its chain.
-#[derive(Clone, Debug)]
-pub struct PoolRef {
-    pool: Vec<Bit>,
-    chain: Vec<Expression>,
-}
-
-/// What reading a selected leaf gives.
-type Read = Result<Expression, SynthesisError>;
-
 impl WorkingSet {
-    /// Allocates the leaves of the shape's groups and checks that they are distinct.
+    /// Opens the leaves of the shape, checks that none is opened twice, and puts their values into the memory.
+    ///
+    /// # Errors
+    /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
     pub fn open<CS: ConstraintSystem<Fr>>(
         cs: &mut CS,
         shape: &Shape,
         witness: Option<&Witness>,
+        memory: &mut Memory,
     ) -> Result<WorkingSet, SynthesisError> {
+        let room = &shape.room;
         let mut set = WorkingSet {
-            accounts: Vec::new(),
-            sub_accounts: Vec::new(),
-            balances: Vec::new(),
-            chains: Vec::new(),
-            pools: Vec::new(),
+            accounts: Vec::with_capacity(room.accounts),
+            sub_accounts: Vec::with_capacity(room.sub_accounts),
+            balances: Vec::with_capacity(room.balances),
+            chains: Vec::with_capacity(room.chains),
+            pools: Vec::with_capacity(room.pools),
         };
-        for (at, sizes) in shape.accounts.iter().enumerate() {
+        for at in 0..room.accounts {
             let cs = &mut cs.namespace(|| format!("account {at}"));
-            set.open_account(cs, sizes, witness.map(|witness| &witness.accounts[at]))?;
+            let leaf = witness.map(|witness| &witness.accounts[at]);
+            set.accounts.push(AccountVar::open(cs, leaf, memory)?);
         }
-        for (at, size) in shape.chains.iter().enumerate() {
+        for at in 0..room.sub_accounts {
+            let cs = &mut cs.namespace(|| format!("sub-account {at}"));
+            let leaf = witness.map(|witness| &witness.sub_accounts[at]);
+            set.sub_accounts.push(SubAccountVar::open(cs, leaf, memory)?);
+        }
+        for at in 0..room.balances {
+            let cs = &mut cs.namespace(|| format!("balance {at}"));
+            let leaf = witness.map(|witness| &witness.balances[at]);
+            let place = place_of(cs, leaf.map(|leaf| (leaf.account.0, leaf.sub_account.0)))?;
+            let leaf = leaf.map(|leaf| &leaf.leaf);
+            set.balances.push(AmountVar::open(cs, Kind::Balance, place, leaf, memory)?);
+        }
+        for at in 0..room.chains {
             let cs = &mut cs.namespace(|| format!("chain {at}"));
-            set.open_chain(cs, *size, witness.map(|witness| &witness.chains[at]))?;
+            let leaf = witness.map(|witness| &witness.chains[at]);
+            set.chains.push(ChainVar::open(cs, leaf, memory)?);
         }
-        let ids: Vec<_> = set.accounts.iter().map(|account| account.id.clone()).collect();
-        enforce_pairwise_distinct(&mut cs.namespace(|| "distinct accounts"), &ids)?;
-        let ids: Vec<_> = set.chains.iter().map(|chain| chain.id.clone()).collect();
-        enforce_pairwise_distinct(&mut cs.namespace(|| "distinct chains"), &ids)?;
+        for at in 0..room.pools {
+            let cs = &mut cs.namespace(|| format!("pool {at}"));
+            let leaf = witness.map(|witness| &witness.pools[at]);
+            let chain = leaf.map(|leaf| u64::from(leaf.chain.0));
+            let (_, chain) = number(&mut cs.namespace(|| "chain"), chain, CHAIN_BITS)?;
+            let leaf = leaf.map(|leaf| &leaf.leaf);
+            set.pools.push(AmountVar::open(cs, Kind::Pool, chain, leaf, memory)?);
+        }
+        set.enforce_distinct(&mut cs.namespace(|| "distinct"))?;
         Ok(set)
     }
 
-    fn open_account<CS: ConstraintSystem<Fr>>(
-        &mut self,
+    fn enforce_distinct<CS: ConstraintSystem<Fr>>(
+        &self,
         cs: &mut CS,
-        sizes: &[usize],
-        witness: Option<&AccountWitness>,
     ) -> Result<(), SynthesisError> {
-        let first_sub = self.sub_accounts.len();
-        let subs = first_sub..first_sub + sizes.len();
-        let account = AccountVar::open(cs, witness, subs)?;
-        for (at, size) in sizes.iter().enumerate() {
-            let cs = &mut cs.namespace(|| format!("sub-account {at}"));
-            let witness = witness.map(|witness| &witness.sub_accounts[at]);
-            let first = self.balances.len();
-            let range = first..first + size;
-            let sub = SubAccountVar::open(cs, witness, &account.id, range)?;
-            self.sub_accounts.push(sub);
-            let amounts = witness.map(|witness| &witness.balances[..]);
-            open_amounts(cs, "balance", *size, amounts, &mut self.balances)?;
+        let amounts = |list: &[AmountVar]| -> Vec<Expression> {
+            list.iter().map(|amount| amount.address.clone()).collect()
+        };
+        let accounts: Vec<_> = self.accounts.iter().map(|account| account.id.clone()).collect();
+        let subs: Vec<_> = self.sub_accounts.iter().map(|sub| sub.place.clone()).collect();
+        let chains: Vec<_> = self.chains.iter().map(|chain| chain.id.clone()).collect();
+        let (balances, pools) = (amounts(&self.balances), amounts(&self.pools));
+        for (name, addresses, bits) in [
+            ("accounts", accounts, ACCOUNT_BITS),
+            ("sub-accounts", subs, PLACE_BITS),
+            ("balances", balances, PLACE_BITS + TOKEN_BITS),
+            ("chains", chains, CHAIN_BITS),
+            ("pools", pools, CHAIN_BITS + TOKEN_BITS),
+        ] {
+            enforce_ascending(&mut cs.namespace(|| name), &addresses, bits)?;
         }
-        let ids: Vec<_> = self.sub_accounts[first_sub..].iter().map(|sub| sub.id.clone()).collect();
-        enforce_pairwise_distinct(&mut cs.namespace(|| "distinct sub-accounts"), &ids)?;
-        self.accounts.push(account);
         Ok(())
     }
 
-    fn open_chain<CS: ConstraintSystem<Fr>>(
-        &mut self,
-        cs: &mut CS,
-        size: usize,
-        witness: Option<&ChainWitness>,
-    ) -> Result<(), SynthesisError> {
-        let first = self.pools.len();
-        let chain = ChainVar::open(cs, witness, first..first + size)?;
-        let amounts = witness.map(|witness| &witness.pools[..]);
-        open_amounts(cs, "pool", size, amounts, &mut self.pools)?;
-        self.chains.push(chain);
-        Ok(())
-    }
-
-    /// Gives the accounts root and the chains root after the operations.
+    /// Takes the new values out of the memory and gives the accounts root and the chains root with them. `created` is the
+    /// creation time of accounts that the block made.
+    ///
+    /// Leaves close from the bottom to the top, each kind in the order of its members: a witness has its paths in this
+    /// order.
+    ///
+    /// # Errors
+    /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
     pub fn close<CS: ConstraintSystem<Fr>>(
         &self,
         cs: &mut CS,
         (old_accounts, old_chains): (&Expression, &Expression),
+        created: &Expression,
+        memory: &mut Memory,
     ) -> Result<(Expression, Expression), SynthesisError> {
+        for (at, balance) in self.balances.iter().enumerate() {
+            let cs = &mut cs.namespace(|| format!("balance {at}"));
+            balance.close(cs, Kind::BalancesRoot, at, memory)?;
+        }
+        for (at, sub) in self.sub_accounts.iter().enumerate() {
+            sub.close(&mut cs.namespace(|| format!("sub-account {at}")), at, memory)?;
+        }
         let mut accounts = old_accounts.clone();
         for (at, account) in self.accounts.iter().enumerate() {
             let cs = &mut cs.namespace(|| format!("account {at}"));
-            accounts = account.close(cs, &accounts, &self.sub_accounts, &self.balances)?;
+            accounts = account.close(cs, &accounts, created, memory)?;
+        }
+        for (at, pool) in self.pools.iter().enumerate() {
+            pool.close(&mut cs.namespace(|| format!("pool {at}")), Kind::PoolsRoot, at, memory)?;
         }
         let mut chains = old_chains.clone();
         for (at, chain) in self.chains.iter().enumerate() {
             let cs = &mut cs.namespace(|| format!("chain {at}"));
-            chains = chain.close(cs, &chains, &self.pools)?;
+            chains = chain.close(cs, &chains, memory)?;
         }
         Ok((accounts, chains))
     }
-
-    /// Selects a balance; nothing when the slot is switched off.
-    pub fn select_balance<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        enabled: &Bit,
-        at: Option<Option<usize>>,
-    ) -> Result<BalanceRef, SynthesisError> {
-        let balance = one_hot(cs, at, self.balances.len(), enabled)?;
-        let sum = |range: &Range<usize>| Expression::sum(bits(&balance[range.clone()]));
-        let sub_account: Vec<Expression> =
-            self.sub_accounts.iter().map(|sub| sum(&sub.balances)).collect();
-        let account = self.accounts.iter();
-        let account =
-            account.map(|account| Expression::sum(&sub_account[account.sub_accounts.clone()]));
-        let account = account.collect();
-        Ok(BalanceRef { balance, sub_account, account })
-    }
-
-    /// Selects a pool; nothing when the slot is switched off.
-    pub fn select_pool<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        enabled: &Bit,
-        at: Option<Option<usize>>,
-    ) -> Result<PoolRef, SynthesisError> {
-        let pool = one_hot(cs, at, self.pools.len(), enabled)?;
-        let chains = self.chains.iter();
-        let chain = chains.map(|chain| Expression::sum(bits(&pool[chain.pools.clone()]))).collect();
-        Ok(PoolRef { pool, chain })
-    }
-
-    /// The token of the selected balance.
-    pub fn token<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &BalanceRef) -> Read {
-        dot(cs, "token", bits(&at.balance), self.balances.iter().map(|balance| &balance.token))
-    }
-
-    /// The amount of the selected balance.
-    pub fn balance<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &BalanceRef) -> Read {
-        dot(cs, "balance", bits(&at.balance), self.balances.iter().map(|balance| &balance.now))
-    }
-
-    /// `account * 2^8 + sub-account` of the selected balance.
-    pub fn place<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &BalanceRef) -> Read {
-        dot(cs, "place", &at.sub_account, self.sub_accounts.iter().map(|sub| &sub.place))
-    }
-
-    /// The sub-account id of the selected balance.
-    pub fn sub_account<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &BalanceRef) -> Read {
-        dot(cs, "sub-account", &at.sub_account, self.sub_accounts.iter().map(|sub| &sub.id))
-    }
-
-    /// The nonce of the selected sub-account.
-    pub fn sub_account_nonce<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        at: &BalanceRef,
-    ) -> Read {
-        dot(cs, "nonce", &at.sub_account, self.sub_accounts.iter().map(|sub| &sub.nonce))
-    }
-
-    /// The token of the selected pool.
-    pub fn pool_token<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &PoolRef) -> Read {
-        dot(cs, "pool token", bits(&at.pool), self.pools.iter().map(|pool| &pool.token))
-    }
-
-    /// The amount of the selected pool.
-    pub fn pool<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &PoolRef) -> Read {
-        dot(cs, "pool", bits(&at.pool), self.pools.iter().map(|pool| &pool.now))
-    }
-
-    /// The chain of the selected pool.
-    pub fn chain<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &PoolRef) -> Read {
-        dot(cs, "chain", &at.chain, self.chains.iter().map(|chain| &chain.id))
-    }
-
-    /// The nonce of the selected account.
-    pub fn account_nonce<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, at: &BalanceRef) -> Read {
-        self.account_field(cs, at, "account nonce", |account| &account.nonce)
-    }
-
-    /// The owner of the selected account: first byte and the rest.
-    pub fn owner<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        at: &BalanceRef,
-    ) -> Result<(Expression, Expression), SynthesisError> {
-        let top = self.account_field(cs, at, "owner top", |account| &account.owner_top)?;
-        let low = self.account_field(cs, at, "owner low", |account| &account.owner_low)?;
-        Ok((top, low))
-    }
-
-    /// The key of the selected account.
-    pub fn key<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        at: &BalanceRef,
-    ) -> Result<(Expression, Expression), SynthesisError> {
-        let x = self.account_field(cs, at, "key x", |account| &account.key_x)?;
-        let y = self.account_field(cs, at, "key y", |account| &account.key_y)?;
-        Ok((x, y))
-    }
-
-    fn account_field<CS: ConstraintSystem<Fr>>(
-        &self,
-        cs: &mut CS,
-        at: &BalanceRef,
-        name: &'static str,
-        field: impl Fn(&AccountFields) -> &Expression,
-    ) -> Read {
-        dot(cs, name, &at.account, self.accounts.iter().map(|account| field(&account.now)))
-    }
-
-    /// Adds to the selected balance; `by` may be negative. The range of the result is the caller's concern where
-    /// something is taken away, and is checked for every balance at the end of the block.
-    pub fn add_to_balance<CS: ConstraintSystem<Fr>>(
-        &mut self,
-        cs: &mut CS,
-        at: &BalanceRef,
-        by: &Expression,
-    ) -> Result<(), SynthesisError> {
-        add_selected(cs, &at.balance, by, &mut self.balances)
-    }
-
-    /// Adds to the selected pool; `by` may be negative. As [`WorkingSet::add_to_balance`].
-    pub fn add_to_pool<CS: ConstraintSystem<Fr>>(
-        &mut self,
-        cs: &mut CS,
-        at: &PoolRef,
-        by: &Expression,
-    ) -> Result<(), SynthesisError> {
-        add_selected(cs, &at.pool, by, &mut self.pools)
-    }
-
-    /// Takes the next request from the queue of the selected chain. Free.
-    pub fn advance_cursor(&mut self, at: &PoolRef) {
-        for (chain, selected) in self.chains.iter_mut().zip(&at.chain) {
-            chain.cursor += selected;
-        }
-    }
-
-    /// Uses up a nonce of the selected sub-account. Free.
-    pub fn use_sub_account_nonce(&mut self, at: &BalanceRef) {
-        for (sub, selected) in self.sub_accounts.iter_mut().zip(&at.sub_account) {
-            sub.nonce += selected;
-        }
-    }
-
-    /// Uses up a nonce of the selected account. Free.
-    pub fn use_account_nonce(&mut self, at: &BalanceRef) {
-        for (account, selected) in self.accounts.iter_mut().zip(&at.account) {
-            account.now.nonce += selected;
-        }
-    }
-
-    /// Adds to both parts of the owner of the selected account.
-    pub fn add_to_owner<CS: ConstraintSystem<Fr>>(
-        &mut self,
-        cs: &mut CS,
-        at: &BalanceRef,
-        (top, low): (&Expression, &Expression),
-    ) -> Result<(), SynthesisError> {
-        for (group, (account, selected)) in self.accounts.iter_mut().zip(&at.account).enumerate() {
-            let cs = &mut cs.namespace(|| format!("owner {group}"));
-            account.now.owner_top += &Expression::product(cs, "top", top, selected)?;
-            account.now.owner_low += &Expression::product(cs, "low", low, selected)?;
-        }
-        Ok(())
-    }
-
-    /// Replaces the key of the selected account.
-    pub fn set_key<CS: ConstraintSystem<Fr>>(
-        &mut self,
-        cs: &mut CS,
-        at: &BalanceRef,
-        (x, y): (&Expression, &Expression),
-    ) -> Result<(), SynthesisError> {
-        for (group, (account, selected)) in self.accounts.iter_mut().zip(&at.account).enumerate() {
-            let cs = &mut cs.namespace(|| format!("key {group}"));
-            let change = x - &account.now.key_x;
-            account.now.key_x += &Expression::product(cs, "x", &change, selected)?;
-            let change = y - &account.now.key_y;
-            account.now.key_y += &Expression::product(cs, "y", &change, selected)?;
-        }
-        Ok(())
-    }
 }
 
-fn open_amounts<CS: ConstraintSystem<Fr>>(
+/// Changes a root that the memory holds: gives the member before it, and takes what `change` makes of it. `at` is the place
+/// among the members that change roots of this kind: their order is their time.
+fn change_root<CS: ConstraintSystem<Fr>>(
     cs: &mut CS,
-    name: &'static str,
-    size: usize,
-    witness: Option<&[AmountWitness]>,
-    into: &mut Vec<AmountVar>,
+    cell: &Expression,
+    at: usize,
+    memory: &mut Memory,
+    change: impl FnOnce(&mut CS, &Expression) -> Result<Expression, SynthesisError>,
 ) -> Result<(), SynthesisError> {
-    let first = into.len();
-    for at in 0..size {
-        let cs = &mut cs.namespace(|| format!("{name} {at}"));
-        into.push(AmountVar::open(cs, witness.map(|witness| &witness[at]))?);
-    }
-    let tokens: Vec<_> = into[first..].iter().map(|amount| amount.token.clone()).collect();
-    enforce_pairwise_distinct(&mut cs.namespace(|| format!("distinct {name}s")), &tokens)
-}
-
-fn add_selected<CS: ConstraintSystem<Fr>>(
-    cs: &mut CS,
-    selected: &[Bit],
-    by: &Expression,
-    amounts: &mut [AmountVar],
-) -> Result<(), SynthesisError> {
-    for (at, (amount, selected)) in amounts.iter_mut().zip(selected).enumerate() {
-        let cs = &mut cs.namespace(|| format!("add {at}"));
-        amount.now += &Expression::product(cs, "change", by, selected.expression())?;
-    }
+    let time = Expression::constant(Fr::from(at as u64 + 1));
+    let read = memory.read(
+        &mut cs.namespace(|| "root"),
+        cell,
+        &Expression::one(),
+        &time,
+        &[Form::Element],
+    )?;
+    let root = change(cs, &read.values[0])?;
+    // No public word has it, and the leaf that will is bound only by what is checked here.
+    memory.bind(&root);
+    memory.write(read, &[root]);
     Ok(())
 }
 
-/// Bits as the numbers zero and one.
-fn bits(bits: &[Bit]) -> impl Iterator<Item = &Expression> {
-    bits.iter().map(Bit::expression)
+/// Allocates a number by its bits.
+fn number<CS: ConstraintSystem<Fr>>(
+    cs: &mut CS,
+    value: Option<u64>,
+    count: usize,
+) -> Result<(Vec<Bit>, Expression), SynthesisError> {
+    let bits = bits::witness_bits(cs, value.map(Fr::from), count)?;
+    let number = Expression::from_bits(&bits);
+    Ok((bits, number))
+}
+
+/// Allocates `account * 2^8 + sub-account`.
+fn place_of<CS: ConstraintSystem<Fr>>(
+    cs: &mut CS,
+    value: Option<(u32, u8)>,
+) -> Result<Expression, SynthesisError> {
+    let (account, sub) = (value.map(|value| value.0.into()), value.map(|value| value.1.into()));
+    let (_, account) = number(&mut cs.namespace(|| "account"), account, ACCOUNT_BITS)?;
+    let (_, sub) = number(&mut cs.namespace(|| "sub"), sub, SUB_ACCOUNT_BITS)?;
+    Ok(&(&account * Fr::from(256)) + &sub)
+}
+
+/// The digits of an index, and a path with values, or without while keys are made.
+fn way(mut index: Vec<Bit>, path: Option<&Path>, depth: usize) -> (Vec<Digit>, merkle::Path) {
+    index.resize(2 * depth, Bit::constant(false));
+    let path = path.map_or_else(|| merkle::Path::absent(depth), |path| merkle::Path::known(path));
+    (Digit::of_bits(&index), path)
 }

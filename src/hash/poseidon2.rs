@@ -131,6 +131,70 @@ pub(super) const fn fr(hexadecimal: &str) -> Fr {
     Fr::from_raw(limbs)
 }
 
+/// The inverse of a permutation, which shows what whoever runs it backwards can reach.
+#[cfg(test)]
+pub(super) mod backwards {
+    use super::{FULL_ROUNDS_PER_END, Fr, Parameters};
+
+    /// Undoes [`Parameters::permute`] of width four.
+    pub(crate) fn invert(parameters: &Parameters<4>, state: &mut [Fr; 4]) {
+        let Parameters { first_full, partial, last_full, diagonal } = parameters;
+        for round in (0..FULL_ROUNDS_PER_END).rev() {
+            undo_full_round(state, &last_full[round]);
+        }
+        for constant in partial.iter().rev() {
+            undo_internal(state, diagonal);
+            state[0] = fifth_root(state[0]) - constant;
+        }
+        for round in (0..FULL_ROUNDS_PER_END).rev() {
+            undo_full_round(state, &first_full[round]);
+        }
+        undo_m4(state);
+    }
+
+    fn undo_full_round(state: &mut [Fr; 4], constants: &[Fr; 4]) {
+        undo_m4(state);
+        for (lane, constant) in state.iter_mut().zip(constants) {
+            *lane = fifth_root(*lane) - constant;
+        }
+    }
+
+    /// Every output lane is the sum of the inputs plus its own input times the diagonal.
+    fn undo_internal(state: &mut [Fr; 4], diagonal: &[Fr; 4]) {
+        let inverses = diagonal.map(|entry| entry.invert().unwrap());
+        let quotients: Fr = state.iter().zip(&inverses).map(|(lane, of)| lane * of).sum();
+        let sum = quotients * (Fr::one() + inverses.iter().sum::<Fr>()).invert().unwrap();
+        for (lane, inverse) in state.iter_mut().zip(inverses) {
+            *lane = (*lane - sum) * inverse;
+        }
+    }
+
+    fn undo_m4(state: &mut [Fr; 4]) {
+        const EIGHTFOLD: [[i8; 4]; 4] =
+            [[-1, 3, -6, 7], [1, -1, 4, -5], [-6, 7, -1, 3], [4, -5, 1, -1]];
+        let entry = |of: i8| {
+            let size = Fr::from(u64::from(of.unsigned_abs()));
+            if of < 0 { -size } else { size }
+        };
+        let eighth = Fr::from(8).invert().unwrap();
+        *state = EIGHTFOLD.map(|row| {
+            row.into_iter().zip(*state).map(|(of, lane)| entry(of) * lane).sum::<Fr>() * eighth
+        });
+    }
+
+    /// The exponent is the inverse of five modulo the order of the multiplicative group.
+    fn fifth_root(x: Fr) -> Fr {
+        let root = x.pow(&[
+            0x3333_3332_cccc_cccd,
+            0x217f_0e67_9998_f199,
+            0xe14a_5669_9d73_f002,
+            0x2e5f_0fba_dd72_321c,
+        ]);
+        assert_eq!(root.square().square() * root, x);
+        root
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ff::Field;

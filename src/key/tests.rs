@@ -31,11 +31,11 @@ fn known_signature() {
     );
     assert_eq!(
         hex::encode(sign(&key, Fr::from(7)).to_bytes()),
-        "d6f8f2b011db2bc04d2c261fb8f9c855903ada6a2e69efbdec9ff0bc81b282ba9b44446a770b00478ad518bfe9fc5c9a98a1669a9d2b6c6709e2c8bc729b0708"
+        "d6f8f2b011db2bc04d2c261fb8f9c855903ada6a2e69efbdec9ff0bc81b282ba416b762fe3fff79854cfb8da0e0d635a2ddc3ec094cf889f827a6b6858692f02"
     );
     assert_eq!(
         hex::encode(pub_key_hash(&key.public())),
-        "097e8ae635f3b669049e358127617e429c01c168"
+        "6f68cdf69d4e5052c701f20d0e59cbc9f0ea3001"
     );
 }
 

@@ -146,6 +146,25 @@ impl Expression {
         Ok(product)
     }
 
+    /// `if flag { yes } else { no }` for a flag of zero or one, as a new variable: one constraint, and sums do not grow where
+    /// one choice follows another.
+    ///
+    /// # Errors
+    /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
+    pub fn choose<CS: ConstraintSystem<Fr>>(
+        cs: &mut CS,
+        name: &'static str,
+        flag: &Self,
+        yes: &Self,
+        no: &Self,
+    ) -> Result<Self, SynthesisError> {
+        let difference = combine(yes.value, no.value, |yes, no| yes - no);
+        let change = combine(flag.value, difference, |flag, difference| flag * difference);
+        let chosen = Self::witness(cs, name, combine(no.value, change, |no, change| no + change))?;
+        Self::enforce_product(cs, name, flag, &(yes - no), &(&chosen - no));
+        Ok(chosen)
+    }
+
     /// `a * b = c`: one constraint.
     pub fn enforce_product<CS: ConstraintSystem<Fr>>(
         cs: &mut CS,
@@ -293,6 +312,23 @@ mod tests {
         assert_eq!(cs.first_failure(), Some("xy"));
         cs.tamper("xy", Fr::from(54));
         assert_eq!(cs.first_failure(), Some("eighteen"));
+    }
+
+    #[test]
+    fn a_choice_is_one_of_two_and_one_variable() {
+        for flag in [0u64, 1] {
+            let mut cs = CheckSystem::new();
+            let mut given = |name, value: u64| {
+                let variable = cs.alloc_input(|| name, || Ok(Fr::from(value))).unwrap();
+                Expression::variable(variable, Some(Fr::from(value)))
+            };
+            let (flag, yes, no) = (given("flag", flag), given("yes", 7), given("no", 5));
+            let chosen = Expression::choose(&mut cs, "chosen", &flag, &yes, &no).unwrap();
+            let expected = if flag.value() == Some(Fr::one()) { &yes } else { &no };
+            assert_eq!((chosen.value(), chosen.len()), (expected.value(), 1));
+            assert_eq!(cs.constraint_count(), 1);
+            assert_eq!(cs.survivors(), Vec::<String>::new());
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(crate) const FEE: u128 = 1_230_000;
 /// The witness of a sealed block.
 pub(crate) fn witness(sealed: &Sealed) -> Witness {
     let (mut state, mut tree) = (sealed.before.clone(), sealed.tree.clone());
-    let witness = Witness::build(&sealed.block, &sealed.signatures, &mut state, &mut tree)
+    let witness = Witness::build(&sealed.block, &sealed.signed, &mut state, &mut tree)
         .expect("what execution accepts has a witness");
     assert_eq!(tree.root(), sealed.block.head.new_root);
     witness
@@ -42,7 +42,7 @@ pub(crate) fn synthesize(shape: &Shape, witness: &Witness) -> CheckSystem {
 pub(crate) fn check(sealed: &Sealed) -> CheckSystem {
     let shape = sealed.block.shape().expect("a known shape");
     let cs = synthesize(shape, &witness(sealed));
-    assert_eq!(cs.public_inputs(), sealed.block.public_data().public_inputs());
+    assert_eq!(cs.public_inputs(), sealed.block.public_inputs().expect("it fits"));
     cs
 }
 
@@ -84,6 +84,7 @@ pub(crate) fn change_key(world: &Scenario, n: u8, key: u8) -> ChangePubKeyTx {
         fee_token: USDC,
         fee: Fee::closest(Amount(FEE)),
         nonce: account.nonce,
+        key_version: account.key_version,
         eth_auth_data: KeyAuth::Onchain,
     }
 }
@@ -96,18 +97,20 @@ pub(crate) fn apply_key(world: &mut Scenario, n: u8, key: u8) -> Op {
     world.submit(&signed).expect("authorised and signed by the new key")
 }
 
-/// A nano block in which every slot holds an operation.
+/// A nano block in which every slot holds an operation, over all types.
 pub(crate) fn full() -> Sealed {
     let mut world = world();
+    let tx = world.transfer(1, Scenario::owner(1), ONE, FEE);
+    world.send(1, tx).expect("to oneself");
     world.deposit(1, USDC, 1, 250_000).expect("a deposit");
     apply_key(&mut world, 1, 1);
-    let fee_owner = Owner::from_evm([0xfe; 20]);
-    let tx = world.transfer(1, fee_owner, ONE, FEE);
-    world.send(1, tx).expect("to an account that exists");
+    world.deposit(1, USDC, 9, 250_000).expect("a deposit that makes an account");
+    world.refuse(1, USDC, 9, 7).expect("a refused deposit");
     let tx = world.transfer(1, Scenario::owner(9), ONE / 3, FEE);
-    world.send(1, tx).expect("to a new account");
+    world.send(1, tx).expect("to the new account");
     let tx = world.withdraw(1, 1, USDC, ONE / 2, FEE);
     world.send(1, tx).expect("a withdrawal");
+    world.deposit(1, USDC, 1, 0).expect("a deposit of nothing");
     world.seal(NANO)
 }
 
@@ -120,8 +123,8 @@ pub(crate) fn full_small() -> Sealed {
     apply_key(&mut world, 2, 2);
     let tx = world.transfer(1, Scenario::owner(2), ONE, FEE);
     world.send(1, tx).expect("between users");
-    let tx = world.transfer(2, Owner([0xee; 32]), ONE, FEE);
-    world.send(2, tx).expect("to a new owner that is no EVM address");
+    let tx = world.transfer(2, Owner::contract(ChainId(3), [0xee; 20]), ONE, FEE);
+    world.send(2, tx).expect("to a new owner that is a contract");
     let tx = world.withdraw(1, 1, USDC, ONE, FEE);
     world.send(1, tx).expect("a withdrawal");
     let tx = world.transfer(2, Scenario::owner(1), 1, 0);

@@ -14,7 +14,7 @@ pub(super) struct Vectors {
     modulus: String,
     m4: [[u64; 4]; 4],
     permutations: Vec<Permutation>,
-    domains: Vec<DomainNumber>,
+    domains: Vec<DomainExample>,
     compress4: Vec<Example>,
     compress8: Vec<Example>,
     hash_many: Vec<Example>,
@@ -40,9 +40,10 @@ struct Permutation {
 }
 
 #[derive(Serialize)]
-struct DomainNumber {
+struct DomainExample {
     name: String,
     number: u64,
+    tag: String,
 }
 
 #[derive(Serialize)]
@@ -66,8 +67,11 @@ pub(super) fn vectors() -> Vectors {
     let mut modulus = fr_to_be_bytes(-Fr::one());
     // The modulus is odd, so that adding one to its last byte less one carries nothing.
     modulus[31] += 1;
-    let domains = Domain::ALL
-        .map(|domain| DomainNumber { name: format!("{domain:?}"), number: domain as u64 });
+    let domains = Domain::ALL.map(|domain| DomainExample {
+        name: format!("{domain:?}"),
+        number: domain as u64,
+        tag: word(domain.tag()),
+    });
     let many = [0, 1, 3, 4, 6].map(|length| {
         let input = counting::<6>();
         let output = hash_many(Domain::AccountLeaf, &input[..length]);

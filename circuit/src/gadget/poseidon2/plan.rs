@@ -1,26 +1,30 @@
 //! The linear combinations of a Poseidon2 compression, worked out once for each width.
 
-use zklink::hash::Fr;
 use zklink::hash::poseidon2::{Parameters, external_matrix};
+use zklink::hash::{Domain, Fr};
 
 /// What a term of a plan stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     /// The constant one.
     One,
-    /// Lane 0 of the input, which is fed forward to the output.
-    Forward,
+    /// Lane 0 or 1 of the input, which are fed forward to the output.
+    Forward(usize),
     /// The variable `next` of an S-box.
     Next(usize),
 }
 
 pub(super) type Terms = Vec<(Slot, Fr)>;
 
+/// How many lanes are fed forward.
+const FORWARD: usize = 2;
+
 /// One S-box: its input and its fifth power as linear combinations.
 #[derive(Debug)]
 pub(super) struct PlannedBox {
     /// Empty for the first round, whose inputs depend on the lanes that are given.
     pub(super) input: Terms,
+    /// Empty for the output's S-box, whose result depends on the domain.
     pub(super) result: Terms,
 }
 
@@ -38,9 +42,11 @@ pub(super) struct Plan {
     pub(super) boxes: Vec<PlannedBox>,
     /// The S-box whose `next` is the output: lane 0 of the last round.
     pub(super) output_box: usize,
+    /// The result of that S-box for each domain, in the order of their numbers.
+    pub(super) output_results: [Terms; Domain::ALL.len()],
 }
 
-/// Coefficients over all slots: [one, forward, next of box 0, next of box 1, ..].
+/// Coefficients over all slots: [one, forward lanes, next of box 0, next of box 1, ..].
 type Dense = Vec<Fr>;
 
 struct Planner<'a, const T: usize> {
@@ -61,8 +67,8 @@ impl Plan {
             parameters,
             matrix,
             inverse: inverted(matrix),
-            slots: 2 + count,
-            state: vec![vec![Fr::zero(); 2 + count]; T],
+            slots: 1 + FORWARD + count,
+            state: vec![vec![Fr::zero(); 1 + FORWARD + count]; T],
             boxes: Vec::with_capacity(count),
         };
         for after in constants_after_first_rounds(parameters) {
@@ -74,7 +80,9 @@ impl Plan {
         }
         let output_box = planner.boxes.len();
         planner.last_round();
-        Self { boxes: planner.boxes, output_box }
+        let output_results =
+            Domain::ALL.map(|domain| planner.output_result(output_box, domain.tag()));
+        Self { boxes: planner.boxes, output_box, output_results }
     }
 }
 
@@ -108,7 +116,7 @@ impl<const T: usize> Planner<'_, T> {
     }
 
     fn next_of(&self, index: usize) -> Dense {
-        self.single(2 + index)
+        self.single(1 + FORWARD + index)
     }
 
     fn push(&mut self, input: &Dense, result: &Dense) {
@@ -159,22 +167,31 @@ impl<const T: usize> Planner<'_, T> {
         }
     }
 
-    /// `output = matrix[0] * results + forward`; the results of lanes 1.. are variables themselves.
+    /// The results of lanes 1.. are variables themselves; that of lane 0 depends on the domain.
     fn last_round(&mut self) {
         let start = self.boxes.len();
-        let scale = self.matrix[0][0].invert().into_option().expect("the entry is 5 or 10");
-        let mut first = vec![Fr::zero(); self.slots];
-        add_scaled(&mut first, scale, &self.next_of(start));
-        first[1] -= scale;
-        for lane in 1..T {
-            let factor = -scale * self.matrix[0][lane];
-            add_scaled(&mut first, factor, &self.next_of(start + lane));
-        }
         for lane in 0..T {
-            let result = if lane == 0 { first.clone() } else { self.next_of(start + lane) };
+            let result =
+                if lane == 0 { vec![Fr::zero(); self.slots] } else { self.next_of(start + lane) };
             let input = self.state[lane].clone();
             self.push(&input, &result);
         }
+    }
+
+    /// The result of lane 0 in the last round, which starts at S-box `start`:
+    /// `output = weights * results + forward[0] + tag * forward[1]` is solved for it, where
+    /// `weights` is row 0 of the matrix plus `tag` times row 1.
+    fn output_result(&self, start: usize, tag: Fr) -> Terms {
+        let weight = |lane: usize| self.matrix[0][lane] + tag * self.matrix[1][lane];
+        let scale = weight(0).invert().into_option().expect("no tag is the quotient of entries");
+        let mut result = vec![Fr::zero(); self.slots];
+        add_scaled(&mut result, scale, &self.next_of(start));
+        result[1] -= scale;
+        result[2] -= scale * tag;
+        for lane in 1..T {
+            add_scaled(&mut result, -scale * weight(lane), &self.next_of(start + lane));
+        }
+        sparse(&result)
     }
 }
 
@@ -187,8 +204,8 @@ fn add_scaled(sum: &mut Dense, factor: Fr, part: &Dense) {
 fn sparse(dense: &Dense) -> Terms {
     let slot = |index: usize| match index {
         0 => Slot::One,
-        1 => Slot::Forward,
-        other => Slot::Next(other - 2),
+        forward @ 1..=FORWARD => Slot::Forward(forward - 1),
+        other => Slot::Next(other - 1 - FORWARD),
     };
     let terms = dense.iter().enumerate().filter(|(_, factor)| **factor != Fr::zero());
     terms.map(|(index, factor)| (slot(index), *factor)).collect()
@@ -220,12 +237,13 @@ fn inverted<const T: usize>(mut matrix: [[Fr; T]; T]) -> [[Fr; T]; T] {
     inverse
 }
 
-/// The values of all S-boxes, from the inputs of the first round and lane 0 of the compression's
-/// input.
+/// The values of all S-boxes, from the inputs of the first round, lanes 0 and 1 of the compression's
+/// input, and the tag of its domain.
 pub(super) fn rows<const T: usize>(
     parameters: &Parameters<T>,
     mut state: [Fr; T],
-    forward: Fr,
+    forward: [Fr; FORWARD],
+    tag: Fr,
 ) -> Vec<Row> {
     let mut rows = Vec::with_capacity(8 * T + parameters.partial.len());
     for after in constants_after_first_rounds(parameters) {
@@ -242,7 +260,7 @@ pub(super) fn rows<const T: usize>(
     let start = rows.len();
     let results = state.map(|input| fifth(&mut rows, input));
     full_rows_linear(&mut state, results);
-    rows[start].next = state[0] + forward;
+    rows[start].next = state[0] + forward[0] + tag * (state[1] + forward[1]);
     for lane in 1..T {
         rows[start + lane].next = results[lane];
     }
