@@ -8,6 +8,8 @@ const published = [
   'src/Rollup.sol:Rollup',
   'src/Hub.sol:Hub',
   'src/LightOracle.sol:LightOracle',
+  'src/LocalRoute.sol:LocalRoute',
+  'src/KeyRecorder.sol:KeyRecorder',
   'src/verifier/Groth16Verifier.sol:Groth16Verifier',
   'src/dev/DevToken.sol:DevToken',
 ];

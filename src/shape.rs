@@ -184,6 +184,14 @@ impl Shape {
         2 * self.room.signed
     }
 
+    /// About how many thousands of constraints its circuit has: puts shapes in the order of what a proof costs.
+    pub fn weight(&self) -> usize {
+        let Counts { queue, signed, accounts, sub_accounts, balances, fee_tokens, chains, pools } =
+            self.room;
+        let slots = 8 * signed + queue + fee_tokens;
+        slots + 8 * accounts + 3 * sub_accounts + 5 * (balances + pools) + 3 * chains
+    }
+
     /// Words of all slots, used or not.
     pub(crate) fn digest_words(&self) -> usize {
         SlotKind::Queue.words() * self.room.queue + SlotKind::Signed.words() * self.room.signed

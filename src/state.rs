@@ -86,6 +86,15 @@ pub struct System {
     pub deployment: DeploymentId,
 }
 
+/// What the end of a block changed: see [`State::end_block`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    fees: BTreeMap<TokenId, Amount>,
+    /// Whether the fee account's sub-account was used before.
+    used: bool,
+    before: (BlockNumber, u64),
+}
+
 /// One cell that an operation reads and writes. Accounts, sub-accounts and chains follow from the cells below them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cell {
@@ -112,13 +121,16 @@ pub struct State {
 }
 
 impl State {
+    /// The account that receives the fees. It is so at genesis, and no operation changes it.
+    pub const FEE_ACCOUNT: AccountId = AccountId(0);
+
     /// The state before the first block: two accounts that belong to the operator, and nothing else.
     pub fn genesis(deployment: DeploymentId, fee_owner: Owner, insurance_owner: Owner) -> State {
         let mut state = State::default();
         state.system.deployment = deployment;
-        state.system.fee_account = AccountId(0);
+        state.system.fee_account = State::FEE_ACCOUNT;
         state.system.insurance_account = AccountId(1);
-        state.put_account(AccountId(0), Account { owner: fee_owner, ..Account::default() });
+        state.put_account(State::FEE_ACCOUNT, Account { owner: fee_owner, ..Account::default() });
         state.put_account(AccountId(1), Account { owner: insurance_owner, ..Account::default() });
         state
     }
@@ -201,12 +213,36 @@ impl State {
     }
 
     /// Ends the open block: credits its fees to sub-account 0 of the fee account, and takes over its number and time.
-    pub fn end_block(&mut self, number: BlockNumber, timestamp: u64) {
+    /// What it gives serves to take that back.
+    pub fn end_block(&mut self, number: BlockNumber, timestamp: u64) -> Ended {
         let account = self.system.fee_account;
-        for (token, fee) in std::mem::take(&mut self.fees) {
-            self.credit(account, SubAccountId(0), token, fee);
+        let fees = std::mem::take(&mut self.fees);
+        let used = self.sub_account(account, SubAccountId(0)).is_some();
+        for (token, fee) in &fees {
+            self.credit(account, SubAccountId(0), *token, *fee);
         }
+        let before = (self.system.number, self.system.timestamp);
         (self.system.number, self.system.timestamp) = (number, timestamp);
+        Ended { fees, used, before }
+    }
+
+    /// Takes back the end of a block after which nothing has changed.
+    ///
+    /// # Panics
+    /// When something has: the fees are not where they were put.
+    pub fn reopen_block(&mut self, ended: Ended) {
+        let Ended { fees, used, before } = ended;
+        let account = self.system.fee_account;
+        for (token, fee) in &fees {
+            let left = self.balance(account, SubAccountId(0), *token).checked_sub(*fee);
+            let left = left.expect("nothing has changed since the fees were credited");
+            self.set_balance(account, SubAccountId(0), *token, left);
+        }
+        if !used && let Some(account) = self.account_mut(account) {
+            account.sub_accounts.remove(&SubAccountId(0));
+        }
+        self.fees = fees;
+        (self.system.number, self.system.timestamp) = before;
     }
 
     /// What all chains together owe of a token: the sum of all balances of it and of the fees of the open block.

@@ -286,14 +286,14 @@ impl<'a> Batch<'a> {
                 let key = entry::place_key(&list, place);
                 self.put(Column::AccountTransactions, key, hash.to_vec());
             }
-            Entry::ChainBlock { chain, number, words } => {
+            Entry::ChainBlock { chain, number, content } => {
                 let place = self.place(Column::ChainBlocks, &[chain.0])?;
                 let before = match (self.rolling.get(&chain), place.checked_sub(1)) {
                     (Some(rolling), _) => *rolling,
                     (None, Some(last)) => self.reader.chain_block(chain, last)?.1,
                     (None, None) => [0; 32],
                 };
-                let rolling = rolling_content(before, number, &words);
+                let rolling = rolling_content(before, number, content);
                 self.rolling.insert(chain, rolling);
                 let key = entry::place_key(&[chain.0], place);
                 self.put(Column::ChainBlocks, key, entry::encode_chain_block((number, rolling)));

@@ -119,6 +119,12 @@ pub enum Refusal {
         /// Its number.
         sequence: u64,
     },
+    /// A message goes to a chain that is none of the deployment.
+    #[error("there is a message to chain {destination}, which is none of the deployment")]
+    Stranger {
+        /// Where it goes.
+        destination: ChainId,
+    },
     /// The contract does not know a message that an event tells.
     #[error(
         "the events tell message {sequence} to chain {destination}, which the contract did not send: check the \
@@ -221,6 +227,8 @@ pub struct Attester {
     history: History,
     offer_ms: u64,
     chains: BTreeMap<ChainId, Chain>,
+    /// The light oracle of each chain.
+    oracles: BTreeMap<ChainId, Address>,
     offers: Offers,
 }
 
@@ -233,6 +241,7 @@ impl Attester {
         book: Port<Attestation>,
     ) -> Self {
         let offers = Offers::new(book, config.chains.len());
+        let oracles = config.chains.iter().map(|(id, chain)| (*id, chain.oracle)).collect();
         let chains = config.chains.iter().map(|(id, of_chain)| {
             let chain = Chain {
                 source: Source::new(of_chain),
@@ -249,6 +258,7 @@ impl Attester {
             history,
             offer_ms: config.offer_ms,
             chains: chains.collect(),
+            oracles,
             offers,
         }
     }
@@ -281,8 +291,12 @@ impl Attester {
         let taken = match response {
             Response::Failed(_) => Ok(()),
             Response::Scan(told) => {
-                let (history, deployment) = (&self.history, self.deployment);
-                let signed = |message: &SentMessage| was_signed(history, deployment, id, message);
+                let (history, deployment, oracles) =
+                    (&self.history, self.deployment, &self.oracles);
+                let signed = |message: &SentMessage| {
+                    let oracle = oracles.get(&message.destination).copied();
+                    oracle.is_some_and(|to| was_signed(history, (deployment, to), id, message))
+                };
                 let known = chain.source.told(told, turn.now, signed);
                 known.and_then(|found| found.into_iter().try_for_each(|f| self.sign(id, f)))
             }
@@ -322,7 +336,10 @@ impl Attester {
     fn sign(&mut self, source: ChainId, found: Found) -> Result<(), Refusal> {
         let SentMessage { destination, sequence, payload } = found.message;
         let id = (source, destination, sequence);
-        let digest = message_digest(self.deployment, source, destination, sequence, &payload);
+        let Some(oracle) = self.oracles.get(&destination).copied() else {
+            return Err(Refusal::Stranger { destination });
+        };
+        let digest = message_digest(self.deployment, oracle, id, &payload);
         let signed = Signed { height: found.block, block_hash: found.block_hash, digest };
         match self.history.sign(id, signed) {
             Ok(()) => {}
@@ -375,15 +392,14 @@ impl Attester {
 /// nobody anything new.
 fn was_signed(
     history: &History,
-    deployment: DeploymentId,
+    (deployment, oracle): (DeploymentId, Address),
     source: ChainId,
     message: &SentMessage,
 ) -> bool {
     let SentMessage { destination, sequence, payload } = message;
-    let signed = history.signed((source, *destination, *sequence));
-    signed.is_some_and(|signed| {
-        signed.digest == message_digest(deployment, source, *destination, *sequence, payload)
-    })
+    let id = (source, *destination, *sequence);
+    let signed = history.signed(id);
+    signed.is_some_and(|signed| signed.digest == message_digest(deployment, oracle, id, payload))
 }
 
 impl Machine for Attester {}

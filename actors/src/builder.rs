@@ -36,8 +36,8 @@ pub use ledger::{Broken, Denied, Entered, Entry, Ledger, Place, ReplayError};
 pub use message::{Credit, Credited, DurableCursor, Receipt, Refusal, SealNow, Submit};
 pub use pace::{HubProgress, PaceLimits};
 pub use record::{
-    AcceptedDeposit, AcceptedTx, BadRecord, FinalDeposit, KeyAuthorised, Record, SealedBlock,
-    Source,
+    AcceptedDeposit, AcceptedTx, BadRecord, DepositRefusal, FinalDeposit, KeyAuthorised, Record,
+    SealedBlock, Source,
 };
 pub use terms::Terms;
 pub use view::{Executed, Publisher, Step, View, ViewReader};

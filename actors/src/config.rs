@@ -94,10 +94,6 @@ pub struct NodeConfig {
     /// Files with the private keys of the attesters that this node runs.
     #[serde(default)]
     pub attester_key_files: Vec<PathBuf>,
-    /// The owner of the fee account at genesis.
-    pub fee_owner: Owner,
-    /// The owner of the insurance account at genesis.
-    pub insurance_owner: Owner,
     /// Provers in this process.
     #[serde(default = "one")]
     pub provers: usize,
@@ -224,6 +220,9 @@ pub struct TokenConfig {
     pub symbol: String,
     /// Its decimals on this chain.
     pub decimals: u8,
+    /// The least that one deposit may bring, in its units: spares the rollup deposits that cost more than they bring.
+    #[serde(default = "least_deposit")]
+    pub least_deposit: u64,
     /// Where it is: an address, `native` for the chain's coin, or `development` for a new token that all may mint.
     pub address: String,
 }
@@ -257,6 +256,10 @@ pub struct DeployConfig {
 }
 
 fn one() -> usize {
+    1
+}
+
+fn least_deposit() -> u64 {
     1
 }
 

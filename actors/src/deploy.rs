@@ -1,7 +1,7 @@
 //! Puts a deployment on its chains, and describes it in a file.
 //!
-//! The contracts come from the committed artifacts. Order on each chain: the verifiers (hub only),
-//! the light oracle, the rollup, its tokens, then the bindings, and at the end the setup is closed
+//! The contracts come from the committed artifacts. Order: the verifiers; on each chain the hub's contract (hub only),
+//! the rollup, its routes, the key recorder, its tokens; then the registrations, and at the end the setups are closed
 //! for ever. What was deployed is read back before the deployment is believed.
 
 mod artifact;
@@ -11,21 +11,24 @@ mod guard;
 mod plan;
 
 pub use check::{Mismatch, verify};
-pub use file::{DeployedChain, DeployedShape, DeployedToken, Deployment, FileError, Role};
+pub use file::{
+    DeployedChain, DeployedHub, DeployedShape, DeployedToken, Deployment, FileError, Genesis, Role,
+};
 pub use guard::{PUBLIC_CHAINS, Unsafe};
 pub use plan::{ChainPlan, Plan, ShapePlan, TokenPlan, TokenSource};
 
 use std::collections::BTreeMap;
 
+use alloy_primitives::{FixedBytes, Uint};
 use alloy_sol_types::SolCall;
 use zklink::id::ChainId;
 use zklink::token::Address;
 
 use crate::chain::client::{Call, Receipt};
-use crate::chain::contracts::{Hub, LightOracle, ReadError, Rollup, to_abi, transaction};
+use crate::chain::contracts::{Endpoint, Hub, ReadError, Rollup, to_abi, transaction};
 use crate::chain::sender::{SendError, Sender};
 use artifact::{Artifact, ArtifactError};
-use plan::check_plan;
+use plan::{Creation, check_plan, local_route_identity, oracle_identity};
 
 /// A transaction of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +103,9 @@ pub async fn deploy(
         deployment.chains.push(deployed);
     }
     for chain in &deployment.chains {
+        if let Some(hub) = chain.hub {
+            site.connect_hub(chain, hub, &deployment).await?;
+        }
         site.connect(chain, &deployment).await?;
     }
     verify(&deployment, senders).await?;
@@ -138,8 +144,8 @@ pub async fn dry_run(
         steps.push(Step { chain, what, gas: Some(gas) });
     }
     for chain in plan.chains.keys() {
-        let calls = plan.setup_calls(*chain);
-        steps.extend(calls.into_iter().map(|what| Step { chain: *chain, what, gas: None }));
+        let later = plan.later_steps(*chain);
+        steps.extend(later.into_iter().map(|what| Step { chain: *chain, what, gas: None }));
     }
     Ok(steps)
 }
@@ -177,12 +183,10 @@ impl Site<'_> {
         }
     }
 
+    /// Creates a contract; gives its address and its block.
     async fn create(
         &mut self,
-        chain: ChainId,
-        what: String,
-        artifact: Artifact,
-        arguments: Vec<u8>,
+        (chain, what, artifact, arguments): Creation,
     ) -> Result<(Address, u64), DeployError> {
         let receipt = self.send(chain, what, creation(artifact, &arguments)?).await?;
         let created = receipt.created;
@@ -201,76 +205,116 @@ impl Site<'_> {
     }
 
     async fn verifier(&mut self, shape: &ShapePlan) -> Result<Address, DeployError> {
-        let (chain, what, artifact, arguments) = self.plan.verifier_creation(shape);
-        Ok(self.create(chain, what, artifact, arguments).await?.0)
+        Ok(self.create(self.plan.verifier_creation(shape)).await?.0)
     }
 
     /// The contracts of one chain.
     async fn chain(&mut self, chain: ChainId) -> Result<DeployedChain, DeployError> {
-        let of_plan = &self.plan.chains[&chain];
+        let (plan, is_hub) = (self.plan, chain == self.plan.hub);
+        let of_plan = &plan.chains[&chain];
         let deployer = sender(self.senders, chain)?.address();
-        let mut created = Vec::new();
-        for (chain, what, artifact, arguments) in self.plan.creations(chain, deployer) {
-            created.push(self.create(chain, what, artifact, arguments).await?);
+        let hub = if is_hub { Some(self.create(plan.hub_creation(deployer)).await?) } else { None };
+        let (rollup, rollup_block) = self.create(plan.rollup_creation(chain, deployer)).await?;
+        let mut deployed_hub = None;
+        if let Some((contract, _)) = hub {
+            let (local_route, _) = self.create(plan.local_route_creation(contract, rollup)).await?;
+            deployed_hub = Some(DeployedHub { contract, local_route });
         }
-        let [(oracle, first_block), (rollup, _), dev_tokens @ ..] = &created[..] else {
-            return Err(DeployError::Plan("a chain has an oracle and a rollup"));
-        };
-        let mut dev_tokens = dev_tokens.iter().map(|(address, _)| *address);
-        let tokens = of_plan.tokens.iter().map(|(id, token)| DeployedToken {
-            id: *id,
-            symbol: token.symbol.clone(),
-            decimals: token.decimals,
-            address: match token.source {
-                TokenSource::Native => [0; 20],
-                TokenSource::Existing(address) => address,
-                // One was created for each of them, in this order.
-                TokenSource::Development => dev_tokens.next().unwrap_or_default(),
-            },
-        });
+        let endpoint = hub.map_or(rollup, |(hub, _)| hub);
+        let (oracle, _) = self.create(plan.oracle_creation(chain, endpoint)).await?;
+        let (key_recorder, _) = self.create(plan.recorder_creation(chain, rollup)).await?;
+        let mut dev_tokens = Vec::new();
+        for creation in plan.token_creations(chain) {
+            dev_tokens.push(self.create(creation).await?.0);
+        }
         Ok(DeployedChain {
             id: chain,
             evm_chain_id: of_plan.evm_chain_id,
-            role: if chain == self.plan.hub { Role::Hub } else { Role::Spoke },
-            rollup: *rollup,
-            oracle: *oracle,
-            first_block: *first_block,
-            tokens: tokens.collect(),
+            role: if is_hub { Role::Hub } else { Role::Spoke },
+            rollup,
+            key_recorder,
+            oracle,
+            hub: deployed_hub,
+            first_block: hub.map_or(rollup_block, |(_, block)| block),
+            tokens: deployed_tokens(of_plan, dev_tokens),
         })
     }
 
-    /// The calls of one chain; [`Plan::setup_calls`] tells them in words.
+    /// The calls to the hub's contract.
+    async fn connect_hub(
+        &mut self,
+        chain: &DeployedChain,
+        hub: DeployedHub,
+        deployment: &Deployment,
+    ) -> Result<(), DeployError> {
+        let (id, to) = (chain.id, hub.contract);
+        for other in &deployment.chains {
+            let (route, identity) = if other.id == id {
+                (hub.local_route, local_route_identity(deployment, to, chain.rollup))
+            } else {
+                (chain.oracle, oracle_identity(deployment, id, to))
+            };
+            let call = Endpoint::addChainCall { chain: other.id.0, route: to_abi(route), identity };
+            self.call(id, format!("hub: add chain {}", other.id), to, &call).await?;
+        }
+        for shape in &deployment.shapes {
+            let call = Hub::registerShapeCall {
+                shape: shape.id.0,
+                onchainWords: shape.onchain_words,
+                dataWords: shape.data_words,
+                verifier: to_abi(shape.verifier),
+                keyHash: FixedBytes(shape.key_hash),
+            };
+            self.call(id, format!("register shape {}", shape.id), to, &call).await?;
+        }
+        self.call(id, "hub: finish the setup".to_owned(), to, &Endpoint::finishSetupCall {}).await
+    }
+
+    /// The calls to the rollup of one chain.
     async fn connect(
         &mut self,
         chain: &DeployedChain,
         deployment: &Deployment,
     ) -> Result<(), DeployError> {
         let (id, to) = (chain.id, chain.rollup);
-        let bind = LightOracle::bindCall { rollup: to_abi(to) };
-        self.call(id, "bind the oracle".to_owned(), chain.oracle, &bind).await?;
+        let recorder = Rollup::setKeyRecorderCall { recorder: to_abi(chain.key_recorder) };
+        self.call(id, "set the key recorder".to_owned(), to, &recorder).await?;
         for token in &chain.tokens {
-            let (what, address) = (format!("add {}", token.symbol), to_abi(token.address));
-            let decimals = token.decimals;
-            let call = Rollup::addTokenCall { id: token.id.0, token: address, decimals };
-            self.call(id, what, to, &call).await?;
+            let call = Rollup::addTokenCall {
+                id: token.id.0,
+                token: to_abi(token.address),
+                decimals: token.decimals,
+                least: Uint::from(token.least_deposit),
+            };
+            self.call(id, format!("add {}", token.symbol), to, &call).await?;
         }
-        for other in self.plan.partners(id) {
-            let call = Rollup::addChainCall { chain: other.0, route: to_abi(chain.oracle) };
-            self.call(id, format!("add chain {other}"), to, &call).await?;
-        }
-        if chain.role == Role::Hub {
-            for shape in &deployment.shapes {
-                let call = Hub::registerShapeCall {
-                    shape: shape.id.0,
-                    onchainWords: shape.onchain_words,
-                    dataWords: shape.data_words,
-                    verifier: to_abi(shape.verifier),
-                };
-                self.call(id, format!("register shape {}", shape.id), to, &call).await?;
-            }
-        }
-        self.call(id, "finish the setup".to_owned(), to, &Rollup::finishSetupCall {}).await
+        let (route, identity) = match chain.hub {
+            Some(hub) => (hub.local_route, local_route_identity(deployment, hub.contract, to)),
+            None => (chain.oracle, oracle_identity(deployment, id, to)),
+        };
+        let hub = deployment.hub;
+        let call = Endpoint::addChainCall { chain: hub.0, route: to_abi(route), identity };
+        self.call(id, format!("add chain {hub}"), to, &call).await?;
+        self.call(id, "finish the setup".to_owned(), to, &Endpoint::finishSetupCall {}).await
     }
+}
+
+/// The tokens of a chain. `created` are the development tokens, in the order of their ids.
+fn deployed_tokens(of_plan: &ChainPlan, created: Vec<Address>) -> Vec<DeployedToken> {
+    let mut created = created.into_iter();
+    let tokens = of_plan.tokens.iter().map(|(id, token)| DeployedToken {
+        id: *id,
+        symbol: token.symbol.clone(),
+        decimals: token.decimals,
+        least_deposit: token.least_deposit,
+        address: match token.source {
+            TokenSource::Native => [0; 20],
+            TokenSource::Existing(address) => address,
+            // One was created for each of them, in this order.
+            TokenSource::Development => created.next().unwrap_or_default(),
+        },
+    });
+    tokens.collect()
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub enum Event {
         number: BlockNumber,
         /// Its shape.
         shape: ShapeId,
-        /// Operations in it, Noops not counted.
+        /// Operations in it.
         ops: usize,
     },
     /// The witness of a block was made.
@@ -70,8 +70,8 @@ pub enum Event {
         chain: ChainId,
         /// What it did, such as `commit` or `prove`.
         step: String,
-        /// The block of L2 that it belongs to, if it does.
-        number: Option<BlockNumber>,
+        /// The first and the last block of L2 that it is about, if it is about blocks.
+        blocks: Option<(BlockNumber, BlockNumber)>,
         /// The transaction on the chain.
         hash: [u8; 32],
         /// Gas that it used.
@@ -157,7 +157,7 @@ mod tests {
             chain: ChainId(2),
             serial: Serial(7),
             token: TokenId(17),
-            owner: Owner([9; 32]),
+            owner: Owner::from_evm([9; 20]),
             sub_account: SubAccountId(0),
             amount: Amount(5),
             l1_tx: [3; 32],

@@ -6,27 +6,30 @@
 //! what it follows reverts on a branch of the chain that it was not made for.
 
 pub mod book;
+mod calls;
 mod choice;
 pub mod driver;
+mod ranges;
+mod recorded;
 mod retries;
+mod step;
 mod views;
 
+pub use calls::call_of;
 pub use choice::{Diverged, Situation, next_steps};
+pub use ranges::PayGas;
 pub use retries::{Failing, Retries};
+pub use step::{Part, Range, Step};
 pub use views::{ChainView, HubView, OracleView, read_chain_view, read_hub_view};
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Bytes, U256};
-use zklink::block::{Block, rolling_content};
+use zklink::block::{Block, BlockError, Content, rolling_content};
 use zklink::hash::fr_to_be_bytes;
-use zklink::id::{BlockNumber, ChainId};
+use zklink::id::{BlockNumber, ChainId, Serial};
 use zklink::token::Address;
 
-use crate::chain::client::Call;
-use crate::chain::contracts::{
-    BlockCommit, Hub, LightOracle, Rollup, to_abi_word, transaction, words_to_abi,
-};
+use crate::builder::record::{SealedBlock as StoredBlock, Source};
 
 /// A sealed block, as the contracts want it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,31 +57,85 @@ pub struct SealedBlock {
 pub struct ChainPart {
     /// The words of its operations, in order.
     pub words: Vec<[u8; 32]>,
+    /// The same, cut as the content hash has it.
+    pub content: Content,
     /// For each key change among them in order: nothing, or the owner's signature.
     pub key_witnesses: Vec<Vec<u8>>,
+    /// Its deposits in order.
+    pub deposits: Vec<PartDeposit>,
+}
+
+/// A deposit of a chain's part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartDeposit {
+    /// Its place in the queue of the chain.
+    pub serial: Serial,
+    /// Who paid it.
+    pub payer: Address,
+    /// Whether the block refuses it.
+    pub refused: bool,
+}
+
+impl ChainPart {
+    /// Whether a payer gets something back.
+    pub fn has_refused(&self) -> bool {
+        self.deposits.iter().any(|deposit| deposit.refused)
+    }
+}
+
+/// A stored block cannot be settled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsettleable {
+    /// It has no shape, or does not fit it.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The payer of a deposit is no EVM address.
+    #[error("the payer of deposit {0} is no EVM address")]
+    Payer(Serial),
 }
 
 impl SealedBlock {
-    /// A block with the key witnesses of each chain, in the order of the block.
-    pub fn of(block: &Block, mut key_witnesses: BTreeMap<ChainId, Vec<Vec<u8>>>) -> Self {
+    /// A block with what its operations came from.
+    ///
+    /// # Errors
+    /// [`Unsettleable`].
+    pub fn of(stored: &StoredBlock) -> Result<Self, Unsettleable> {
+        let block: &Block = &stored.block;
         let public = block.public_data();
         let bytes =
             |words: &[zklink::hash::Fr]| words.iter().copied().map(fr_to_be_bytes).collect();
+        let (mut contents, mut deposits) = (block.contents(), deposits(stored)?);
         let chains = block.chain_words().into_iter().map(|(chain, words)| {
-            let key_witnesses = key_witnesses.remove(&chain).unwrap_or_default();
-            (chain, ChainPart { words, key_witnesses })
+            let content = contents.remove(&chain).unwrap_or_default();
+            let deposits = deposits.remove(&chain).unwrap_or_default();
+            let key_witnesses = stored.key_witnesses(chain);
+            (chain, ChainPart { words, content, key_witnesses, deposits })
         });
-        Self {
+        Ok(Self {
             number: block.head.number,
             shape: block.head.shape.0,
             timestamp: block.head.timestamp,
             new_root: fr_to_be_bytes(block.head.new_root),
-            inputs: public.public_inputs().map(fr_to_be_bytes),
+            chains: chains.collect(),
+            inputs: public.inputs(block.digest()?).map(fr_to_be_bytes),
             onchain: bytes(&public.onchain),
             data: bytes(&public.data),
-            chains: chains.collect(),
-        }
+        })
     }
+}
+
+/// The deposits of a block, by chain, in order.
+fn deposits(stored: &StoredBlock) -> Result<BTreeMap<ChainId, Vec<PartDeposit>>, Unsettleable> {
+    let mut by_chain: BTreeMap<ChainId, Vec<PartDeposit>> = BTreeMap::new();
+    for source in &stored.sources {
+        let Source::Deposit(accepted) = source else { continue };
+        let deposit = &accepted.deposit;
+        let payer = deposit.payer.to_evm().ok_or(Unsettleable::Payer(deposit.serial))?;
+        let (serial, refused) = (deposit.serial, accepted.refused.is_some());
+        let of_chain = by_chain.entry(deposit.chain).or_default();
+        of_chain.push(PartDeposit { serial, payer, refused });
+    }
+    Ok(by_chain)
 }
 
 /// What the archive holds for settlement.
@@ -105,135 +162,22 @@ pub trait SettlementSource: Send + Sync {
         (1..=through.0).map(BlockNumber).try_fold([0; 32], |rolling, number| {
             let block = self.block(number)?;
             let part = block.chains.get(&chain);
-            Some(part.map_or(rolling, |part| rolling_content(rolling, number, &part.words)))
+            Some(part.map_or(rolling, |part| rolling_content(rolling, number, part.content.hash())))
         })
-    }
-}
-
-/// The next transaction for a chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Publish a block on the hub.
-    CommitBlock(BlockNumber),
-    /// Give a chain its own operations of a block.
-    Commit(BlockNumber),
-    /// Have a chain tell the hub what it holds.
-    Ack(BlockNumber),
-    /// Prove a block on the hub.
-    ProveBlock(BlockNumber),
-    /// Release the payouts of a block on all chains.
-    ReleaseBlock(BlockNumber),
-    /// Hand over a message of another chain.
-    Deliver {
-        /// The chain that sent it.
-        source: ChainId,
-        /// Its number there.
-        sequence: u64,
-    },
-    /// Make the payouts of a block.
-    Pay(BlockNumber),
-    /// Take back a chain's records above a block: they are not what the archive has, and not acked.
-    RevertCommits(BlockNumber),
-}
-
-impl std::fmt::Display for Step {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Step::CommitBlock(number) => write!(f, "commit block {number} on the hub"),
-            Step::Commit(number) => write!(f, "commit the chain's part of block {number}"),
-            Step::Ack(number) => write!(f, "ack block {number}"),
-            Step::ProveBlock(number) => write!(f, "prove block {number}"),
-            Step::ReleaseBlock(number) => write!(f, "release block {number}"),
-            Step::Deliver { source, sequence } => {
-                write!(f, "deliver message {sequence} of chain {source}")
-            }
-            Step::Pay(number) => write!(f, "pay block {number}"),
-            Step::RevertCommits(number) => write!(f, "take back commits above block {number}"),
-        }
     }
 }
 
 /// Where the contracts of a chain are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contracts {
-    /// The rollup, or the hub.
+    /// The rollup.
     pub rollup: Address,
+    /// The hub's contract, on the hub's chain.
+    pub hub: Option<Address>,
     /// The light oracle.
     pub oracle: Address,
-}
-
-/// The transaction that makes a step; nothing when the archive or the book does not have what it
-/// needs any more.
-pub fn call_of(
-    step: &Step,
-    situation: &Situation<'_>,
-    source: &dyn SettlementSource,
-    contracts: Contracts,
-) -> Option<Call> {
-    let to = contracts.rollup;
-    let chain = situation.chain;
-    let part = |number: BlockNumber| source.block(number)?.chains.remove(&chain);
-    let rolling = |through| source.rolling(chain, through).map(to_abi_word);
-    Some(match step {
-        Step::CommitBlock(number) => {
-            transaction(to, &Hub::commitBlockCall { info: commit_info(source.block(*number)?) })
-        }
-        Step::Commit(number) => {
-            let ChainPart { words, key_witnesses } = part(*number)?;
-            let words = words_to_abi(&words);
-            let key_witnesses = key_witnesses.into_iter().map(Bytes::from).collect();
-            // The archive's content, not the contract's: the transaction may be mined on a branch
-            // that nobody has looked at.
-            let call = Rollup::commitCall {
-                number: number.0,
-                previousRolling: rolling(BlockNumber(number.0.checked_sub(1)?))?,
-                words,
-                keyWitnesses: key_witnesses,
-            };
-            transaction(to, &call)
-        }
-        Step::Ack(number) => {
-            let call = Rollup::ackCall { number: number.0, rolling: rolling(*number)? };
-            transaction(to, &call)
-        }
-        Step::RevertCommits(down_to) => {
-            transaction(to, &Rollup::revertCommitsCall { downTo: down_to.0 })
-        }
-        Step::ProveBlock(number) => {
-            let inputs = source.block(*number)?.inputs.map(U256::from_be_bytes);
-            let proof = source.proof(*number)?.into();
-            transaction(to, &Hub::proveBlockCall { number: number.0, inputs, proof })
-        }
-        Step::ReleaseBlock(number) => transaction(to, &Hub::releaseBlockCall { number: number.0 }),
-        Step::Pay(number) => {
-            let words = words_to_abi(&part(*number)?.words);
-            transaction(to, &Rollup::payCall { number: number.0, words })
-        }
-        Step::Deliver { source, sequence } => {
-            let mut messages = situation.deliverable.iter();
-            let message =
-                messages.find(|found| found.source == *source && found.sequence == *sequence)?;
-            let call = LightOracle::deliverCall {
-                source: source.0,
-                sequence: *sequence,
-                payload: message.payload.clone().into(),
-                signatures: message.signatures.iter().map(|s| s.to_vec().into()).collect(),
-            };
-            transaction(contracts.oracle, &call)
-        }
-    })
-}
-
-fn commit_info(block: SealedBlock) -> BlockCommit {
-    BlockCommit {
-        number: block.number.0,
-        shape: block.shape,
-        timestamp: block.timestamp,
-        newRoot: to_abi_word(block.new_root),
-        d: U256::from_be_bytes(block.inputs[0]),
-        onchain: words_to_abi(&block.onchain),
-        data: words_to_abi(&block.data),
-    }
+    /// The block of the first contract: no event is older.
+    pub first_block: u64,
 }
 
 #[cfg(test)]

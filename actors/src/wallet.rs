@@ -10,8 +10,11 @@ use zklink::tx::{ChangePubKeyTx, KeyAuth};
 
 use crate::chain::account::EthKey;
 use crate::chain::client::{At, Receipt};
-use crate::chain::contracts::{Erc20, ReadError, Rollup, narrow, read, to_abi, transaction};
+use crate::chain::contracts::{
+    Erc20, KeyRecorder, ReadError, Rollup, narrow, read, to_abi, transaction,
+};
 use crate::chain::sender::{SendError, Sender};
+use crate::deploy::DeployedChain;
 
 /// Why a user's action did not happen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,13 +30,28 @@ pub enum WalletError {
 /// A user on one chain. The private key is never shown.
 pub struct Wallet {
     sender: Sender,
-    rollup: Address,
+    contracts: UserContracts,
+}
+
+/// The contracts that a user speaks to on one chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserContracts {
+    /// The vault.
+    pub rollup: Address,
+    /// Records keys.
+    pub key_recorder: Address,
+}
+
+impl From<&DeployedChain> for UserContracts {
+    fn from(chain: &DeployedChain) -> UserContracts {
+        UserContracts { rollup: chain.rollup, key_recorder: chain.key_recorder }
+    }
 }
 
 impl Wallet {
-    /// The user who has the sender's key, and our contract on the sender's chain.
-    pub fn new(sender: Sender, rollup: Address) -> Self {
-        Self { sender, rollup }
+    /// The user who has the sender's key, and our contracts on the sender's chain.
+    pub fn new(sender: Sender, contracts: UserContracts) -> Self {
+        Self { sender, contracts }
     }
 
     /// The user's address.
@@ -51,7 +69,10 @@ impl Wallet {
     /// # Errors
     /// [`WalletError`].
     pub async fn approve(&self, token: Address, amount: u128) -> Result<Receipt, WalletError> {
-        let call = Erc20::approveCall { spender: to_abi(self.rollup), amount: U256::from(amount) };
+        let call = Erc20::approveCall {
+            spender: to_abi(self.contracts.rollup),
+            amount: U256::from(amount),
+        };
         Ok(self.sender.send(transaction(token, &call)).await?)
     }
 
@@ -69,10 +90,11 @@ impl Wallet {
         let call = Rollup::depositERC20Call {
             token: token.0,
             amount: U256::from(amount),
-            owner: FixedBytes(owner.0),
+            owner: FixedBytes(owner.address),
+            home: owner.home.0,
             subAccount: sub_account.0,
         };
-        Ok(self.sender.send(transaction(self.rollup, &call)).await?)
+        Ok(self.sender.send(transaction(self.contracts.rollup, &call)).await?)
     }
 
     /// Deposits native coins, in wei, for `owner`.
@@ -85,9 +107,12 @@ impl Wallet {
         owner: Owner,
         sub_account: SubAccountId,
     ) -> Result<Receipt, WalletError> {
-        let call =
-            Rollup::depositNativeCall { owner: FixedBytes(owner.0), subAccount: sub_account.0 };
-        let mut call = transaction(self.rollup, &call);
+        let call = Rollup::depositNativeCall {
+            owner: FixedBytes(owner.address),
+            home: owner.home.0,
+            subAccount: sub_account.0,
+        };
+        let mut call = transaction(self.contracts.rollup, &call);
         call.value = amount;
         Ok(self.sender.send(call).await?)
     }
@@ -101,21 +126,22 @@ impl Wallet {
         key: &PublicKey,
         nonce: Nonce,
     ) -> Result<Receipt, WalletError> {
-        let call = Rollup::setAuthPubKeyCall {
+        let call = KeyRecorder::setAuthPubKeyCall {
+            home: 0,
             keyX: U256::from_be_bytes(fr_to_be_bytes(key.x())),
             keyY: U256::from_be_bytes(fr_to_be_bytes(key.y())),
             nonce: nonce.0,
         };
-        Ok(self.sender.send(transaction(self.rollup, &call)).await?)
+        Ok(self.sender.send(transaction(self.contracts.key_recorder, &call)).await?)
     }
 
-    /// Asks our contract to pay what it could not deliver before.
+    /// Asks our contract to pay what it could not deliver before, or what came back from a refused deposit.
     ///
     /// # Errors
     /// [`WalletError`].
     pub async fn claim(&self, token: TokenId) -> Result<Receipt, WalletError> {
         let call = Rollup::claimCall { owner: to_abi(self.address()), token: token.0 };
-        Ok(self.sender.send(transaction(self.rollup, &call)).await?)
+        Ok(self.sender.send(transaction(self.contracts.rollup, &call)).await?)
     }
 
     /// Mints a development token for `to`.

@@ -13,14 +13,12 @@ use zklink::block::{Block, BlockError};
 use zklink::commitment::StateTree;
 use zklink::hash::fr_to_be_bytes;
 use zklink::id::{BlockNumber, ShapeId};
-use zklink::key::Signature;
-use zklink::op::Op;
 use zklink::state::State;
 use zklink::tx::keccak;
 use zklink_circuit::witness::Witness;
 
 use crate::archive::{ArchiveError, ArchiveReader};
-use crate::builder::record::{SealedBlock, Source};
+use crate::builder::record::SealedBlock;
 use crate::events::{Event, Events};
 use crate::feed::{Enqueue, EnqueueRefusal, Job, JobId};
 use crate::pool_history::PoolHistory;
@@ -59,7 +57,7 @@ pub struct Taken {
     pub number: BlockNumber,
     /// Its shape.
     pub shape: ShapeId,
-    /// Its operations, Noops not counted.
+    /// Its operations.
     pub ops: usize,
     /// The job of proving it; nothing when it is proven already.
     pub job: Option<Job>,
@@ -102,34 +100,20 @@ impl WitnessMaker {
     }
 
     fn take(&mut self, sealed: &SealedBlock, proven: bool) -> Result<Option<Job>, BlockError> {
-        sealed.block.check_form()?;
-        let public = sealed.block.public_data();
-        let block = Block::decode(&public)?;
+        sealed.block.check_form(self.state.system.fee_account)?;
+        let block = Block::decode(&sealed.block.public_data())?;
         if proven {
             block.replay(&mut self.state, &mut self.tree)?;
             return Ok(None);
         }
-        let signatures = signatures(sealed);
-        let witness = Witness::build(&block, &signatures, &mut self.state, &mut self.tree)?;
-        let inputs = public.public_inputs().map(fr_to_be_bytes).concat();
+        let signed = sealed.signed();
+        let witness = Witness::build(&block, &signed, &mut self.state, &mut self.tree)?;
+        let inputs = block.public_inputs()?.map(fr_to_be_bytes).concat();
         let shape = block.head.shape;
         let id = JobId(keccak(&[&shape.0.to_be_bytes(), &inputs]));
         let witness = Arc::new(witness.encode());
         Ok(Some(Job { id, block: block.head.number, shape, witness }))
     }
-}
-
-/// For each slot of the block the L2 signature of its operation.
-fn signatures(sealed: &SealedBlock) -> Vec<Option<Signature>> {
-    let mut sources = sealed.sources.iter();
-    let slots = sealed.block.ops.iter().map(|op| match op {
-        Op::Noop(_) => None,
-        _ => match sources.next() {
-            Some(Source::Tx(tx)) => Some(tx.tx.signature.signature),
-            Some(Source::Deposit(_)) | None => None,
-        },
-    });
-    slots.collect()
 }
 
 /// Makes witnesses until `stop` becomes true.

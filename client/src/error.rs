@@ -81,7 +81,10 @@ pub fn reject_hint(reject: &Reject) -> &'static str {
         Reject::BadAccount(_) => "use the id that getAccount gives",
         Reject::BadSubAccount(_) => "use a sub-account from 0 to 31",
         Reject::UnknownToken(_) => "use a token that getSupportTokens lists for that chain",
-        Reject::BadReceiver => "give the receiver's address; payouts go to EVM addresses only",
+        Reject::BadReceiver => {
+            "give an EVM address that is no contract of this deployment and no token of it; a contract \
+             has `@` and its chain behind the address, except in payouts"
+        }
         Reject::AmountOverflow => "use a smaller amount",
         Reject::Dust { .. } => "round the amount down to the decimals of the token on that chain",
         Reject::AccountNotFound(_) => "make the account by a deposit or a transfer to its address",
@@ -89,6 +92,9 @@ pub fn reject_hint(reject: &Reject) -> &'static str {
         Reject::AccountsFull => "send to an address that has an account",
         Reject::KeyNotSet(_) => "send a ChangePubKey first",
         Reject::Nonce { .. } => "ask getAccount for the nonce, sign again with it, and send",
+        Reject::KeyVersion { .. } => {
+            "ask getAccount for keyVersion, sign again with it and the present key, and send"
+        }
         Reject::NonceExhausted => "use another sub-account",
         Reject::KeyNotAuthorised(_) => {
             "sign the EIP-712 message with the owner's wallet for the contract of chainId, or \

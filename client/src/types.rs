@@ -1,13 +1,14 @@
 //! What the methods take and give.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zklink::amount::Amount;
 use zklink::fees::LeastFees;
 use zklink::id::{
-    AccountId, BlockNumber, ChainId, Nonce, Owner, Serial, ShapeId, SubAccountId, TokenId,
+    AccountId, BlockNumber, ChainId, KeyVersion, Nonce, Owner, Serial, ShapeId, SubAccountId,
+    TokenId,
 };
 use zklink::key::PublicKey;
 use zklink::state::DeploymentId;
@@ -17,7 +18,7 @@ use zklink::tx::SignedTx;
 use crate::hex_bytes::{Hash, HexBytes};
 
 /// Names an account, by its id or by its owner's address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum AccountQuery {
     /// By id.
@@ -38,6 +39,30 @@ impl From<Owner> for AccountQuery {
     }
 }
 
+impl<'de> Deserialize<'de> for AccountQuery {
+    /// By the kind of the JSON value, so that a wrong address says what is wrong with it.
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<AccountQuery, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = AccountQuery;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("the id of an account, or the address of its owner")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, id: u64) -> Result<AccountQuery, E> {
+                let id = u32::try_from(id).map(AccountId);
+                id.map(AccountQuery::Id).map_err(|_| E::custom("an account id is below 2^24"))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, address: &str) -> Result<AccountQuery, E> {
+                address.parse().map(AccountQuery::Address).map_err(E::custom)
+            }
+        }
+        from.deserialize_any(Visitor)
+    }
+}
+
 /// A connected chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,6 +75,9 @@ pub struct SupportChain {
     pub layer_one_chain_id: u64,
     /// The rollup's contract there.
     pub main_contract: HexBytes<20>,
+    /// Other contracts of the deployment there: nothing may be sent to them.
+    #[serde(default)]
+    pub reserved: BTreeSet<Owner>,
     /// The unified token that is its native coin, if that is supported.
     pub gas_token_id: Option<TokenId>,
     /// Blocks that a deposit waits for; nothing where the chain itself says what is final.
@@ -155,17 +183,19 @@ pub enum TxBody {
     Signed(Box<SignedTx>),
 }
 
-/// A deposit that was credited.
+/// A deposit: credited, or refused and refunded on its chain, as its receipt says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "type", rename = "Deposit")]
 pub struct DepositInfo {
     /// The chain where the tokens are locked.
     pub from_chain_id: ChainId,
-    /// The account that was credited.
+    /// The account that was credited; zero when the deposit was refused.
     pub account_id: AccountId,
-    /// The sub-account that was credited.
+    /// The sub-account that was to be credited.
     pub sub_account_id: SubAccountId,
-    /// The owner of the account.
+    /// Who paid on the chain, and is refunded there if the deposit is refused.
+    pub from: Owner,
+    /// Whose account was to be credited.
     pub to: Owner,
     /// The unified token.
     pub token: TokenId,
@@ -185,13 +215,13 @@ pub struct TxReceipt {
     pub executed: bool,
     /// When, in microseconds since the Unix epoch.
     pub executed_timestamp: u64,
-    /// Whether it did what it says: true for all that the node keeps.
+    /// Whether it did what it says: false for a deposit that was refused, true for all else that the node keeps.
     pub success: bool,
     /// Why not.
     pub fail_reason: Option<String>,
     /// Its block: the one that will be sealed next while `status` is `executed`.
     pub block: BlockNumber,
-    /// Its place in the block, Noops not counted.
+    /// Its place in the block.
     pub index: u32,
     /// How final it is.
     pub status: TxStatus,
@@ -243,6 +273,8 @@ pub struct AccountInfo {
     pub address: Owner,
     /// The next nonce of a key change.
     pub nonce: Nonce,
+    /// How many keys the account has had: every transaction says it.
+    pub key_version: KeyVersion,
     /// Hash of its key; zero without one.
     pub pub_key_hash: HexBytes<20>,
     /// Its key.
@@ -264,6 +296,8 @@ pub struct AccountSnapshot {
     pub address: Owner,
     /// The next nonce of a key change.
     pub nonce: Nonce,
+    /// How many keys the account has had: every transaction says it.
+    pub key_version: KeyVersion,
     /// Hash of its key; zero without one.
     pub pub_key_hash: HexBytes<20>,
     /// The next nonce of each sub-account that was asked for and ever used.
@@ -338,7 +372,8 @@ impl NetworkInfo {
     pub fn network(&self) -> Result<Network, BadNetwork> {
         let chain = |chain: &SupportChain| {
             let (evm_chain_id, contract) = (chain.layer_one_chain_id, chain.main_contract.0);
-            (chain.chain_id, Chain { evm_chain_id, contract })
+            let reserved = chain.reserved.clone();
+            (chain.chain_id, Chain { evm_chain_id, contract, reserved })
         };
         let mut tokens = BTreeMap::new();
         for (id, token) in &self.tokens {

@@ -1,7 +1,7 @@
 //! Builds and signs transactions with the nonce that the node expects.
 
 use zklink::amount::{Amount, Fee};
-use zklink::id::{AccountId, ChainId, Nonce, Owner, SubAccountId, TokenId};
+use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId, TokenId};
 use zklink::key::SecretKey;
 use zklink::state::DeploymentId;
 use zklink::token::Network;
@@ -50,8 +50,8 @@ pub struct Payout {
     pub token: TokenId,
     /// How much, in 18 decimals.
     pub amount: Amount,
-    /// The fee.
-    pub fee: Fee,
+    /// The most that the fee may be.
+    pub max_fee: Fee,
 }
 
 impl Wallet {
@@ -105,7 +105,7 @@ impl Wallet {
         client: &Client,
         payment: Payment,
     ) -> Result<SignedTx, ClientError> {
-        let (account_id, nonce) = self.next(client, payment.from).await?;
+        let (account_id, nonce, key_version) = self.next(client, payment.from).await?;
         self.sign(Tx::Transfer(TransferTx {
             account_id,
             from_sub_account_id: payment.from,
@@ -115,6 +115,7 @@ impl Wallet {
             amount: payment.amount,
             fee: payment.fee,
             nonce,
+            key_version,
         }))
     }
 
@@ -123,7 +124,7 @@ impl Wallet {
     /// # Errors
     /// [`ClientError`].
     pub async fn withdraw(&self, client: &Client, payout: Payout) -> Result<SignedTx, ClientError> {
-        let (account_id, nonce) = self.next(client, payout.from).await?;
+        let (account_id, nonce, key_version) = self.next(client, payout.from).await?;
         self.sign(Tx::Withdraw(WithdrawTx {
             to_chain_id: payout.chain,
             account_id,
@@ -131,8 +132,9 @@ impl Wallet {
             to: payout.to,
             token: payout.token,
             amount: payout.amount,
-            fee: payout.fee,
+            max_fee: payout.max_fee,
             nonce,
+            key_version,
         }))
     }
 
@@ -158,6 +160,7 @@ impl Wallet {
             fee_token,
             fee,
             nonce: account.nonce,
+            key_version: account.key_version,
             eth_auth_data: KeyAuth::Onchain,
         };
         if let Some(authorise) = authorise {
@@ -179,9 +182,9 @@ impl Wallet {
         &self,
         client: &Client,
         sub: SubAccountId,
-    ) -> Result<(AccountId, Nonce), ClientError> {
+    ) -> Result<(AccountId, Nonce, KeyVersion), ClientError> {
         let account = self.account(client).await?;
         let nonce = account.sub_account_nonces.get(&sub).copied().unwrap_or_default();
-        Ok((account.id, nonce))
+        Ok((account.id, nonce, account.key_version))
     }
 }

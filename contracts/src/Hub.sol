@@ -1,28 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {BlockCommit, IHub} from "./interfaces/IHub.sol";
-import {RollupParams} from "./interfaces/IRollup.sol";
-import {IRoute} from "./interfaces/IRoute.sol";
-import {IVerifier} from "./interfaces/IVerifier.sol";
+import {Endpoint} from "./Endpoint.sol";
+import {EndpointParams} from "./interfaces/IEndpoint.sol";
+import {BlockCommit, BlockProof, IHub} from "./interfaces/IHub.sol";
+import {Claim, IVerifier} from "./interfaces/IVerifier.sol";
 import {Blocks, ChainView, HubBlock, Shape} from "./Layout.sol";
-import {Contents} from "./libraries/Contents.sol";
+import {Ask} from "./libraries/Ask.sol";
 import {Field} from "./libraries/Field.sol";
 import {HubBlocks} from "./libraries/HubBlocks.sol";
 import {Messages} from "./libraries/Messages.sol";
-import {Rollup} from "./Rollup.sol";
 import {BlockNumber, ChainId, ShapeId} from "./types/Ids.sol";
 
-/// @title The rollup's contract on the hub: a spoke that also proves and releases the blocks of all
-/// chains
-contract Hub is Rollup, IHub {
+/// @title The hub: checks the proofs of all blocks and says which blocks may be paid
+/// @dev It holds no funds. The Rollup of its own chain is a chain like all others to it, behind a
+///      LocalRoute. Outgoing calls go to registered verifiers and routes only.
+contract Hub is Endpoint, IHub {
     using HubBlocks for Blocks;
 
-    uint32 private constant MAX_ONCHAIN_WORDS = 1 << 16;
+    /// The longest vector that a shape may have: what one transaction of 128 KiB can carry.
+    uint32 private constant MAX_WORDS = 4096;
+    /// The DAO's delay for shapes that come after the setup.
+    uint256 private constant SHAPE_DELAY = 37 days;
 
     Blocks private _blocks;
 
-    constructor(RollupParams memory params, bytes32 genesisRoot) Rollup(params) {
+    constructor(EndpointParams memory params, bytes32 genesisRoot) Endpoint(params) {
+        if (params.chain != params.hub) revert BadConfiguration();
         if (genesisRoot == 0 || uint256(genesisRoot) >= Field.MODULUS) revert BadRoot(genesisRoot);
         _blocks.blocks[BlockNumber.wrap(0)].root = genesisRoot;
     }
@@ -30,73 +34,82 @@ contract Hub is Rollup, IHub {
     // ------------------------------------------------------------------ setup
 
     /// @inheritdoc IHub
-    function registerShape(ShapeId id, uint32 onchainWords, uint32 dataWords, IVerifier verifier)
-        external
-        duringSetup
-    {
+    function registerShape(
+        ShapeId id,
+        uint32 onchainWords,
+        uint32 dataWords,
+        IVerifier verifier,
+        bytes32 keyHash
+    ) external onlyGovernor {
         Shape storage shape = _blocks.shapes[id];
+        bool lengths = onchainWords >= HubBlocks.HEAD && onchainWords <= MAX_WORDS
+            && dataWords <= MAX_WORDS;
+        address store = _keyStoreOf(address(verifier), keyHash);
         bool taken = address(shape.verifier) != address(0);
-        bool lengths = onchainWords >= Contents.HEAD && onchainWords <= MAX_ONCHAIN_WORDS
-            && dataWords <= Field.DOMAIN;
-        if (taken || !lengths || address(verifier).code.length == 0) {
-            revert BadShape(ShapeId.unwrap(id));
-        }
-        (shape.onchainWords, shape.dataWords, shape.verifier) = (onchainWords, dataWords, verifier);
-        emit ShapeRegistered(ShapeId.unwrap(id), onchainWords, dataWords, address(verifier));
+        if (taken || !lengths || store == address(0)) revert BadShape(ShapeId.unwrap(id));
+        uint48 from = _registry.finished ? uint48(block.timestamp + SHAPE_DELAY) : 0;
+        _blocks.shapes[id] = Shape(onchainWords, uint16(dataWords), from, verifier, store);
+        emit ShapeRegistered(
+            ShapeId.unwrap(id), onchainWords, dataWords, address(verifier), from
+        );
     }
 
     // ------------------------------------------------------------- settlement
 
     /// @inheritdoc IHub
-    function commitBlock(BlockCommit calldata info) external onlyValidator guarded {
-        _blocks.checkHead(info);
-        (uint256 z, uint256 yData, uint256 yOnchain) = HubBlocks.evaluate(info);
-        (uint64 chains, bytes32[64] memory hashes) = Contents.split(_registry, chain, info.onchain);
-        bytes32 commitment =
-            HubBlocks.commitmentOf(info.shape, info.d, z, yData, yOnchain, info.newRoot);
-        _blocks.append(info, commitment, chains, hashes);
-        emit BlockCommitted(
-            BlockNumber.unwrap(info.number),
-            ShapeId.unwrap(info.shape),
-            info.newRoot,
-            info.d,
-            z,
-            yData,
-            yOnchain
-        );
+    function commitBlocks(BlockCommit[] calldata blocks) external onlyValidator guarded {
+        if (blocks.length == 0) revert BlockCount(1, 0);
+        for (uint256 i = 0; i < blocks.length; ++i) {
+            _blocks.commit(blocks[i], _registry.chains, true);
+        }
     }
 
     /// @inheritdoc IHub
-    function proveBlock(BlockNumber number, uint256[4] calldata inputs, bytes calldata proof)
+    function proveBlocks(BlockNumber first, BlockProof[] calldata proofs) external guarded {
+        if (proofs.length == 0) revert BlockCount(1, 0);
+        HubBlocks.checkNext(_blocks.proven, first);
+        Claim[] memory claims = new Claim[](proofs.length);
+        for (uint256 i = 0; i < proofs.length; ++i) {
+            BlockNumber number = BlockNumber.wrap(uint32(BlockNumber.unwrap(first) + i));
+            claims[i] = _blocks.claimOf(number, proofs[i]);
+        }
+        _blocks.prove(first, claims);
+    }
+
+    /// @inheritdoc IHub
+    function commitAndProve(BlockCommit[] calldata blocks, bytes[] calldata proofs)
         external
+        onlyValidator
         guarded
     {
-        _blocks.prove(number, inputs, proof);
-        emit BlockProven(BlockNumber.unwrap(number));
+        if (blocks.length == 0 || blocks.length != proofs.length) {
+            revert BlockCount(blocks.length, proofs.length);
+        }
+        BlockNumber first = BlockNumber.wrap(BlockNumber.unwrap(_blocks.committed) + 1);
+        HubBlocks.checkNext(_blocks.proven, first);
+        Claim[] memory claims = new Claim[](blocks.length);
+        for (uint256 i = 0; i < blocks.length; ++i) {
+            (uint256[4] memory inputs, ShapeId shape) =
+                _blocks.commit(blocks[i], _registry.chains, false);
+            claims[i] = Claim(_blocks.shapes[shape].keyStore, inputs, proofs[i]);
+        }
+        _blocks.prove(first, claims);
     }
 
     /// @inheritdoc IHub
-    function releaseBlock(BlockNumber number) external guarded {
-        uint64 chains = _blocks.release(number);
-        bytes32 newRoot = _blocks.blocks[number].root;
-        emit BlockReleased(BlockNumber.unwrap(number), newRoot);
-        for (uint8 c = 1; chains >> c != 0; ++c) {
-            if ((chains >> c) & 1 == 0) continue;
-            ChainId target = ChainId.wrap(c);
-            bytes32 content = _blocks.contents[number][target].rolling;
-            if (target == chain) {
-                _release(number, newRoot, content);
-            } else {
-                bytes memory payload = Messages.encodeRelease(number, newRoot, content);
-                IRoute(_registry.routes[target]).send(target, payload);
-            }
-        }
+    function releaseBlocks(BlockNumber number) external guarded {
+        _blocks.release(number);
+    }
+
+    /// @inheritdoc IHub
+    function sendRelease(ChainId target) external payable guarded {
+        (BlockNumber number, bytes32 newRoot, bytes32 rolling) = _blocks.take(target);
+        _send(target, Messages.encodeRelease(number, newRoot, rolling));
     }
 
     /// @inheritdoc IHub
     function revertBlocks(BlockNumber downTo) external onlyValidator guarded {
         _blocks.removeAbove(downTo);
-        emit BlocksReverted(BlockNumber.unwrap(downTo));
     }
 
     // ------------------------------------------------------------------ views
@@ -136,10 +149,18 @@ contract Hub is Rollup, IHub {
     function chainInfo(ChainId target)
         external
         view
-        returns (BlockNumber last, bytes32 lastRolling, BlockNumber ackedThrough)
+        returns (
+            BlockNumber last,
+            bytes32 lastRolling,
+            BlockNumber ackedThrough,
+            BlockNumber released,
+            BlockNumber sent
+        )
     {
         ChainView storage state = _blocks.chains[target];
-        return (state.last, _blocks.contents[state.last][target].rolling, state.ackedThrough);
+        last = state.last;
+        lastRolling = _blocks.contents[last][target].rolling;
+        return (last, lastRolling, state.ackedThrough, state.released, state.sent);
     }
 
     /// @inheritdoc IHub
@@ -166,33 +187,43 @@ contract Hub is Rollup, IHub {
     function shapeInfo(ShapeId id)
         external
         view
-        returns (uint32 onchainWords, uint32 dataWords, address verifier)
+        returns (uint32 onchainWords, uint32 dataWords, address verifier, uint64 usableFrom)
     {
         Shape storage shape = _blocks.shapes[id];
-        return (shape.onchainWords, shape.dataWords, address(shape.verifier));
+        return (shape.onchainWords, shape.dataWords, address(shape.verifier), shape.usableFrom);
     }
 
     // --------------------------------------------------------------- internal
 
-    /// @inheritdoc Rollup
-    function _isHub() internal pure override returns (bool) {
+    /// @inheritdoc Endpoint
+    function _serves(ChainId) internal pure override returns (bool) {
         return true;
     }
 
-    /// @inheritdoc Rollup
-    function _sendAck(BlockNumber number, bytes32 content) internal override {
-        _recordAck(chain, number, content);
-    }
-
-    /// @inheritdoc Rollup
+    /// @inheritdoc Endpoint
     function _receive(ChainId source, bytes calldata payload) internal override {
-        (ChainId sender, BlockNumber number, bytes32 content) = Messages.decodeAck(payload);
+        (ChainId sender, BlockNumber number, bytes32 rolling) = Messages.decodeAck(payload);
         if (sender != source) revert BadMessage();
-        _recordAck(source, number, content);
+        _blocks.acknowledge(source, number, rolling);
     }
 
-    function _recordAck(ChainId source, BlockNumber number, bytes32 content) private {
-        bool agrees = _blocks.acknowledge(source, number, content);
-        emit AckReceived(ChainId.unwrap(source), BlockNumber.unwrap(number), content, agrees);
+    /// The store of the key with this hash, or zero if `verifier` is none that has it.
+    function _keyStoreOf(address verifier, bytes32 keyHash) private view returns (address) {
+        if (!Ask.says(verifier, abi.encodeCall(IVerifier.keyHash, ()), uint256(keyHash))) {
+            return address(0);
+        }
+        (, uint256 answer) = Ask.word(verifier, abi.encodeCall(IVerifier.keyStore, ()));
+        bytes32 held;
+        assembly ("memory-safe") {
+            // The store's code is a zero byte and then the key.
+            let size := extcodesize(answer)
+            if size {
+                let buffer := mload(0x40)
+                size := sub(size, 1)
+                extcodecopy(answer, buffer, 1, size)
+                held := keccak256(buffer, size)
+            }
+        }
+        return held == keyHash ? address(uint160(answer)) : address(0);
     }
 }

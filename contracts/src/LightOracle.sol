@@ -7,24 +7,25 @@ import {Signatures} from "./libraries/Signatures.sol";
 import {ChainId} from "./types/Ids.sol";
 
 /// @title The light oracle of one chain
-/// @dev Losing attesters stops messages and endangers nothing else: what a message may release was
-///      proven on the hub and committed here. `threshold` dishonest attesters can release what the
-///      validator committed here without a proof, so they are chosen independent of each other and
-///      of the validator.
+/// @dev Deployed after the contract that it serves. Losing attesters stops messages and endangers
+///      nothing else. `threshold` dishonest attesters can release what the validator committed
+///      here without a proof; together with the validator, who proves it, they can have a deposit
+///      paid that was never made on the chain that they speak for. So they are chosen independent
+///      of each other and of the validator.
 contract LightOracle is ILightOracle {
     bytes32 private constant TAG = keccak256("zkLink LightOracle");
     uint8 private constant MAX_CHAIN = 63;
 
     /// @inheritdoc ILightOracle
+    address public immutable endpoint;
+    /// @inheritdoc IRoute
     ChainId public immutable chain;
-    /// @inheritdoc ILightOracle
+    /// @inheritdoc IRoute
     bytes32 public immutable deploymentId;
     /// @inheritdoc ILightOracle
     uint256 public immutable threshold;
-    address private immutable _deployer;
 
-    /// @inheritdoc ILightOracle
-    address public rollup;
+    address[] private _attesters;
     /// @inheritdoc ILightOracle
     mapping(address account => bool) public isAttester;
     /// @inheritdoc ILightOracle
@@ -36,35 +37,29 @@ contract LightOracle is ILightOracle {
     /// @inheritdoc ILightOracle
     mapping(ChainId source => mapping(uint64 sequence => bytes32)) public deliveredHash;
 
-    constructor(ChainId localChain, bytes32 deployment, address[] memory attesters, uint256 k) {
-        uint8 id = ChainId.unwrap(localChain);
-        if (id == 0 || id > MAX_CHAIN || deployment == 0 || k == 0 || k > attesters.length) {
+    /// @param attesters_ In strictly ascending order.
+    /// @param k How many of them must sign.
+    constructor(address endpoint_, address[] memory attesters_, uint256 k) {
+        if (endpoint_.code.length == 0 || k == 0 || k > attesters_.length) {
             revert BadConfiguration();
         }
-        for (uint256 i = 0; i < attesters.length; ++i) {
-            if (attesters[i] == address(0) || isAttester[attesters[i]]) revert BadConfiguration();
-            isAttester[attesters[i]] = true;
+        address last = address(0);
+        for (uint256 i = 0; i < attesters_.length; ++i) {
+            if (attesters_[i] <= last) revert BadConfiguration();
+            last = attesters_[i];
+            isAttester[last] = true;
         }
-        chain = localChain;
-        deploymentId = deployment;
+        _attesters = attesters_;
+        endpoint = endpoint_;
         threshold = k;
-        _deployer = msg.sender;
-    }
-
-    /// @inheritdoc ILightOracle
-    function bind(address target) external {
-        if (msg.sender != _deployer) revert Forbidden(msg.sender);
-        if (rollup != address(0)) revert AlreadyBound(rollup);
-        if (target.code.length == 0 || IMessageReceiver(target).chain() != chain) {
-            revert NotBound();
-        }
-        rollup = target;
-        emit RollupBound(target);
+        chain = IMessageReceiver(endpoint_).chain();
+        deploymentId = IMessageReceiver(endpoint_).deploymentId();
     }
 
     /// @inheritdoc IRoute
-    function send(ChainId destination, bytes calldata payload) external {
-        if (msg.sender != rollup) revert Forbidden(msg.sender);
+    function send(ChainId destination, bytes calldata payload) external payable {
+        if (msg.sender != endpoint) revert Forbidden(msg.sender);
+        if (msg.value != 0) revert NoFee(msg.value);
         _checkChain(destination);
         uint64 sequence = sentCount[destination]++;
         sentHash[destination][sequence] = keccak256(payload);
@@ -74,35 +69,76 @@ contract LightOracle is ILightOracle {
     /// @inheritdoc ILightOracle
     function deliver(
         ChainId source,
-        uint64 sequence,
-        bytes calldata payload,
-        bytes[] calldata signatures
+        uint64 first,
+        bytes[] calldata payloads,
+        bytes[][] calldata signatures
     ) external {
-        if (rollup == address(0)) revert NotBound();
         _checkChain(source);
+        if (payloads.length == 0 || payloads.length != signatures.length) {
+            revert ListLength(payloads.length, signatures.length);
+        }
         uint64 expected = deliveredCount[source];
-        if (sequence != expected) revert OutOfOrder(ChainId.unwrap(source), expected, sequence);
-        _checkSignatures(digest(source, sequence, payload), signatures);
-        deliveredCount[source] = sequence + 1;
-        deliveredHash[source][sequence] = keccak256(payload);
-        emit MessageDelivered(ChainId.unwrap(source), sequence, payload);
-        // A refusal by the rollup undoes the delivery, which can then be tried again.
-        IMessageReceiver(rollup).onMessage(source, payload);
+        if (first != expected) revert OutOfOrder(ChainId.unwrap(source), expected, first);
+        deliveredCount[source] = first + uint64(payloads.length);
+        for (uint256 i = 0; i < payloads.length; ++i) {
+            _deliver(source, first + uint64(i), payloads[i], signatures[i]);
+        }
     }
 
     /// @inheritdoc ILightOracle
+    function attesters() external view returns (address[] memory) {
+        return _attesters;
+    }
+
+    /// @inheritdoc IRoute
+    function identity() external view returns (bytes32) {
+        return keccak256(abi.encode(TAG, chain, deploymentId, endpoint, threshold, _attesters));
+    }
+
+    /// @inheritdoc IRoute
+    function connects(address account, ChainId other) external view returns (bool) {
+        return account == endpoint && _isOther(other);
+    }
+
+    /// @inheritdoc IRoute
+    function peer(address) external pure returns (address) {
+        return address(0);
+    }
+
+    /// @inheritdoc ILightOracle
+    /// @dev With this oracle's own address in it a signature is worth nothing in any other one,
+    ///      though it has the same deployment id and the same attesters.
     function digest(ChainId source, uint64 sequence, bytes calldata payload)
         public
         view
         returns (bytes32)
     {
         bytes32 content = keccak256(payload);
-        return keccak256(abi.encode(TAG, deploymentId, source, chain, sequence, content));
+        return keccak256(
+            abi.encode(TAG, deploymentId, address(this), source, chain, sequence, content)
+        );
+    }
+
+    function _deliver(
+        ChainId source,
+        uint64 sequence,
+        bytes calldata payload,
+        bytes[] calldata signatures
+    ) private {
+        _checkSignatures(digest(source, sequence, payload), signatures);
+        deliveredHash[source][sequence] = keccak256(payload);
+        emit MessageDelivered(ChainId.unwrap(source), sequence, payload);
+        // A refusal undoes the delivery, which can then be tried again.
+        IMessageReceiver(endpoint).onMessage(source, payload);
+    }
+
+    function _isOther(ChainId other) private view returns (bool) {
+        uint8 id = ChainId.unwrap(other);
+        return id != 0 && id <= MAX_CHAIN && other != chain;
     }
 
     function _checkChain(ChainId other) private view {
-        uint8 id = ChainId.unwrap(other);
-        if (id == 0 || id > MAX_CHAIN || other == chain) revert BadChain(id);
+        if (!_isOther(other)) revert BadChain(ChainId.unwrap(other));
     }
 
     /// Signers ascend strictly, so each counts once; zero, which a bad signature gives, is never an

@@ -1,138 +1,90 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {IRollup, RollupParams} from "./interfaces/IRollup.sol";
-import {IMessageReceiver, IRoute} from "./interfaces/IRoute.sol";
-import {Keys, Ledger, Queue, Record, Registry, Settlement, TokenEntry} from "./Layout.sol";
+import {Endpoint} from "./Endpoint.sol";
+import {EndpointParams, IEndpoint} from "./interfaces/IEndpoint.sol";
+import {IKeyRecorder} from "./interfaces/IKeyRecorder.sol";
+import {IRollup, OperationsCommit, Portion} from "./interfaces/IRollup.sol";
+import {IRoute} from "./interfaces/IRoute.sol";
+import {Ledger, Queue, Record, Settlement, TokenEntry} from "./Layout.sol";
+import {Ask} from "./libraries/Ask.sol";
+import {Contents} from "./libraries/Contents.sol";
 import {Deposits} from "./libraries/Deposits.sol";
 import {Erc20} from "./libraries/Erc20.sol";
 import {KeyChanges} from "./libraries/KeyChanges.sol";
 import {Messages} from "./libraries/Messages.sol";
 import {Operations} from "./libraries/Operations.sol";
 import {ITokenSender, Payouts} from "./libraries/Payouts.sol";
-import {Pubdata, WithdrawOp} from "./libraries/Pubdata.sol";
+import {DepositOp} from "./libraries/Pubdata.sol";
 import {Records} from "./libraries/Records.sol";
 import {BlockNumber, ChainId, SerialId, TokenId} from "./types/Ids.sol";
 
-/// @title The rollup's contract on a spoke
+/// @title The rollup's contract on one chain
 /// @dev Every outgoing call has a fixed form: a plain transfer of coins or a registered token to
-///      the owner of a payout, a pull of a registered token from the depositor, or a message to a
-///      registered route.
-contract Rollup is IRollup, ITokenSender {
+///      the owner of a payout, a pull of a registered token from the depositor, a question to the
+///      key recorder, or a message to the route of the hub.
+contract Rollup is Endpoint, IRollup, ITokenSender {
     using Deposits for Queue;
-    using KeyChanges for Keys;
+    using Deposits for Ledger;
     using Payouts for Ledger;
     using Records for Settlement;
 
-    uint8 private constant MAX_CHAIN = 63;
-
-    /// @inheritdoc IMessageReceiver
-    ChainId public immutable chain;
-    /// @inheritdoc IRollup
-    ChainId public immutable hub;
-    /// @inheritdoc IRollup
-    bytes32 public immutable deploymentId;
-    /// @inheritdoc IRollup
-    address public immutable governor;
-    /// @inheritdoc IRollup
-    address public immutable validator;
-
-    Registry internal _registry;
     Queue private _queue;
     Ledger private _ledger;
-    Keys private _keys;
     Settlement private _settlement;
+    IKeyRecorder private _recorder;
 
-    bool private transient _entered;
-
-    modifier onlyValidator() {
-        if (msg.sender != validator) revert Forbidden(msg.sender);
-        _;
-    }
-
-    modifier duringSetup() {
-        if (msg.sender != governor) revert Forbidden(msg.sender);
-        if (_registry.finished) revert SetupAlreadyFinished();
-        _;
-    }
-
-    /// The setup is finished, and no other call is running.
-    modifier guarded() {
-        if (!_registry.finished) revert SetupNotFinished();
-        if (_entered) revert Reentered();
-        _entered = true;
-        _;
-        _entered = false;
-    }
-
-    constructor(RollupParams memory params) {
-        uint8 id = ChainId.unwrap(params.chain);
-        uint8 hubId = ChainId.unwrap(params.hub);
-        bool ranges = id != 0 && id <= MAX_CHAIN && hubId != 0 && hubId <= MAX_CHAIN;
-        bool deployment = params.deploymentId != 0 && params.deploymentId[0] == 0;
-        bool roles = params.governor != address(0) && params.validator != address(0);
-        if (!ranges || !deployment || !roles || (id == hubId) != _isHub()) {
-            revert BadConfiguration();
-        }
-        chain = params.chain;
-        hub = params.hub;
-        deploymentId = params.deploymentId;
-        governor = params.governor;
-        validator = params.validator;
+    constructor(EndpointParams memory params) Endpoint(params) {
+        _ledger.marks[address(this)].own = true;
     }
 
     // ------------------------------------------------------------------ setup
 
     /// @inheritdoc IRollup
-    function addToken(TokenId id, address addr, uint8 decimals) external duringSetup {
+    function addToken(TokenId id, address addr, uint8 decimals, uint80 least)
+        external
+        duringSetup
+    {
         uint16 raw = TokenId.unwrap(id);
-        bool taken = _ledger.tokens[id].listed || TokenId.unwrap(_registry.tokenIds[addr]) != 0;
-        // The vault's own address would make its self-calls meaningless.
-        bool unusable = addr == address(this) || (addr != address(0) && addr.code.length == 0);
+        bool taken =
+            _ledger.tokens[id].listed || TokenId.unwrap(_ledger.marks[addr].token) != 0;
+        // A contract of the system as a token would make its own calls mean something else.
+        bool unusable = _ledger.marks[addr].own || (addr != address(0) && addr.code.length == 0);
         if (raw == 0 || taken || unusable) revert BadToken(raw, addr);
         if (decimals > Deposits.DECIMALS) revert BadDecimals(raw, decimals);
         if (addr != address(0)) {
             (bool known, uint256 own) = Erc20.decimals(addr);
             if (known && own != decimals) revert BadDecimals(raw, own);
         }
+        if (least == 0) least = 1;
         TokenEntry storage entry = _ledger.tokens[id];
-        entry.addr = addr;
-        entry.decimals = decimals;
-        entry.listed = true;
-        _registry.tokenIds[addr] = id;
-        emit TokenAdded(raw, addr, decimals);
+        (entry.addr, entry.decimals, entry.listed, entry.least) = (addr, decimals, true, least);
+        _ledger.marks[addr].token = id;
+        emit TokenAdded(raw, addr, decimals, least);
     }
 
     /// @inheritdoc IRollup
-    function addChain(ChainId other, address route) external duringSetup {
-        uint8 id = ChainId.unwrap(other);
-        bool taken = other == chain || _registry.routes[other] != address(0);
-        // A spoke talks to the hub only.
-        bool stranger = !_isHub() && other != hub;
-        if (id == 0 || id > MAX_CHAIN || taken || stranger) revert BadChain(id);
-        if (route.code.length == 0) revert BadRoute(route);
-        _registry.routes[other] = route;
-        emit ChainAdded(id, route);
-    }
-
-    /// @inheritdoc IRollup
-    function finishSetup() external duringSetup {
-        if (!_isHub() && _registry.routes[hub] == address(0)) revert BadRoute(address(0));
-        _registry.finished = true;
-        emit SetupFinished();
+    function setKeyRecorder(address recorder) external duringSetup {
+        uint256 self = uint160(address(this));
+        bool fits = Ask.says(recorder, abi.encodeCall(IKeyRecorder.rollup, ()), self)
+            && Ask.says(recorder, abi.encodeCall(IKeyRecorder.chain, ()), ChainId.unwrap(chain));
+        if (address(_recorder) != address(0) || !fits) revert BadKeyRecorder(recorder);
+        _recorder = IKeyRecorder(recorder);
+        _ledger.marks[recorder].own = true;
+        emit KeyRecorderSet(recorder);
     }
 
     // --------------------------------------------------------------- deposits
 
     /// @inheritdoc IRollup
-    function depositNative(bytes32 owner, uint8 subAccount) external payable guarded {
-        TokenId id = _registry.tokenIds[address(0)];
+    function depositNative(bytes32 owner, uint8 home, uint8 subAccount) external payable guarded {
+        TokenId id = _ledger.marks[address(0)].token;
         if (TokenId.unwrap(id) == 0) revert UnknownToken(0);
-        _queueDeposit(id, _ledger.tokens[id], msg.value, owner, subAccount);
+        _queueDeposit(id, msg.value, owner, home, subAccount);
     }
 
     /// @inheritdoc IRollup
-    function depositERC20(TokenId id, uint256 amount, bytes32 owner, uint8 subAccount)
+    function depositERC20(TokenId id, uint256 amount, bytes32 owner, uint8 home, uint8 subAccount)
         external
         guarded
     {
@@ -146,76 +98,95 @@ contract Rollup is IRollup, ITokenSender {
         uint256 arrived = afterwards - before;
         // A token that moves more than was asked makes a gift.
         if (arrived > amount) arrived = amount;
-        _queueDeposit(id, entry, arrived, owner, subAccount);
+        _queueDeposit(id, arrived, owner, home, subAccount);
     }
 
-    // ------------------------------------------------------------------- keys
-
     /// @inheritdoc IRollup
-    function setAuthPubKey(uint256 keyX, uint256 keyY, uint32 nonce) external {
-        // No event for a repetition: a loop of them would flood the readers of this contract's logs.
-        if (_keys.authorise(msg.sender, keyX, keyY, nonce)) {
-            emit AuthPubKeySet(msg.sender, nonce, keyX, keyY);
+    function refund(
+        BlockNumber number,
+        bytes32[] calldata words,
+        bytes32[] calldata chunks,
+        uint256 first,
+        address[] calldata payers
+    ) external guarded {
+        bytes32[] memory parts = new bytes32[](1 + chunks.length);
+        parts[0] = Contents.hash(words);
+        for (uint256 i = 0; i < chunks.length; ++i) {
+            parts[i + 1] = chunks[i];
         }
+        uint32 index = _settlement.checkReleased(number, Contents.join(parts));
+        SerialId cursor_ = _settlement.records[index - 1].cursor;
+        Operations.refund(_queue, _ledger, cursor_, words, first, payers);
     }
 
     // ------------------------------------------------------------- settlement
 
     /// @inheritdoc IRollup
-    function commit(
-        BlockNumber number,
-        bytes32 previousRolling,
-        bytes32[] calldata words,
-        bytes[] calldata keyWitnesses
-    ) external onlyValidator guarded {
-        if (words.length == 0) revert NoWords();
-        // Before the operations are looked at, so that a gap is called a gap.
-        _settlement.checkFollows(number, previousRolling);
-        SerialId next =
-            Operations.take(_queue, _ledger, _keys, chain, queueHead(), words, keyWitnesses);
-        bytes32 content = _settlement.append(number, words, next);
-        emit OperationsCommitted(BlockNumber.unwrap(number), content, SerialId.unwrap(next));
+    function commit(bytes32 previousRolling, OperationsCommit[] calldata blocks)
+        external
+        onlyValidator
+        guarded
+    {
+        if (blocks.length == 0) revert NoBlocks();
+        // A transaction may be mined on another branch of the chain than the one that it was made
+        // for, where the record before it is missing or is another one.
+        bytes32 last = rolling();
+        if (previousRolling != last) revert WrongPredecessor(last, previousRolling);
+        for (uint256 i = 0; i < blocks.length; ++i) {
+            _commit(blocks[i]);
+        }
     }
 
     /// @inheritdoc IRollup
-    function ack(BlockNumber number, bytes32 content) external guarded {
+    function ack(BlockNumber number, bytes32 content) external payable guarded {
         _settlement.acknowledge(number, content);
         emit OperationsAcked(BlockNumber.unwrap(number), content);
-        _sendAck(number, content);
+        _send(hub, Messages.encodeAck(chain, number, content));
     }
 
     /// @inheritdoc IRollup
-    function revertCommits(BlockNumber downTo) external onlyValidator guarded {
-        (SerialId from, SerialId to) = _settlement.removeAbove(downTo);
-        _queue.restore(_ledger, from, to);
+    function revertCommits(BlockNumber downTo, bytes32[][] calldata words)
+        external
+        onlyValidator
+        guarded
+    {
+        uint32 kept = _settlement.lastKept(downTo);
+        uint256 count = _settlement.committed - kept;
+        if (words.length != count) revert RevertCount(count, words.length);
+        bytes32 content = _settlement.records[kept].rolling;
+        for (uint32 i = 0; i < count; ++i) {
+            Record storage record = _settlement.records[kept + 1 + i];
+            BlockNumber number = record.number;
+            content = Records.roll(content, number, Operations.contentOf(words[i], chain));
+            if (content != record.rolling) {
+                revert ContentMismatch(BlockNumber.unwrap(number), record.rolling, content);
+            }
+            Operations.restore(_ledger, words[i]);
+            delete _settlement.records[kept + 1 + i];
+        }
+        _settlement.committed = kept;
         emit CommitsReverted(BlockNumber.unwrap(downTo));
     }
 
-    /// @inheritdoc IMessageReceiver
-    function onMessage(ChainId source, bytes calldata payload) external guarded {
-        address route = _registry.routes[source];
-        if (route == address(0) || msg.sender != route) {
-            revert NotTheRoute(ChainId.unwrap(source), msg.sender);
-        }
-        _receive(source, payload);
-    }
-
     /// @inheritdoc IRollup
-    function pay(BlockNumber number, bytes32[] calldata words) external guarded {
-        _settlement.settle(number, words);
-        for (uint256 i = 0; i < words.length;) {
-            // The words are those that passed `commit`.
-            (uint8 op,, uint256 length) = Pubdata.header(words, i);
-            if (op == Pubdata.WITHDRAW) _pay(number, Pubdata.readWithdraw(words, i), i);
-            i += length;
+    function pay(Portion[] calldata portions) external guarded {
+        for (uint256 i = 0; i < portions.length; ++i) {
+            Portion calldata portion = portions[i];
+            uint32 chunks = _settlement.settle(portion);
+            _ledger.payAll(portion.number, portion.words);
+            if (chunks == 0) emit OperationsPaid(BlockNumber.unwrap(portion.number));
+            else emit ChunksPaid(BlockNumber.unwrap(portion.number), chunks);
         }
-        emit OperationsPaid(BlockNumber.unwrap(number));
     }
 
     /// @inheritdoc IRollup
     function claim(address owner, TokenId id) external guarded {
-        uint256 amount = _ledger.claim(owner, id);
-        emit Claimed(owner, TokenId.unwrap(id), amount);
+        _ledger.claim(owner, id, owner);
+    }
+
+    /// @inheritdoc IRollup
+    function claimTo(TokenId id, address to) external guarded {
+        _ledger.claim(msg.sender, id, to);
     }
 
     /// @inheritdoc ITokenSender
@@ -225,6 +196,12 @@ contract Rollup is IRollup, ITokenSender {
     }
 
     // ------------------------------------------------------------------ views
+
+    /// @inheritdoc IRollup
+    function payGas(uint256 portions, uint256 withdrawals) external pure returns (uint256) {
+        return Payouts.GAS_BASE + portions * Payouts.GAS_PORTION
+            + withdrawals * Payouts.GAS_WITHDRAWAL;
+    }
 
     /// @inheritdoc IRollup
     function recordOf(BlockNumber number)
@@ -259,7 +236,12 @@ contract Rollup is IRollup, ITokenSender {
     }
 
     /// @inheritdoc IRollup
-    function rolling() external view returns (bytes32) {
+    function chunksPaid() external view returns (uint32) {
+        return _settlement.chunks;
+    }
+
+    /// @inheritdoc IRollup
+    function rolling() public view returns (bytes32) {
         return _settlement.records[_settlement.committed].rolling;
     }
 
@@ -279,8 +261,13 @@ contract Rollup is IRollup, ITokenSender {
     }
 
     /// @inheritdoc IRollup
-    function deposit(SerialId serial) external view returns (bytes32 hash, uint64 timestamp) {
-        return (_queue.entries[serial].hash, _queue.entries[serial].timestamp);
+    function queued(SerialId serial)
+        external
+        view
+        returns (bytes26 hash, uint64 timestamp, uint8 state)
+    {
+        uint256 entry = _queue.entries[serial];
+        return (bytes26(bytes32(entry)), uint40(entry >> 8), uint8(entry));
     }
 
     /// @inheritdoc IRollup
@@ -299,39 +286,28 @@ contract Rollup is IRollup, ITokenSender {
     }
 
     /// @inheritdoc IRollup
-    function deposited(TokenId id) external view returns (uint256) {
-        return _ledger.tokens[id].deposited;
-    }
-
-    /// @inheritdoc IRollup
     function pending(address owner, TokenId id) external view returns (uint256) {
         return _ledger.pending[owner][id];
     }
 
     /// @inheritdoc IRollup
-    function token(TokenId id) external view returns (address addr, uint8 decimals, bool listed) {
+    function token(TokenId id)
+        external
+        view
+        returns (address addr, uint8 decimals, bool listed, uint80 least)
+    {
         TokenEntry storage entry = _ledger.tokens[id];
-        return (entry.addr, entry.decimals, entry.listed);
+        return (entry.addr, entry.decimals, entry.listed, entry.least);
     }
 
     /// @inheritdoc IRollup
     function tokenIdOf(address addr) external view returns (TokenId) {
-        return _registry.tokenIds[addr];
+        return _ledger.marks[addr].token;
     }
 
     /// @inheritdoc IRollup
-    function authPubKey(address owner, uint32 nonce) external view returns (bytes32) {
-        return _keys.hashes[owner][nonce];
-    }
-
-    /// @inheritdoc IRollup
-    function routeOf(ChainId other) external view returns (address) {
-        return _registry.routes[other];
-    }
-
-    /// @inheritdoc IRollup
-    function setupFinished() external view returns (bool) {
-        return _registry.finished;
+    function keyRecorder() external view returns (address) {
+        return address(_recorder);
     }
 
     /// @inheritdoc IRollup
@@ -341,50 +317,58 @@ contract Rollup is IRollup, ITokenSender {
 
     // --------------------------------------------------------------- internal
 
-    /// Whether this is the hub; also asked by the constructor, so it must be pure.
-    function _isHub() internal pure virtual returns (bool) {
-        return false;
+    /// @inheritdoc Endpoint
+    function _serves(ChainId other) internal view override returns (bool) {
+        return other == hub;
     }
 
-    /// Tells the hub what this chain holds.
-    function _sendAck(BlockNumber number, bytes32 content) internal virtual {
-        IRoute(_registry.routes[hub]).send(hub, Messages.encodeAck(chain, number, content));
+    /// @inheritdoc Endpoint
+    function _routeAdded(address route) internal override {
+        // A token that is a route as well would have been refused as one of the two.
+        if (TokenId.unwrap(_ledger.marks[route].token) != 0) revert BadRoute(route);
+        _ledger.marks[route].own = true;
+        address other = IRoute(route).peer(address(this));
+        if (other != address(0)) _ledger.marks[other].own = true;
     }
 
-    /// Takes a message that came over the route of `source`, which on a spoke is the hub.
-    function _receive(ChainId, bytes calldata payload) internal virtual {
+    /// @inheritdoc Endpoint
+    function _checkComplete() internal view override {
+        if (_registry.routes[hub] == address(0)) revert BadRoute(address(0));
+        if (address(_recorder) == address(0)) revert BadKeyRecorder(address(0));
+    }
+
+    /// @inheritdoc Endpoint
+    function _receive(ChainId, bytes calldata payload) internal override {
         (BlockNumber number, bytes32 root, bytes32 content) = Messages.decodeRelease(payload);
-        _release(number, root, content);
-    }
-
-    function _release(BlockNumber number, bytes32 root, bytes32 content) internal {
         _settlement.release(number, content);
         emit OperationsReleased(BlockNumber.unwrap(number), root, content);
     }
 
-    function _queueDeposit(
-        TokenId id,
-        TokenEntry storage entry,
-        uint256 raw,
-        bytes32 owner,
-        uint8 subAccount
-    ) private {
-        (SerialId serial, uint128 amount) = _queue.append(entry, id, raw, owner, subAccount);
-        emit DepositQueued(
-            SerialId.unwrap(serial), TokenId.unwrap(id), owner, subAccount, amount, msg.sender
-        );
+    function _commit(OperationsCommit calldata info) private {
+        // Before the operations are looked at, so that a wrong order is called so.
+        _settlement.checkNumber(info.number);
+        bytes32 content = Operations.contentOf(info.words, chain);
+        SerialId next =
+            Operations.take(_queue, _ledger, _recorder, chain, queueHead(), info);
+        bytes32 after_ = _settlement.append(info.number, content, next);
+        emit OperationsCommitted(BlockNumber.unwrap(info.number), after_, SerialId.unwrap(next));
     }
 
-    function _pay(BlockNumber number, WithdrawOp memory op, uint256 i) private {
-        // An empty withdrawal moves nothing, and some tokens refuse to move nothing.
-        if (op.amount == 0) return;
-        address owner = Pubdata.toAddress(op.owner, i);
-        if (_ledger.pay(owner, op.token, op.amount)) {
-            emit Paid(BlockNumber.unwrap(number), TokenId.unwrap(op.token), owner, op.amount);
-        } else {
-            emit PayoutDeferred(
-                BlockNumber.unwrap(number), TokenId.unwrap(op.token), owner, op.amount
-            );
-        }
+    function _queueDeposit(TokenId id, uint256 raw, bytes32 owner, uint8 home, uint8 subAccount)
+        private
+    {
+        _ledger.checkOwner(chain, owner, home);
+        DepositOp memory op;
+        (op.token, op.owner, op.home, op.subAccount) = (id, owner, home, subAccount);
+        SerialId serial = _queue.append(_ledger.tokens[id], op, raw, msg.sender);
+        emit DepositQueued(
+            SerialId.unwrap(serial),
+            TokenId.unwrap(id),
+            owner,
+            home,
+            subAccount,
+            op.amount,
+            msg.sender
+        );
     }
 }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use parity_db::{Db, Options};
 
 mod m0001_genesis;
-mod m0002_start_from_snapshots;
 pub mod schema;
 
 /// Why the store cannot be brought to this program's schema.
@@ -28,8 +27,11 @@ pub enum MigrationError {
         /// The latest version known here.
         supported: u32,
     },
-    /// The folder holds a parity-db that is not a zkLink store.
-    #[error("{path} is a database of something else: check the data folder of the node")]
+    /// The folder holds a parity-db that is not a zkLink store of this edition.
+    #[error(
+        "{path} is a database of something else, or of an edition before any release: check the data folder of the \
+         node"
+    )]
     Foreign {
         /// The folder.
         path: PathBuf,
@@ -63,14 +65,8 @@ struct Step {
 }
 
 /// All steps, oldest first.
-const STEPS: &[Step] = &[
-    Step { version: 1, columns: m0001_genesis::COLUMNS, run: m0001_genesis::run },
-    Step {
-        version: 2,
-        columns: m0002_start_from_snapshots::COLUMNS,
-        run: m0002_start_from_snapshots::run,
-    },
-];
+const STEPS: &[Step] =
+    &[Step { version: 1, columns: m0001_genesis::COLUMNS, run: m0001_genesis::run }];
 
 /// Brings the store at `path` to [`schema::VERSION`]; makes it if there is none. The folder must
 /// not be in use.
@@ -102,19 +98,17 @@ pub fn version(path: &Path) -> Result<u32, MigrationError> {
     let found = db.get(schema::Column::Meta.id(), schema::KEY_SCHEMA);
     let found = found.map_err(|source| fault(path, source))?;
     match found.map(<[u8; 4]>::try_from) {
-        Some(Ok(bytes)) => Ok(u32::from_be_bytes(bytes)),
+        Some(Ok(bytes)) => {
+            let found = u32::from_be_bytes(bytes);
+            let step = STEPS.iter().find(|step| step.version == found);
+            // Stores of the first edition have the version, but not its columns.
+            if step.is_none_or(|step| step.columns == columns) { Ok(found) } else { Err(foreign()) }
+        }
         Some(Err(_)) => Err(foreign()),
         // The very first commit did not reach the disk: begin again.
         None if columns == STEPS[0].columns && is_empty(&db, path)? => Ok(0),
         None => Err(foreign()),
     }
-}
-
-/// Number of columns of the store at `path`, which exists.
-pub(crate) fn columns_of(path: &Path) -> Result<u8, MigrationError> {
-    let metadata = Options::load_metadata(path).map_err(|source| fault(path, source))?;
-    let columns = metadata.and_then(|metadata| u8::try_from(metadata.columns.len()).ok());
-    columns.ok_or_else(|| MigrationError::Foreign { path: path.to_owned() })
 }
 
 fn is_empty(db: &Db, path: &Path) -> Result<bool, MigrationError> {

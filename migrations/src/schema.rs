@@ -7,7 +7,7 @@ use std::path::Path;
 use parity_db::Options;
 
 /// The version that this program reads and writes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 1;
 
 /// A column of the store. The numbers are for ever: a column that falls out of use keeps its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

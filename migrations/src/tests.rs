@@ -40,49 +40,6 @@ fn genesis_leads_from_its_before_to_its_after() {
     assert_eq!(describe(&path), include_str!("../fixtures/m0001_after.txt"));
 }
 
-/// A store of schema 1 that has applied something and has a result that is not in the journal.
-fn schema_1(path: &Path) {
-    m0001_genesis::run(path).unwrap();
-    let db = open(path, m0001_genesis::COLUMNS).unwrap();
-    let put = |column: Column, key: &[u8]| (column.id(), key.to_vec(), Some(vec![7; 4]));
-    let changes = [
-        put(Column::Meta, schema::KEY_APPLIED),
-        put(Column::Meta, schema::KEY_HEAD),
-        put(Column::Blocks, b"1"),
-        put(Column::Transactions, b"hash"),
-        put(Column::AccountTransactions, b"count"),
-        put(Column::Proofs, b"1"),
-        put(Column::Commitments, b"1"),
-        put(Column::Snapshots, b"latest"),
-    ];
-    commit(&db, changes).unwrap();
-}
-
-#[test]
-fn the_second_step_leads_from_its_before_to_its_after() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("store");
-    schema_1(&path);
-    assert_eq!(describe(&path), include_str!("../fixtures/m0002_before.txt"));
-    m0002_start_from_snapshots::run(&path).unwrap();
-    assert_eq!(describe(&path), include_str!("../fixtures/m0002_after.txt"));
-    let db = open(&path, m0002_start_from_snapshots::COLUMNS).unwrap();
-    for key in [schema::KEY_APPLIED, schema::KEY_HEAD] {
-        assert_eq!(db.get(Column::Meta.id(), key).unwrap(), None, "the journal is read again");
-    }
-}
-
-#[test]
-fn the_second_step_that_was_cut_short_is_done_again() {
-    let folder = tempdir().unwrap();
-    schema_1(folder.path());
-    let options = &mut schema::options(folder.path(), m0001_genesis::COLUMNS);
-    parity_db::Db::add_column(options, parity_db::ColumnOptions::default()).unwrap();
-    assert_eq!(version(folder.path()).unwrap(), 1);
-    assert_eq!(migrate(folder.path()).unwrap(), Migrated { from: 1, to: 2 });
-    assert_eq!(describe(folder.path()), include_str!("../fixtures/m0002_after.txt"));
-}
-
 #[test]
 fn an_empty_folder_becomes_a_store_and_a_store_stays_as_it_is() {
     let folder = tempdir().unwrap();
@@ -98,12 +55,12 @@ fn a_newer_schema_is_refused_and_left_alone() {
     let folder = tempdir().unwrap();
     migrate(folder.path()).unwrap();
     let newer = (schema::VERSION + 1).to_be_bytes().to_vec();
-    let db = open(folder.path(), columns_of(folder.path()).unwrap()).unwrap();
+    let db = open(folder.path(), STEPS.last().unwrap().columns).unwrap();
     commit(&db, [(Column::Meta.id(), KEY_SCHEMA.to_vec(), Some(newer))]).unwrap();
     drop(db);
     let before = describe(folder.path());
     let error = migrate(folder.path()).unwrap_err();
-    assert!(matches!(error, MigrationError::Newer { found: 3, supported: 2, .. }), "{error}");
+    assert!(matches!(error, MigrationError::Newer { found: 2, supported: 1, .. }), "{error}");
     assert_eq!(describe(folder.path()), before);
 }
 
@@ -126,6 +83,18 @@ fn a_database_of_something_else_is_refused() {
     commit(&db, [(Column::Blocks.id(), b"key".to_vec(), Some(vec![1; 40]))]).unwrap();
     drop(db);
     assert!(matches!(migrate(full.path()), Err(MigrationError::Foreign { .. })));
+}
+
+#[test]
+fn a_store_of_the_first_edition_is_refused_and_left_alone() {
+    let folder = tempdir().unwrap();
+    let db = open(folder.path(), 7).unwrap();
+    let version = 1u32.to_be_bytes().to_vec();
+    commit(&db, [(Column::Meta.id(), KEY_SCHEMA.to_vec(), Some(version))]).unwrap();
+    drop(db);
+    let before = describe(folder.path());
+    assert!(matches!(migrate(folder.path()), Err(MigrationError::Foreign { .. })));
+    assert_eq!(describe(folder.path()), before);
 }
 
 #[test]

@@ -9,10 +9,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use zklink::amount::Amount;
-use zklink::id::{AccountId, ChainId, Nonce, SubAccountId, TokenId};
+use zklink::commitment::{ACCOUNT_WORD, ORDER_SLOT_WORD};
+use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, SubAccountId, TokenId};
 use zklink::layout::HEAD_WORD;
 use zklink::layout::Packed;
-use zklink::op::{ChangePubKey, Deposit, SlotKind, Transfer, Withdraw};
+use zklink::op::{ChangePubKey, Deposit, Transfer, Withdraw};
 use zklink::reject::Reject;
 use zklink::shape::shapes;
 use zklink::tx::header;
@@ -20,7 +21,7 @@ use zklink::tx::header;
 const END: &str = "<!-- end -->";
 
 /// What the fields of packed words mean. A field without an entry here is refused.
-const MEANINGS: [(&str, &str); 24] = [
+const MEANINGS: [(&str, &str); 34] = [
     ("op", "operation code"),
     ("type", "transaction type: the operation code, 4 for a transfer to a new receiver as well"),
     ("chain", "chain id, 1 to 63"),
@@ -34,6 +35,19 @@ const MEANINGS: [(&str, &str); 24] = [
     ("scale", "18 less the decimals of the token on the chain"),
     ("fee", "fee: 11 bits of mantissa, 5 of decimal exponent"),
     ("nonce", "nonce"),
+    ("created", "time of the block before the one that made the account, Unix seconds"),
+    ("recipient_home", "chain of the exit recipient if it is a contract, else 0"),
+    ("recipient_top", "first byte of the exit recipient"),
+    ("epoch", "epoch of the sub-account when the order was first matched"),
+    ("remaining", "what of the order is not filled yet"),
+    ("key_version", "how many keys the account has had"),
+    (
+        "at",
+        "rank among the signed operations of the block; of a deposit, the number of signed ones before it",
+    ),
+    ("outcome", "0 done, 1 refused"),
+    ("home", "chain of the owner if it is a contract, else 0"),
+    ("to_home", "chain of the receiver if it is a contract, else 0"),
     ("owner_top", "first byte of the owner"),
     ("owner_low", "the other 31 bytes of the owner, right-aligned"),
     ("to_top", "first byte of the receiver"),
@@ -56,12 +70,11 @@ fn tables() -> Result<BTreeMap<(&'static str, &'static str), String>> {
         (("deposit", "words"), words(&[], &Deposit::WORD, owner)?),
         (("transfer", "words"), words(&[], &Transfer::WORD, &[])?),
         (("transfer", "words-new"), words(&[], &Transfer::WORD_NEW, to)?),
-        (("transfer", "header"), words(&[], &header::TRANSFER, &[])?),
         (("withdraw", "words"), words(&[], &Withdraw::WORD, to)?),
-        (("withdraw", "header"), words(&[], &header::WITHDRAW, &[])?),
         (("change_pub_key", "words"), words(&[], &ChangePubKey::WORD, key)?),
-        (("change_pub_key", "header"), words(&[], &header::CHANGE_PUB_KEY, &[])?),
-        (("noop", "slots"), slots()),
+        (("state", "account-head"), words(&[], &ACCOUNT_WORD, &[])?),
+        (("state", "order-slot"), words(&[], &ORDER_SLOT_WORD, &[])?),
+        (("block", "header"), words(&[], &header::HEADER, &[])?),
         (("block", "head"), words(&["old_root", "new_root"], &HEAD_WORD, &[])?),
         (("block", "shapes"), shape_table()),
     ]))
@@ -101,33 +114,27 @@ fn range(at: usize, bytes: usize) -> String {
     if bytes == 1 { at.to_string() } else { format!("{at}-{}", at + bytes - 1) }
 }
 
-fn slots() -> String {
-    let mut table = String::from("| Slot | Code | Vector | Words |\n|---|---|---|---|\n");
-    for kind in SlotKind::ALL {
-        let vector = if kind.is_onchain() { "onchain" } else { "data" };
-        let (code, words) = (kind.code(), kind.words());
-        table.push_str(&format!("| {kind:?} | {code} | {vector} | {words} |\n"));
-    }
-    table
-}
-
 fn shape_table() -> String {
     let mut table = String::from(
-        "| Id | Name | Slots | Account groups | Pools of chain groups | On-chain words | Data words |\n\
-         |---|---|---|---|---|---|---|\n",
+        "| Id | Name | Queue | Signed | Accounts | Sub-accounts | Balances | Fee tokens | Chains | Pools | \
+         On-chain words | Data words |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for shape in shapes() {
-        let slots: Vec<String> = shape.slots.iter().map(|slot| format!("{slot:?}")).collect();
-        table.push_str(&format!(
-            "| {} | {} | {} | {:?} | {:?} | {} | {} |\n",
-            shape.id,
-            shape.name,
-            slots.join(", "),
-            shape.accounts,
-            shape.chains,
+        let room = shape.room;
+        let counts = [
+            room.queue,
+            room.signed,
+            room.accounts,
+            room.sub_accounts,
+            room.balances,
+            room.fee_tokens,
+            room.chains,
+            room.pools,
             shape.onchain_words(),
             shape.data_words(),
-        ));
+        ];
+        let counts = counts.map(|count| count.to_string()).join(" | ");
+        table.push_str(&format!("| {} | {} | {counts} |\n", shape.id, shape.name));
     }
     table
 }
@@ -180,7 +187,7 @@ pub(crate) fn write(root: &Path) -> Result<()> {
 }
 
 /// One rejection of each rule, for its name and code.
-fn rejections() -> [Reject; 18] {
+fn rejections() -> [Reject; 19] {
     let (account, chain, token) = (AccountId(0), ChainId(0), TokenId(0));
     let (nonce, amount) = (Nonce(0), Amount::ZERO);
     [
@@ -196,6 +203,7 @@ fn rejections() -> [Reject; 18] {
         Reject::AccountsFull,
         Reject::KeyNotSet(account),
         Reject::Nonce { expected: nonce, found: nonce },
+        Reject::KeyVersion { expected: KeyVersion(0), found: KeyVersion(0) },
         Reject::NonceExhausted,
         Reject::KeyNotAuthorised(""),
         Reject::Signature,

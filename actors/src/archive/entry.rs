@@ -43,8 +43,8 @@ pub enum Entry {
         chain: ChainId,
         /// The block.
         number: BlockNumber,
-        /// The public words of its operations there, in order.
-        words: Vec<[u8; 32]>,
+        /// The hash of what it holds for the chain.
+        content: [u8; 32],
     },
     /// One more key that an owner authorised on a chain.
     Key {

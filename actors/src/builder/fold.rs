@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use zklink::id::AccountId;
 use zklink::op::Op;
+use zklink::state::State;
 
 use super::record::{Record, SealedBlock, Source};
 use crate::archive::{Entry, TxPlace};
@@ -31,9 +32,13 @@ fn fold_block(sealed: &SealedBlock) -> Result<Vec<Entry>, String> {
     let number = sealed.block.head.number;
     let bytes = serde_json::to_vec(sealed).map_err(|error| error.to_string())?;
     let mut entries = vec![Entry::Block { number, bytes }];
-    sealed.block.check_form().map_err(|error| error.to_string())?;
-    let of_chains = sealed.block.chain_words().into_iter();
-    entries.extend(of_chains.map(|(chain, words)| Entry::ChainBlock { chain, number, words }));
+    let formed = sealed.block.check_form(State::FEE_ACCOUNT);
+    formed.map_err(|error| error.to_string())?;
+    let of_chains = sealed.block.contents().into_iter();
+    entries.extend(of_chains.map(|(chain, content)| {
+        let content = content.hash();
+        Entry::ChainBlock { chain, number, content }
+    }));
     for (index, (op, source)) in sealed.entries().enumerate() {
         let hash = source.hash().0;
         let index = u32::try_from(index).map_err(|error| error.to_string())?;
@@ -48,7 +53,8 @@ fn fold_block(sealed: &SealedBlock) -> Result<Vec<Entry>, String> {
 /// The accounts in whose history the operation appears.
 pub fn accounts(op: &Op, source: &Source) -> BTreeSet<AccountId> {
     match (op, source) {
-        (Op::Noop(_), _) => BTreeSet::new(),
+        // Nobody on L2 has to do with a refused deposit.
+        (_, Source::Deposit(deposit)) if deposit.refused.is_some() => BTreeSet::new(),
         (_, Source::Deposit(deposit)) => BTreeSet::from([deposit.account]),
         (Op::Deposit(op), _) => BTreeSet::from([op.account]),
         (Op::Transfer(op), _) => BTreeSet::from([op.account, op.to_account]),

@@ -6,21 +6,23 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use zklink::amount::Amount;
 use zklink::audit::{Imbalance, audit};
 use zklink::block::{Block, Head};
 use zklink::commitment::StateTree;
 use zklink::fees::FeeTable;
 use zklink::hash::Fr;
-use zklink::id::{AccountId, BlockNumber, Nonce, Owner, ShapeId};
+use zklink::id::{AccountId, BlockNumber, Nonce, Owner, ShapeId, SubAccountId};
 use zklink::op::{Deposit, Op};
 use zklink::reject::Reject;
-use zklink::shape::{Shape, shape};
-use zklink::state::{Cell, State};
+use zklink::shape::{Counts, Load, Shape, shape};
+use zklink::state::{Cell, Ended, State};
 use zklink::token::Network;
 use zklink::tx::{KeyAuthorisations, SignedTx, TxHash};
 
 use super::record::{
-    AcceptedDeposit, AcceptedTx, FinalDeposit, KeyAuthorised, Record, SealedBlock, Source,
+    AcceptedDeposit, AcceptedTx, DepositRefusal, FinalDeposit, KeyAuthorised, Record, SealedBlock,
+    Source,
 };
 use crate::timestamp::Timestamp;
 
@@ -41,7 +43,7 @@ pub enum Entry {
 pub struct Place {
     /// The block that it is in: not sealed yet.
     pub block: BlockNumber,
-    /// Its place among the block's operations; Noops are not counted.
+    /// Its place among the block's operations.
     pub index: u32,
     /// When it was executed.
     pub time: Timestamp,
@@ -103,12 +105,26 @@ pub enum ReplayError {
     Block(BlockNumber),
 }
 
+/// What an entry asks for.
+#[derive(Debug)]
+struct Resolved {
+    op: Op,
+    /// Why it is a refused deposit, if it is one.
+    refused: Option<DepositRefusal>,
+}
+
+impl From<Op> for Resolved {
+    fn from(op: Op) -> Resolved {
+        Resolved { op, refused: None }
+    }
+}
+
 /// The block that is open.
 #[derive(Debug, Default)]
 struct Open {
     ops: Vec<Op>,
     sources: Vec<Source>,
-    cells: BTreeSet<Cell>,
+    load: Load,
     since: Option<Timestamp>,
 }
 
@@ -131,7 +147,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// A ledger on a state between two blocks. `shapes` are those that the deployment has keys
-    /// for, the cheapest first; ids that nobody knows are left out.
+    /// for, in any order; ids that nobody knows are left out.
     pub fn new(network: Arc<Network>, shapes: &[ShapeId], state: State) -> Ledger {
         let tree = StateTree::of(&state);
         Ledger::resume(network, shapes, state, tree, KeyAuthorisations::default())
@@ -145,7 +161,8 @@ impl Ledger {
         mut tree: StateTree,
         keys: KeyAuthorisations,
     ) -> Ledger {
-        let shapes = shapes.iter().filter_map(|id| shape(*id)).collect();
+        let mut shapes: Vec<_> = shapes.iter().filter_map(|id| shape(*id)).collect();
+        shapes.sort_by_key(|shape| shape.weight());
         let root = tree.root();
         let open = Open::default();
         let (fees, seal_by) = (FeeTable::default(), u64::MAX);
@@ -194,30 +211,30 @@ impl Ledger {
     /// # Errors
     /// [`Denied`].
     pub fn enter(&mut self, entry: &Entry, now: Timestamp) -> Result<Entered, Denied> {
-        let op = match entry {
-            Entry::Tx(tx, _) => self.fees.admit(tx, &self.state, &self.network, &self.keys)?,
+        let resolved = match entry {
+            Entry::Tx(tx, _) => self.fees.admit(tx, &self.state, &self.network, &self.keys)?.into(),
             Entry::Deposit(deposit) => self.resolve_deposit(deposit)?,
         };
-        self.execute(entry, op, now)
+        self.execute(entry, resolved, now)
     }
 
     /// Executes what [`Ledger::enter`] or replay has made of an entry.
-    fn execute(&mut self, entry: &Entry, op: Op, now: Timestamp) -> Result<Entered, Denied> {
+    fn execute(
+        &mut self,
+        entry: &Entry,
+        Resolved { op, refused }: Resolved,
+        now: Timestamp,
+    ) -> Result<Entered, Denied> {
         let mut records = Vec::new();
-        if self.fits(&op) {
+        let fee_account = self.fee_account();
+        if self.shape_for(&self.open.load.counts_with(&op, fee_account)).is_some() {
             op.apply(&mut self.state)?;
+        } else if self.shape_for(&Load::default().counts_with(&op, fee_account)).is_some() {
+            records.push(Record::Sealed(self.close_before(&op, now)?));
         } else {
-            if self.shape_for([&op], &op.cells(self.fee_account())).is_none() {
-                return Err(Denied::NoShape);
-            }
-            // The tree takes over the open block before the operation runs, because only then is
-            // the state the one at the end of that block. Whether the block is really sealed
-            // turns out with the operation: a rejected one must not be able to seal blocks.
-            self.flush();
-            op.apply(&mut self.state)?;
-            records.push(Record::Sealed(self.close(self.seal_time(now), None)?));
+            return Err(Denied::NoShape);
         }
-        let source = source(entry, &self.state, now);
+        let source = source(entry, &op, refused, now);
         let place = self.push(&op, source.clone(), now);
         records.push(source.clone().into());
         Ok(Entered { place, op, source, records })
@@ -245,8 +262,9 @@ impl Ledger {
         if self.open.ops.is_empty() {
             return Ok(None);
         }
-        self.flush();
-        self.close(self.seal_time(now), None).map(Some)
+        let (number, timestamp) = self.next_head(self.seal_time(now))?;
+        self.end(number, timestamp);
+        self.close(None).map(Some)
     }
 
     /// Does again what a record says was done; gives what an entry among them did.
@@ -267,8 +285,9 @@ impl Ledger {
             Record::KeyAuthorised(_) => Err(ReplayError::Different("a key authorisation")),
             Record::Sealed(sealed) => {
                 let head = sealed.block.head;
-                self.flush();
-                let made = self.close(head.timestamp, Some(head.shape)).map_err(Denied::from)?;
+                let (number, timestamp) = self.next_head(head.timestamp).map_err(Denied::from)?;
+                self.end(number, timestamp);
+                let made = self.close(Some(head.shape)).map_err(Denied::from)?;
                 if made == *sealed { Ok(None) } else { Err(ReplayError::Block(head.number)) }
             }
         }
@@ -280,8 +299,8 @@ impl Ledger {
         time: Timestamp,
         record: &Record,
     ) -> Result<Entered, ReplayError> {
-        let op = self.resolve(entry)?;
-        let entered = self.execute(entry, op, time)?;
+        let resolved = self.resolve(entry)?;
+        let entered = self.execute(entry, resolved, time)?;
         if entered.records == [record.clone()] {
             Ok(entered)
         } else {
@@ -290,47 +309,53 @@ impl Ledger {
     }
 
     /// Checks everything but the fee, balances and reserves, and gives the operation.
-    fn resolve(&self, entry: &Entry) -> Result<Op, Denied> {
+    fn resolve(&self, entry: &Entry) -> Result<Resolved, Denied> {
         match entry {
-            Entry::Tx(tx, _) => Ok(tx.verify(&self.state, &self.network, &self.keys)?),
+            Entry::Tx(tx, _) => Ok(tx.verify(&self.state, &self.network, &self.keys)?.into()),
             Entry::Deposit(deposit) => self.resolve_deposit(deposit),
         }
     }
 
-    fn resolve_deposit(&self, deposit: &FinalDeposit) -> Result<Op, Denied> {
+    /// The operation of the next deposit of a chain. One that cannot be credited is refused, so that no deposit stops
+    /// those behind it.
+    fn resolve_deposit(&self, deposit: &FinalDeposit) -> Result<Resolved, Denied> {
         let FinalDeposit { chain, serial, token, owner, sub_account, amount, .. } = *deposit;
         self.network.l1_token(chain, token)?;
         let expected = self.state.cursor(chain);
         if serial != expected {
             return Err(Reject::Serial { chain, expected: expected.0 }.into());
         }
-        let account = match self.state.account_of(owner) {
+        let (account, refused) = match self.receiver(deposit) {
+            Ok(account) => (account, None),
+            Err(reject) => match DepositRefusal::of(&reject) {
+                Some(refusal) => (AccountId(0), Some(refusal)),
+                None => return Err(reject.into()),
+            },
+        };
+        let is_refused = refused.is_some();
+        let op = Deposit { chain, account, sub_account, token, amount, owner, refused: is_refused };
+        Ok(Resolved { op: Op::Deposit(op), refused })
+    }
+
+    /// The account that a deposit is credited to.
+    fn receiver(&self, deposit: &FinalDeposit) -> Result<AccountId, Reject> {
+        self.network.check_owner(deposit.owner)?;
+        let account = match self.state.account_of(deposit.owner) {
             Some(account) => account,
             None => self.state.next_account()?,
         };
-        Ok(Op::Deposit(Deposit { chain, account, sub_account, token, amount, owner }))
+        let pool = self.state.pool(deposit.chain, deposit.token).checked_add(deposit.amount);
+        let fits = pool.is_some_and(|pool| pool.0 >> Amount::POOL_BITS == 0);
+        if fits { Ok(account) } else { Err(Reject::AmountOverflow) }
     }
 
     fn fee_account(&self) -> AccountId {
         self.state.system.fee_account
     }
 
-    /// Whether the open block has room for the operation.
-    fn fits(&self, op: &Op) -> bool {
-        let mut cells = self.open.cells.clone();
-        cells.extend(op.cells(self.fee_account()));
-        self.shape_for(self.open.ops.iter().chain([op]), &cells).is_some()
-    }
-
-    /// The cheapest shape that holds these operations.
-    fn shape_for<'a>(
-        &self,
-        ops: impl IntoIterator<Item = &'a Op>,
-        cells: &BTreeSet<Cell>,
-    ) -> Option<&'static Shape> {
-        let ops: Vec<Op> = ops.into_iter().cloned().collect();
-        let fits = |shape: &Shape| shape.fill(&ops).is_some() && shape.working_set(cells).is_some();
-        self.shapes.iter().copied().find(|shape| fits(shape))
+    /// The cheapest shape that has room for so much.
+    fn shape_for(&self, counts: &Counts) -> Option<&'static Shape> {
+        self.shapes.iter().copied().find(|shape| counts.fit(&shape.room))
     }
 
     fn push(&mut self, op: &Op, source: Source, now: Timestamp) -> Place {
@@ -338,7 +363,7 @@ impl Ledger {
         if let Op::ChangePubKey(change) = op {
             forget_keys(&mut self.keys, &self.network, change.owner, change.nonce);
         }
-        self.open.cells.extend(op.cells(self.state.system.fee_account));
+        self.open.load.add(op, self.fee_account());
         self.open.ops.push(op.clone());
         self.open.sources.push(source);
         self.open.since.get_or_insert(now);
@@ -352,37 +377,66 @@ impl Ledger {
         now.seconds().min(self.seal_by)
     }
 
+    /// Number and time of the block that is closed next.
+    fn next_head(&self, timestamp: u64) -> Result<(BlockNumber, u64), Broken> {
+        let system = &self.state.system;
+        let number = system.number.next().ok_or(Broken::Numbers)?;
+        // One more number must be left, so that the next block can be opened.
+        number.next().ok_or(Broken::Numbers)?;
+        Ok((number, system.timestamp.max(timestamp)))
+    }
+
     /// Hashes what the open block has changed. Idempotent until the next operation.
     fn flush(&mut self) {
         if !self.flushed {
-            self.tree.update(&self.state, &self.open.cells);
+            let fee_account = self.fee_account();
+            let cells = self.open.ops.iter().flat_map(|op| op.cells(fee_account)).collect();
+            self.tree.update(&self.state, &cells);
             self.flushed = true;
         }
     }
 
-    /// Closes the open block, which [`Ledger::flush`] has hashed. `shape` is the one that a
-    /// recorded block had; otherwise it is the cheapest that fits.
-    fn close(&mut self, timestamp: u64, shape: Option<ShapeId>) -> Result<SealedBlock, Broken> {
+    /// Ends the open block in the state and in the trees.
+    fn end(&mut self, number: BlockNumber, timestamp: u64) -> Ended {
+        self.flush();
+        let (account, fees) = (self.fee_account(), self.state.fees());
+        let credited = fees.keys().map(|token| Cell::Balance(account, SubAccountId(0), *token));
+        let credited: BTreeSet<Cell> = credited.collect();
+        let ended = self.state.end_block(number, timestamp);
+        self.tree.update(&self.state, &credited);
+        ended
+    }
+
+    /// Closes the open block, and executes an operation that has no room in it, as the first one behind it.
+    ///
+    /// Whether the block is really closed turns out with the operation: a rejected one must not be able to seal blocks.
+    /// The trees may have ended it all the same; the next end of it writes the same leaves again.
+    fn close_before(&mut self, op: &Op, now: Timestamp) -> Result<SealedBlock, Denied> {
+        let (number, timestamp) = self.next_head(self.seal_time(now))?;
+        let ended = self.end(number, timestamp);
+        if let Err(reject) = op.apply(&mut self.state) {
+            self.state.reopen_block(ended);
+            return Err(reject.into());
+        }
+        Ok(self.close(None)?)
+    }
+
+    /// Closes the open block, which [`Ledger::end`] has ended. `shape` is the one that a recorded block had; otherwise
+    /// it is the cheapest that fits.
+    fn close(&mut self, shape: Option<ShapeId>) -> Result<SealedBlock, Broken> {
         let open = std::mem::take(&mut self.open);
+        let counts = open.load.counts();
         let chosen = match shape {
             Some(id) => self.shapes.iter().copied().find(|shape| shape.id == id),
-            None => self.shape_for(&open.ops, &open.cells),
+            None => self.shape_for(&counts),
         };
-        let chosen = chosen.ok_or(Broken::Unfit)?;
-        let ops = chosen.fill(&open.ops).ok_or(Broken::Unfit)?;
-        let system = &mut self.state.system;
-        let number = system.number.next().ok_or(Broken::Numbers)?;
-        // One more number must be left, so that the next block can be opened.
-        number.next().ok_or(Broken::Numbers)?;
-        system.number = number;
-        system.timestamp = system.timestamp.max(timestamp);
-        let timestamp = system.timestamp;
-        self.tree.set_system(&self.state.system);
+        let chosen = chosen.filter(|shape| counts.fit(&shape.room)).ok_or(Broken::Unfit)?;
+        let (number, timestamp) = (self.state.system.number, self.state.system.timestamp);
         let (old_root, new_root) = (self.root, self.tree.root());
         self.root = new_root;
         audit(&self.state).map_err(|imbalance| Broken::Imbalance(number, imbalance))?;
         let head = Head { number, timestamp, shape: chosen.id, old_root, new_root };
-        Ok(SealedBlock { block: Block { head, ops }, sources: open.sources })
+        Ok(SealedBlock { block: Block { head, ops: open.ops }, sources: open.sources })
     }
 }
 
@@ -408,15 +462,18 @@ pub(crate) fn forget_keys(
 }
 
 /// What an executed operation came from, as journal and block say it.
-fn source(entry: &Entry, state: &State, now: Timestamp) -> Source {
+fn source(entry: &Entry, op: &Op, refused: Option<DepositRefusal>, now: Timestamp) -> Source {
     match entry {
         Entry::Tx(tx, hash) => {
             Source::Tx(AcceptedTx { tx: (**tx).clone(), hash: *hash, time: now.0 })
         }
         Entry::Deposit(deposit) => {
-            let account = state.account_of(deposit.owner);
-            let account = account.expect("the deposit made the account where there was none");
-            Source::Deposit(AcceptedDeposit { deposit: deposit.clone(), account, time: now.0 })
+            let account = match op {
+                Op::Deposit(op) => op.account,
+                _ => unreachable!("a deposit becomes a deposit"),
+            };
+            let (deposit, time) = (deposit.clone(), now.0);
+            Source::Deposit(AcceptedDeposit { deposit, account, refused, time })
         }
     }
 }

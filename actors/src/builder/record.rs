@@ -9,10 +9,11 @@ use zklink::block::Block;
 use zklink::id::{AccountId, ChainId, Nonce, Owner, Serial, SubAccountId, TokenId};
 use zklink::key::PublicKey;
 use zklink::op::Op;
+use zklink::reject::Reject;
 use zklink::tx::{SignedTx, Tx, TxHash, keccak};
 
 /// The version of the form below. A record of another version is refused, never guessed at.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// A record of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,10 +47,40 @@ pub struct AcceptedTx {
 pub struct AcceptedDeposit {
     /// The deposit as the chain knows it.
     pub deposit: FinalDeposit,
-    /// The account that it went to.
+    /// The account that it went to; zero when it was refused.
     pub account: AccountId,
+    /// Why nobody was credited and the payer is refunded on the chain, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<DepositRefusal>,
     /// When it was executed, in milliseconds since the Unix epoch.
     pub time: u64,
+}
+
+/// Why a deposit cannot be credited. It is refused, so that it does not stop the queue behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+pub enum DepositRefusal {
+    /// The owner could never use it: a contract of the deployment, a token, or no EVM address of a connected chain.
+    #[error("the owner of the account is not valid: the payer is refunded on the chain")]
+    BadReceiver,
+    /// The tree of accounts is full.
+    #[error("no account id is free: the payer is refunded on the chain")]
+    AccountsFull,
+    /// The chain would owe more than an amount can say.
+    #[error("the chain would owe too much of the token: the payer is refunded on the chain")]
+    AmountOverflow,
+}
+
+impl DepositRefusal {
+    /// The refusal that a rejection of a deposit becomes; nothing where it must not become one.
+    pub fn of(reject: &Reject) -> Option<DepositRefusal> {
+        match reject {
+            Reject::BadReceiver => Some(DepositRefusal::BadReceiver),
+            Reject::AccountsFull => Some(DepositRefusal::AccountsFull),
+            Reject::AmountOverflow => Some(DepositRefusal::AmountOverflow),
+            _ => None,
+        }
+    }
 }
 
 /// A deposit that its chain's finality rule declared final.
@@ -62,6 +93,8 @@ pub struct FinalDeposit {
     pub serial: Serial,
     /// The unified token.
     pub token: TokenId,
+    /// Who paid it there, and is refunded if it cannot be credited.
+    pub payer: Owner,
     /// Who gets it.
     pub owner: Owner,
     /// The sub-account that gets it.
@@ -96,7 +129,7 @@ pub struct KeyAuthorised {
 pub struct SealedBlock {
     /// The block.
     pub block: Block,
-    /// For each operation that is not a Noop, in order: what it came from.
+    /// For each operation in order: what it came from.
     pub sources: Vec<Source>,
 }
 
@@ -141,11 +174,14 @@ impl FinalDeposit {
     /// Names the deposit among transactions: a Keccak hash of its place and content, in words.
     pub fn hash(&self) -> TxHash {
         TxHash(keccak(&[
-            b"zkLink/deposit/v1",
+            b"zkLink/deposit/v2",
             &[self.chain.0],
             &self.serial.0.to_be_bytes(),
             &self.token.0.to_be_bytes(),
-            &self.owner.0,
+            &[self.payer.home.0],
+            &self.payer.address,
+            &[self.owner.home.0],
+            &self.owner.address,
             &[self.sub_account.0],
             &self.amount.0.to_be_bytes(),
         ]))
@@ -153,9 +189,18 @@ impl FinalDeposit {
 }
 
 impl SealedBlock {
-    /// The operations that are not Noops, in order, each with what it came from.
+    /// The operations in order, each with what it came from.
     pub fn entries(&self) -> impl Iterator<Item = (&Op, &Source)> {
-        self.block.ops.iter().filter(|op| op.slot_kind().is_some()).zip(&self.sources)
+        self.block.ops.iter().zip(&self.sources)
+    }
+
+    /// The transactions of the signed operations, in order.
+    pub fn signed(&self) -> Vec<SignedTx> {
+        let signed = |source: &Source| match source {
+            Source::Tx(tx) => Some(tx.tx.clone()),
+            Source::Deposit(_) => None,
+        };
+        self.sources.iter().filter_map(signed).collect()
     }
 
     /// What the contract of a chain is given to check the block's key changes there, in order:

@@ -70,8 +70,7 @@ impl View {
                 self.open.push(*executed);
             }
             Step::Sealed(head) => {
-                self.state.system.number = head.number;
-                self.state.system.timestamp = head.timestamp;
+                self.state.end_block(head.number, head.timestamp);
                 self.head = Some(head);
                 self.root = head.new_root;
                 self.open.clear();

@@ -98,6 +98,8 @@ pub struct Call {
     pub value: u128,
     /// The call data, or the code and arguments of a new contract.
     pub data: Vec<u8>,
+    /// The gas that it is given; what is estimated where nothing is said.
+    pub gas: Option<u64>,
 }
 
 /// What became of a transaction.
@@ -223,6 +225,8 @@ pub trait ChainClient: Send + Sync {
     fn send_raw(&self, raw: Vec<u8>) -> Answer<'_, Hash>;
     /// What became of a transaction; nothing while it is not mined.
     fn receipt(&self, tx_hash: Hash) -> Answer<'_, Option<Receipt>>;
+    /// The call data of a transaction, or nothing when the chain does not know it.
+    fn input(&self, tx_hash: Hash) -> Answer<'_, Option<Vec<u8>>>;
     /// The same chain where every endpoint must answer and agree, if this client would otherwise believe one of them
     /// alone while another is away; nothing when it is strict already.
     fn strict(&self) -> Option<Arc<dyn ChainClient>> {

@@ -4,7 +4,9 @@
 mod event;
 mod refusal;
 
-pub use event::{BadEvent, MAX_PAYLOAD, RollupEvent, SentMessage, rollup_events, sent_event};
+pub use event::{
+    BadEvent, MAX_PAYLOAD, RollupEvent, SentMessage, WatchedContracts, rollup_events, sent_event,
+};
 pub use refusal::revert_text;
 
 use alloy_primitives::{Address as AlloyAddress, FixedBytes, U256};
@@ -16,7 +18,7 @@ use super::client::{At, Call, ChainClient, ClientError};
 sol! {
     #![sol(all_derives)]
 
-    struct RollupParams {
+    struct EndpointParams {
         uint8 chain;
         uint8 hub;
         bytes32 deploymentId;
@@ -24,50 +26,40 @@ sol! {
         address validator;
     }
 
+    /// What the hub is given of a block.
     struct BlockCommit {
-        uint32 number;
-        uint16 shape;
-        uint64 timestamp;
-        bytes32 newRoot;
         uint256 d;
         bytes32[] onchain;
         bytes32[] data;
     }
 
-    /// The rollup's contract on every chain.
-    interface Rollup {
-        event DepositQueued(
-            uint64 indexed serial,
-            uint16 indexed token,
-            bytes32 indexed owner,
-            uint8 subAccount,
-            uint128 amount,
-            address from
-        );
-        event AuthPubKeySet(
-            address indexed owner,
-            uint32 indexed nonce,
-            uint256 keyX,
-            uint256 keyY
-        );
+    /// The proof of a committed block.
+    struct BlockProof {
+        uint256[4] inputs;
+        bytes proof;
+    }
 
-        function addToken(uint16 id, address token, uint8 decimals) external;
-        function addChain(uint8 chain, address route) external;
+    /// A chain's own operations of a block.
+    struct OperationsCommit {
+        uint32 number;
+        bytes32[] words;
+        bytes[] keyWitnesses;
+        address[] payers;
+    }
+
+    /// Some of the payouts of a block: the hashes of the other parts of its content, and the words.
+    struct Portion {
+        uint32 number;
+        bytes32 rest;
+        bytes32[] before;
+        bytes32[] words;
+        bytes32[] behind;
+    }
+
+    /// What hub and rollup have in common.
+    interface Endpoint {
+        function addChain(uint8 chain, address route, bytes32 identity) external;
         function finishSetup() external;
-        function depositNative(bytes32 owner, uint8 subAccount) external payable;
-        function depositERC20(uint16 token, uint256 amount, bytes32 owner, uint8 subAccount)
-            external;
-        function setAuthPubKey(uint256 keyX, uint256 keyY, uint32 nonce) external;
-        function commit(
-            uint32 number,
-            bytes32 previousRolling,
-            bytes32[] calldata words,
-            bytes[] calldata keyWitnesses
-        ) external;
-        function ack(uint32 number, bytes32 rolling) external;
-        function revertCommits(uint32 downTo) external;
-        function pay(uint32 number, bytes32[] calldata words) external;
-        function claim(address owner, uint16 token) external;
 
         function chain() external view returns (uint8);
         function hub() external view returns (uint8);
@@ -76,7 +68,50 @@ sol! {
         function validator() external view returns (address);
         function setupFinished() external view returns (bool);
         function routeOf(uint8 chain) external view returns (address);
-        function token(uint16 id) external view returns (address addr, uint8 decimals, bool listed);
+    }
+
+    /// The rollup's contract on every chain: vault and queue.
+    interface Rollup {
+        event DepositQueued(
+            uint64 indexed serial,
+            uint16 indexed token,
+            bytes32 indexed owner,
+            uint8 home,
+            uint8 subAccount,
+            uint128 amount,
+            address payer
+        );
+        event OperationsCommitted(uint32 indexed number, bytes32 rolling, uint64 cursor);
+
+        function addToken(uint16 id, address token, uint8 decimals, uint80 least) external;
+        function setKeyRecorder(address recorder) external;
+        function depositNative(bytes32 owner, uint8 home, uint8 subAccount) external payable;
+        function depositERC20(
+            uint16 token,
+            uint256 amount,
+            bytes32 owner,
+            uint8 home,
+            uint8 subAccount
+        ) external;
+        function refund(
+            uint32 number,
+            bytes32[] calldata words,
+            bytes32[] calldata chunks,
+            uint256 first,
+            address[] calldata payers
+        ) external;
+        function commit(bytes32 previousRolling, OperationsCommit[] calldata blocks) external;
+        function ack(uint32 number, bytes32 rolling) external payable;
+        function revertCommits(uint32 downTo, bytes32[][] calldata words) external;
+        function pay(Portion[] calldata portions) external;
+        function claim(address owner, uint16 token) external;
+        function claimTo(uint16 token, address to) external;
+
+        function payGas(uint256 portions, uint256 withdrawals) external pure returns (uint256);
+        function token(uint16 id)
+            external
+            view
+            returns (address addr, uint8 decimals, bool listed, uint80 least);
         function tokenIdOf(address addr) external view returns (uint16);
         function recordOf(uint32 number)
             external
@@ -86,30 +121,55 @@ sol! {
         function lastAcked() external view returns (uint32);
         function lastReleased() external view returns (uint32);
         function lastPaid() external view returns (uint32);
+        function chunksPaid() external view returns (uint32);
         function rolling() external view returns (bytes32);
         function queueHead() external view returns (uint64);
         function queueTail() external view returns (uint64);
         function cursor() external view returns (uint64);
+        function queued(uint64 serial)
+            external
+            view
+            returns (bytes26 hash, uint64 timestamp, uint8 state);
         function locked(uint16 token) external view returns (uint256);
         function pendingTotal(uint16 token) external view returns (uint256);
         function unconsumed(uint16 token) external view returns (uint256);
         function pending(address owner, uint16 token) external view returns (uint256);
-        function authPubKey(address owner, uint32 nonce) external view returns (bytes32);
+        function keyRecorder() external view returns (address);
         function domainSeparator() external view returns (bytes32);
     }
 
-    /// What the contract on the hub can do besides.
+    /// Keys that owners authorised by a call, on every chain.
+    interface KeyRecorder {
+        event AuthPubKeySet(
+            address indexed owner,
+            uint32 indexed nonce,
+            uint8 home,
+            uint256 keyX,
+            uint256 keyY
+        );
+
+        function setAuthPubKey(uint8 home, uint256 keyX, uint256 keyY, uint32 nonce) external;
+        function authPubKey(uint8 home, address owner, uint32 nonce)
+            external
+            view
+            returns (bytes32);
+        function rollup() external view returns (address);
+        function chain() external view returns (uint8);
+    }
+
+    /// The contract that checks proofs and releases payouts. It holds nothing.
     interface Hub {
         function registerShape(
             uint16 shape,
             uint32 onchainWords,
             uint32 dataWords,
-            address verifier
+            address verifier,
+            bytes32 keyHash
         ) external;
-        function commitBlock(BlockCommit calldata info) external;
-        function proveBlock(uint32 number, uint256[4] calldata inputs, bytes calldata proof)
-            external;
-        function releaseBlock(uint32 number) external;
+        function commitBlocks(BlockCommit[] calldata blocks) external;
+        function proveBlocks(uint32 first, BlockProof[] calldata proofs) external;
+        function releaseBlocks(uint32 number) external;
+        function sendRelease(uint8 chain) external payable;
         function revertBlocks(uint32 downTo) external;
 
         function root() external view returns (bytes32);
@@ -118,26 +178,38 @@ sol! {
         function chainInfo(uint8 chain)
             external
             view
-            returns (uint32 last, bytes32 lastRolling, uint32 ackedThrough);
+            returns (
+                uint32 last,
+                bytes32 lastRolling,
+                uint32 ackedThrough,
+                uint32 released,
+                uint32 sent
+            );
         function blocksCommitted() external view returns (uint32);
         function blocksProven() external view returns (uint32);
         function blocksReleased() external view returns (uint32);
         function shapeInfo(uint16 shape)
             external
             view
-            returns (uint32 onchainWords, uint32 dataWords, address verifier);
+            returns (uint32 onchainWords, uint32 dataWords, address verifier, uint64 usableFrom);
+    }
+
+    /// What every way between chains says of itself.
+    interface Route {
+        function identity() external view returns (bytes32);
+        function chain() external view returns (uint8);
+        function deploymentId() external view returns (bytes32);
     }
 
     /// The route between chains.
     interface LightOracle {
         event MessageSent(uint8 indexed destination, uint64 indexed sequence, bytes payload);
 
-        function bind(address rollup) external;
         function deliver(
             uint8 source,
-            uint64 sequence,
-            bytes calldata payload,
-            bytes[] calldata signatures
+            uint64 first,
+            bytes[] calldata payloads,
+            bytes[][] calldata signatures
         ) external;
         function digest(uint8 source, uint64 sequence, bytes calldata payload)
             external
@@ -148,7 +220,7 @@ sol! {
         function deliveredCount(uint8 source) external view returns (uint64);
         function threshold() external view returns (uint256);
         function isAttester(address account) external view returns (bool);
-        function rollup() external view returns (address);
+        function endpoint() external view returns (address);
         function deploymentId() external view returns (bytes32);
     }
 

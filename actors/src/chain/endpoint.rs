@@ -302,6 +302,18 @@ impl ChainClient for Endpoint {
             }))
         })
     }
+
+    fn input(&self, tx_hash: Hash) -> Answer<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let params = vec![json!(H256(tx_hash))];
+            let raw: Option<RawTransaction> = self.ask("eth_getTransactionByHash", params).await?;
+            let Some(raw) = raw else { return Ok(None) };
+            if raw.hash.0 != tx_hash {
+                return Err(self.malformed("the transaction that was asked"));
+            }
+            Ok(Some(raw.input.0))
+        })
+    }
 }
 
 fn block_number(at: At) -> BlockNumber {
@@ -319,6 +331,7 @@ fn request(call: Call) -> CallRequest {
         to: call.to.map(H160),
         value: Some(call.value.into()),
         data: Some(Bytes(call.data)),
+        gas: call.gas.map(U256::from),
         ..CallRequest::default()
     }
 }
@@ -352,6 +365,12 @@ struct RawReceipt {
     #[serde(default)]
     effective_gas_price: U256,
     contract_address: Option<H160>,
+}
+
+#[derive(Deserialize)]
+struct RawTransaction {
+    hash: H256,
+    input: Bytes,
 }
 
 #[derive(Deserialize)]

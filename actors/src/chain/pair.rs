@@ -193,6 +193,15 @@ impl ChainClient for Paired {
         })
     }
 
+    fn input(&self, tx_hash: Hash) -> Answer<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            match self.first.input(tx_hash).await {
+                Ok(Some(input)) => Ok(Some(input)),
+                first => self.second.input(tx_hash).await.or(first),
+            }
+        })
+    }
+
     fn strict(&self) -> Option<Arc<dyn ChainClient>> {
         let (first, second) = (Arc::clone(&self.first), Arc::clone(&self.second));
         self.tolerate_outage

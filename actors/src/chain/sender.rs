@@ -133,14 +133,10 @@ impl Sender {
     /// Sends a call and waits until it is mined with success.
     ///
     /// # Errors
-    /// [`SendError`]; a refusal by the contract is found by the estimate and costs nothing then.
+    /// [`SendError`]; a refusal by the contract is found before anything is sent, and costs nothing then.
     pub async fn send(&self, mut call: Call) -> Result<Receipt, SendError> {
         call.from = self.key.address();
-        let estimate = match self.client.estimate_gas(call.clone()).await {
-            Ok(gas) => gas,
-            Err(error) => return Err(refusal(error, None)),
-        };
-        let gas = estimate.saturating_mul(100 + self.policy.gas_margin_percent) / 100;
+        let gas = self.gas(&call).await.map_err(|error| refusal(error, None))?;
         let nonce = self.client.nonce(call.from).await?;
         let mut sent: Vec<SignedTransaction> = Vec::new();
         for raise in 0..=self.policy.raises {
@@ -155,6 +151,16 @@ impl Sender {
         }
         let last = sent.last().map(|transaction| transaction.hash).unwrap_or_default();
         Err(SendError::Stuck { nonce, last })
+    }
+
+    /// The gas limit: what the call was given, or an estimate with a margin. In both cases the call is tried first.
+    async fn gas(&self, call: &Call) -> Result<u64, ClientError> {
+        if let Some(gas) = call.gas {
+            self.client.call(call.clone(), At::Latest).await?;
+            return Ok(gas);
+        }
+        let estimate = self.client.estimate_gas(call.clone()).await?;
+        Ok(estimate.saturating_mul(100 + self.policy.gas_margin_percent) / 100)
     }
 
     /// Twice the base fee keeps a transaction valid for six full blocks; each raise adds a quarter,

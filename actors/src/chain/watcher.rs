@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 use zklink::id::{Owner, Serial, TokenId};
 
 use super::client::Log;
-use super::contracts::{RollupEvent, rollup_events};
+use super::contracts::{RollupEvent, WatchedContracts, rollup_events};
 use super::scan::{Progress, ScanConfig, Scanner, Told};
 use crate::archive::Watched;
 use crate::builder::{FinalDeposit, KeyAuthorised};
@@ -96,7 +96,7 @@ impl Watcher {
             max_range: config.max_range,
             checkpoints: config.checkpoints,
             poll_ms: config.poll_ms,
-            addresses: vec![config.rollup],
+            addresses: vec![config.rollup, config.recorder],
             events: rollup_events(),
         };
         let (scanner, next_event, marks) = match watched {
@@ -236,18 +236,19 @@ impl Watcher {
     }
 
     fn event(&mut self, log: &Log) -> Result<(), Halt> {
-        match RollupEvent::decode(log)? {
+        let WatchConfig { chain, rollup, recorder, .. } = self.config;
+        match RollupEvent::decode(log, &WatchedContracts { chain, rollup, recorder })? {
             RollupEvent::Key { owner, nonce, key: Some(key) } => {
-                let chain = self.config.chain;
                 self.keys.push_back((KeyAuthorised { chain, owner, nonce, key }, log.block));
             }
             // Anybody may send such an event; it can authorise nothing.
             RollupEvent::Key { key: None, .. } => self.bad_keys = self.bad_keys.saturating_add(1),
-            RollupEvent::Deposit { serial, token, owner, sub_account, amount } => {
+            RollupEvent::Deposit { serial, token, payer, owner, sub_account, amount } => {
                 self.deposit(FinalDeposit {
                     chain: self.config.chain,
                     serial,
                     token,
+                    payer,
                     owner,
                     sub_account,
                     amount,

@@ -35,6 +35,8 @@ macro_rules! artifact {
 
 pub(super) const ROLLUP: Artifact = artifact!("Rollup");
 pub(super) const HUB: Artifact = artifact!("Hub");
+pub(super) const LOCAL_ROUTE: Artifact = artifact!("LocalRoute");
+pub(super) const KEY_RECORDER: Artifact = artifact!("KeyRecorder");
 pub(super) const ORACLE: Artifact = artifact!("LightOracle");
 pub(super) const VERIFIER: Artifact = artifact!("Groth16Verifier");
 pub(super) const TOKEN: Artifact = artifact!("DevToken");

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use alloy_primitives::Uint;
 use bls12_381::G1Affine;
 use zklink::id::ChainId;
 use zklink::token::Address;
 
-use super::file::{DeployedChain, Deployment, Role};
+use super::file::{DeployedChain, DeployedHub, Deployment};
+use super::plan::{deployment_word, local_route_identity, oracle_identity};
 use super::{DeployError, sender};
 use crate::chain::client::{At, Call, ChainClient, ClientError};
 use crate::chain::contracts::{
-    Groth16Verifier, Hub, LightOracle, ReadError, Rollup, narrow, read, to_abi,
+    Endpoint, Groth16Verifier, Hub, KeyRecorder, LightOracle, ReadError, Rollup, Route, narrow,
+    read, to_abi,
 };
 use crate::chain::sender::Sender;
 
@@ -68,10 +71,13 @@ pub async fn verify(
 ) -> Result<(), DeployError> {
     for chain in &deployment.chains {
         let client = &**sender(senders, chain.id)?.client();
+        endpoint(deployment, chain, chain.rollup, client).await?;
         rollup(deployment, chain, client).await?;
         oracle(deployment, chain, client).await?;
-        if chain.role == Role::Hub {
-            hub(deployment, chain, client).await?;
+        recorder(chain, client).await?;
+        if let Some(deployed) = chain.hub {
+            endpoint(deployment, chain, deployed.contract, client).await?;
+            hub(deployment, chain, deployed, client).await?;
         }
     }
     Ok(())
@@ -81,10 +87,25 @@ fn expect(holds: bool, chain: &DeployedChain, what: impl Into<String>) -> Result
     if holds { Ok(()) } else { Err(Mismatch::Differs { chain: chain.id, what: what.into() }) }
 }
 
-fn deployment_word(deployment: &Deployment) -> [u8; 32] {
-    let mut word = [0; 32];
-    word[1..].copy_from_slice(&deployment.deployment_id.0);
-    word
+/// What hub and rollup have in common.
+async fn endpoint(
+    deployment: &Deployment,
+    chain: &DeployedChain,
+    to: Address,
+    client: &dyn ChainClient,
+) -> Result<(), Mismatch> {
+    let at = At::Latest;
+    let id = read(client, to, &Endpoint::chainCall {}, at).await?;
+    expect(id == chain.id.0, chain, "the chain number")?;
+    let hub = read(client, to, &Endpoint::hubCall {}, at).await?;
+    expect(hub == deployment.hub.0, chain, "the hub's number")?;
+    let word = read(client, to, &Endpoint::deploymentIdCall {}, at).await?;
+    let wanted = deployment_word(deployment.deployment_id);
+    expect(word == wanted, chain, "the deployment id of a contract")?;
+    let validator: Address = read(client, to, &Endpoint::validatorCall {}, at).await?.into();
+    expect(validator == deployment.validator, chain, "the validator")?;
+    let finished = read(client, to, &Endpoint::setupFinishedCall {}, at).await?;
+    expect(finished, chain, "the end of the setup")
 }
 
 async fn rollup(
@@ -93,29 +114,32 @@ async fn rollup(
     client: &dyn ChainClient,
 ) -> Result<(), Mismatch> {
     let (to, at) = (chain.rollup, At::Latest);
-    let id = read(client, to, &Rollup::chainCall {}, at).await?;
-    expect(id == chain.id.0, chain, "the chain number")?;
-    let hub = read(client, to, &Rollup::hubCall {}, at).await?;
-    expect(hub == deployment.hub.0, chain, "the hub's number")?;
-    let word = read(client, to, &Rollup::deploymentIdCall {}, at).await?;
-    expect(word.0 == deployment_word(deployment), chain, "the deployment id of the rollup")?;
-    let validator: Address = read(client, to, &Rollup::validatorCall {}, at).await?.into();
-    expect(validator == deployment.validator, chain, "the validator")?;
-    let finished = read(client, to, &Rollup::setupFinishedCall {}, at).await?;
-    expect(finished, chain, "the end of the setup")?;
     for token in &chain.tokens {
         let found = read(client, to, &Rollup::tokenCall { id: token.id.0 }, at).await?;
-        let same =
-            found.listed && found.addr == to_abi(token.address) && found.decimals == token.decimals;
+        let same = found.listed
+            && found.addr == to_abi(token.address)
+            && found.decimals == token.decimals
+            && found.least == Uint::from(token.least_deposit);
         expect(same, chain, format!("token {}", token.id))?;
     }
+    let recorder: Address = read(client, to, &Rollup::keyRecorderCall {}, at).await?.into();
+    expect(recorder == chain.key_recorder, chain, "the key recorder")?;
     for other in &deployment.chains {
-        let partner = other.id != chain.id && (chain.role == Role::Hub || other.role == Role::Hub);
-        let route = read(client, to, &Rollup::routeOfCall { chain: other.id.0 }, at).await?;
-        let wanted = if partner { to_abi(chain.oracle) } else { Default::default() };
+        let call = Endpoint::routeOfCall { chain: other.id.0 };
+        let route: Address = read(client, to, &call, at).await?.into();
+        let own = chain.hub.map_or(chain.oracle, |hub| hub.local_route);
+        let wanted = if other.id == deployment.hub { own } else { [0; 20] };
         expect(route == wanted, chain, format!("the route to chain {}", other.id))?;
     }
     Ok(())
+}
+
+async fn recorder(chain: &DeployedChain, client: &dyn ChainClient) -> Result<(), Mismatch> {
+    let (to, at) = (chain.key_recorder, At::Latest);
+    let rollup: Address = read(client, to, &KeyRecorder::rollupCall {}, at).await?.into();
+    expect(rollup == chain.rollup, chain, "the rollup of the key recorder")?;
+    let id = read(client, to, &KeyRecorder::chainCall {}, at).await?;
+    expect(id == chain.id.0, chain, "the chain of the key recorder")
 }
 
 async fn oracle(
@@ -124,10 +148,12 @@ async fn oracle(
     client: &dyn ChainClient,
 ) -> Result<(), Mismatch> {
     let (to, at) = (chain.oracle, At::Latest);
-    let bound: Address = read(client, to, &LightOracle::rollupCall {}, at).await?.into();
-    expect(bound == chain.rollup, chain, "the rollup of the oracle")?;
-    let word = read(client, to, &LightOracle::deploymentIdCall {}, at).await?;
-    expect(word.0 == deployment_word(deployment), chain, "the deployment id of the oracle")?;
+    let wanted = chain.hub.map_or(chain.rollup, |hub| hub.contract);
+    let served: Address = read(client, to, &LightOracle::endpointCall {}, at).await?.into();
+    expect(served == wanted, chain, "the contract that the oracle serves")?;
+    let identity = read(client, to, &Route::identityCall {}, at).await?;
+    let same = identity == oracle_identity(deployment, chain.id, wanted);
+    expect(same, chain, "the identity of the oracle")?;
     let threshold = narrow(read(client, to, &LightOracle::thresholdCall {}, at).await?);
     expect(threshold == u128::from(deployment.threshold), chain, "the threshold")?;
     for attester in &deployment.attesters {
@@ -141,14 +167,24 @@ async fn oracle(
 async fn hub(
     deployment: &Deployment,
     chain: &DeployedChain,
+    hub: DeployedHub,
     client: &dyn ChainClient,
 ) -> Result<(), Mismatch> {
-    let at = At::Latest;
-    let root = read(client, chain.rollup, &Hub::rootOfCall { number: 0 }, at).await?;
+    let (to, at) = (hub.contract, At::Latest);
+    let root = read(client, to, &Hub::rootOfCall { number: 0 }, at).await?;
     expect(root.0 == deployment.genesis_root, chain, "the genesis root")?;
+    let identity = read(client, hub.local_route, &Route::identityCall {}, at).await?;
+    let same = identity == local_route_identity(deployment, to, chain.rollup);
+    expect(same, chain, "the identity of the local route")?;
+    for other in &deployment.chains {
+        let call = Endpoint::routeOfCall { chain: other.id.0 };
+        let route: Address = read(client, to, &call, at).await?.into();
+        let wanted = if other.id == chain.id { hub.local_route } else { chain.oracle };
+        expect(route == wanted, chain, format!("the hub's route to chain {}", other.id))?;
+    }
     for shape in &deployment.shapes {
         let call = Hub::shapeInfoCall { shape: shape.id.0 };
-        let found = read(client, chain.rollup, &call, at).await?;
+        let found = read(client, to, &call, at).await?;
         let same = found.onchainWords == shape.onchain_words
             && found.dataWords == shape.data_words
             && found.verifier == to_abi(shape.verifier);

@@ -1,18 +1,20 @@
 //! The deployment file: where everything is. Nodes, wallets and the exit program read it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use zklink::id::{ChainId, ShapeId, TokenId};
-use zklink::state::DeploymentId;
+use zklink::commitment::StateTree;
+use zklink::hash::fr_to_be_bytes;
+use zklink::id::{ChainId, Owner, ShapeId, TokenId};
+use zklink::state::{DeploymentId, State};
 use zklink::token::{Address, Chain, L1Token, Network, Token};
 use zklink::tx::keccak;
 
 use super::{Plan, ShapePlan};
 
 /// The version of the form below.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// No sound file is longer.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -27,6 +29,8 @@ pub struct Deployment {
     /// The root of the state before the first block.
     #[serde(with = "hex::serde")]
     pub genesis_root: [u8; 32],
+    /// Of what that state is made.
+    pub genesis: Genesis,
     /// The chain that checks proofs.
     pub hub: ChainId,
     /// Who commits blocks.
@@ -40,6 +44,28 @@ pub struct Deployment {
     pub chains: Vec<DeployedChain>,
     /// The shapes.
     pub shapes: Vec<DeployedShape>,
+}
+
+/// Who owns the accounts of the state before the first block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Genesis {
+    /// The owner of account 0, which receives the fees.
+    pub fee_owner: Owner,
+    /// The owner of account 1, which will insure perpetuals.
+    pub insurance_owner: Owner,
+}
+
+impl Genesis {
+    /// The state before the first block.
+    pub fn state(&self, deployment: DeploymentId) -> State {
+        State::genesis(deployment, self.fee_owner, self.insurance_owner)
+    }
+
+    /// Its root.
+    pub fn root(&self, deployment: DeploymentId) -> [u8; 32] {
+        fr_to_be_bytes(StateTree::of(&self.state(deployment)).root())
+    }
 }
 
 /// An address in a list.
@@ -67,16 +93,34 @@ pub struct DeployedChain {
     pub evm_chain_id: u64,
     /// Its role.
     pub role: Role,
-    /// The rollup's contract.
+    /// The rollup's contract: vault and queue.
     #[serde(with = "hex::serde")]
     pub rollup: Address,
-    /// The light oracle.
+    /// The contract that records keys.
+    #[serde(with = "hex::serde")]
+    pub key_recorder: Address,
+    /// The light oracle; on the hub's chain it is that of the hub's contract.
     #[serde(with = "hex::serde")]
     pub oracle: Address,
+    /// What the hub's chain has besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hub: Option<DeployedHub>,
     /// The block of the first contract: no event is older.
     pub first_block: u64,
     /// Its tokens.
     pub tokens: Vec<DeployedToken>,
+}
+
+/// What the hub's chain has besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeployedHub {
+    /// Checks proofs and releases payouts.
+    #[serde(with = "hex::serde")]
+    pub contract: Address,
+    /// The way between it and the rollup of its chain.
+    #[serde(with = "hex::serde")]
+    pub local_route: Address,
 }
 
 /// A token of a chain.
@@ -92,6 +136,13 @@ pub struct DeployedToken {
     pub address: Address,
     /// Its decimals there.
     pub decimals: u8,
+    /// The least that one deposit may bring, in its units.
+    #[serde(default = "one")]
+    pub least_deposit: u64,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// A shape of blocks.
@@ -100,9 +151,9 @@ pub struct DeployedToken {
 pub struct DeployedShape {
     /// Its number.
     pub id: ShapeId,
-    /// The length of the on-chain vector.
+    /// The greatest length of the on-chain vector.
     pub onchain_words: u32,
-    /// The length of the data vector.
+    /// The greatest length of the data vector.
     pub data_words: u32,
     /// The contract that checks its proofs.
     #[serde(with = "hex::serde")]
@@ -140,7 +191,8 @@ impl Deployment {
         Self {
             version: VERSION,
             deployment_id: plan.deployment,
-            genesis_root: plan.genesis_root,
+            genesis_root: plan.genesis.root(plan.deployment),
+            genesis: plan.genesis,
             hub: plan.hub,
             validator: plan.validator,
             threshold: plan.threshold,
@@ -165,11 +217,35 @@ impl Deployment {
         self.chains.iter().find(|chain| chain.id == id)
     }
 
+    /// Contracts of a chain, but for its rollup and its tokens: nobody may be paid there.
+    fn reserved(&self, chain: &DeployedChain) -> BTreeSet<Owner> {
+        let mut contracts = vec![chain.key_recorder, chain.oracle];
+        if let Some(hub) = chain.hub {
+            contracts.extend([hub.contract, hub.local_route]);
+            contracts.extend(self.shapes.iter().map(|shape| shape.verifier));
+        }
+        contracts.into_iter().map(Owner::from_evm).collect()
+    }
+
+    /// The hub's chain, and what it has besides.
+    ///
+    /// # Panics
+    /// When the deployment was neither read nor checked: then it may have none.
+    pub fn hub_contracts(&self) -> (&DeployedChain, DeployedHub) {
+        let chain = self.chain(self.hub);
+        let hub = chain.and_then(|chain| Some((chain, chain.hub?)));
+        hub.expect("a deployment that was checked has a hub")
+    }
+
     /// Chains and tokens, as the protocol needs them.
     pub fn network(&self) -> Network {
         let mut network = Network::default();
         for chain in &self.chains {
-            let of_chain = Chain { evm_chain_id: chain.evm_chain_id, contract: chain.rollup };
+            let of_chain = Chain {
+                evm_chain_id: chain.evm_chain_id,
+                contract: chain.rollup,
+                reserved: self.reserved(chain),
+            };
             network.chains.insert(chain.id, of_chain);
             for token in &chain.tokens {
                 let unified = network.tokens.entry(token.id).or_insert_with(|| Token {
@@ -199,7 +275,7 @@ impl Deployment {
 
     fn check(&self) -> Result<(), FileError> {
         let contradiction = |what| Err(FileError::Contradiction(what));
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for chain in &self.chains {
             if !chain.id.is_valid() || !seen.insert(chain.id) {
                 return contradiction("a chain number is out of range or there twice");
@@ -207,7 +283,10 @@ impl Deployment {
             if (chain.id == self.hub) != (chain.role == Role::Hub) {
                 return contradiction("the hub's role and number differ");
             }
-            let mut tokens = std::collections::BTreeSet::new();
+            if (chain.id == self.hub) != chain.hub.is_some() {
+                return contradiction("the hub's chain alone has the hub's contracts");
+            }
+            let mut tokens = BTreeSet::new();
             for token in &chain.tokens {
                 if token.id.0 == 0 || token.decimals > 18 || !tokens.insert(token.id) {
                     return contradiction("a token is out of range or there twice");
@@ -216,6 +295,9 @@ impl Deployment {
         }
         if !seen.contains(&self.hub) {
             return contradiction("the hub is missing");
+        }
+        if self.genesis.root(self.deployment_id) != self.genesis_root {
+            return contradiction("the genesis root is not that of the genesis owners");
         }
         Ok(())
     }

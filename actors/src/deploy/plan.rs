@@ -1,17 +1,18 @@
 //! What shall be deployed, and what that means in contracts and calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::{Bytes, FixedBytes, U256};
+use alloy_primitives::{Address as AlloyAddress, Bytes, FixedBytes, U256};
 use alloy_sol_types::SolValue;
 use zklink::id::{ChainId, ShapeId, TokenId};
 use zklink::shape::Shape;
 use zklink::state::DeploymentId;
 use zklink::token::Address;
+use zklink::tx::keccak;
 
 use super::artifact::{self, Artifact};
-use super::{DeployError, guard, sender};
-use crate::chain::contracts::{RollupParams, to_abi};
+use super::{DeployError, Deployment, Genesis, guard, sender};
+use crate::chain::contracts::{EndpointParams, to_abi};
 use crate::chain::sender::Sender;
 
 /// What shall be deployed.
@@ -19,8 +20,8 @@ use crate::chain::sender::Sender;
 pub struct Plan {
     /// Binds every signature and message to this deployment; not zero.
     pub deployment: DeploymentId,
-    /// The root of the state before the first block.
-    pub genesis_root: [u8; 32],
+    /// Of what the state before the first block is made.
+    pub genesis: Genesis,
     /// The chain that checks proofs.
     pub hub: ChainId,
     /// All chains, the hub among them.
@@ -55,6 +56,8 @@ pub struct TokenPlan {
     pub symbol: String,
     /// Its decimals on this chain.
     pub decimals: u8,
+    /// The least that one deposit may bring, in its units.
+    pub least_deposit: u64,
     /// Where it is.
     pub source: TokenSource,
 }
@@ -75,9 +78,9 @@ pub enum TokenSource {
 pub struct ShapePlan {
     /// Its number.
     pub id: ShapeId,
-    /// The length of the on-chain vector.
+    /// The greatest length of the on-chain vector.
     pub onchain_words: u32,
-    /// The length of the data vector.
+    /// The greatest length of the data vector.
     pub data_words: u32,
     /// The verifying key in the encoding that the verifier contract takes.
     pub verifying_key: Vec<u8>,
@@ -115,6 +118,9 @@ pub(super) fn check_plan(
         return refuse("there is no shape");
     }
     let count = u64::try_from(plan.attesters.len()).unwrap_or(u64::MAX);
+    if plan.attesters.iter().collect::<BTreeSet<_>>().len() != plan.attesters.len() {
+        return refuse("an attester is named twice");
+    }
     if plan.threshold == 0 || plan.threshold > count {
         return refuse("the threshold must be between one and the number of attesters");
     }
@@ -136,40 +142,65 @@ pub(super) fn check_plan(
 pub(super) type Creation = (ChainId, String, Artifact, Vec<u8>);
 
 impl Plan {
-    fn oracle_arguments(&self, chain: ChainId) -> Vec<u8> {
-        let attesters: Vec<_> = self.attesters.iter().copied().map(to_abi).collect();
-        let (chain, threshold) = (U256::from(chain.0), U256::from(self.threshold));
-        (chain, self.deployment_word(), attesters, threshold).abi_encode_params()
-    }
-
-    fn rollup_arguments(&self, chain: ChainId, deployer: Address) -> Vec<u8> {
-        let params = RollupParams {
+    fn params(&self, chain: ChainId, deployer: Address) -> EndpointParams {
+        EndpointParams {
             chain: chain.0,
             hub: self.hub.0,
             deploymentId: self.deployment_word(),
             governor: to_abi(deployer),
             validator: to_abi(self.validator),
-        };
-        if chain == self.hub {
-            (params, FixedBytes(self.genesis_root)).abi_encode_params()
-        } else {
-            (params,).abi_encode_params()
         }
     }
 
+    /// The hub's contract.
+    pub(super) fn hub_creation(&self, deployer: Address) -> Creation {
+        let root = FixedBytes(self.genesis.root(self.deployment));
+        let arguments = (self.params(self.hub, deployer), root).abi_encode_params();
+        (self.hub, "hub".to_owned(), artifact::HUB, arguments)
+    }
+
+    /// The rollup of a chain.
+    pub(super) fn rollup_creation(&self, chain: ChainId, deployer: Address) -> Creation {
+        let arguments = (self.params(chain, deployer),).abi_encode_params();
+        (chain, "rollup".to_owned(), artifact::ROLLUP, arguments)
+    }
+
+    /// The way between the hub and the rollup of its chain.
+    pub(super) fn local_route_creation(&self, hub: Address, rollup: Address) -> Creation {
+        let arguments = (to_abi(hub), to_abi(rollup)).abi_encode_params();
+        (self.hub, "local route".to_owned(), artifact::LOCAL_ROUTE, arguments)
+    }
+
+    /// The light oracle of a chain, which serves the hub there or the rollup.
+    pub(super) fn oracle_creation(&self, chain: ChainId, endpoint: Address) -> Creation {
+        let threshold = U256::from(self.threshold);
+        let arguments =
+            (to_abi(endpoint), self.attesters_in_order(), threshold).abi_encode_params();
+        (chain, "light oracle".to_owned(), artifact::ORACLE, arguments)
+    }
+
+    /// The contract that records keys on a chain.
+    pub(super) fn recorder_creation(&self, chain: ChainId, rollup: Address) -> Creation {
+        let arguments = (to_abi(rollup),).abi_encode_params();
+        (chain, "key recorder".to_owned(), artifact::KEY_RECORDER, arguments)
+    }
+
+    /// The verifier of a shape.
     pub(super) fn verifier_creation(&self, shape: &ShapePlan) -> Creation {
         let arguments = (Bytes::from(shape.verifying_key.clone()),).abi_encode_params();
         (self.hub, format!("verifier of shape {}", shape.id), artifact::VERIFIER, arguments)
     }
 
-    fn deployment_word(&self) -> FixedBytes<32> {
-        let mut word = [0; 32];
-        word[1..].copy_from_slice(&self.deployment.0);
-        FixedBytes(word)
-    }
-
-    fn rollup_artifact(&self, chain: ChainId) -> Artifact {
-        if chain == self.hub { artifact::HUB } else { artifact::ROLLUP }
+    /// The development tokens of a chain, in the order of their ids.
+    pub(super) fn token_creations(&self, chain: ChainId) -> Vec<Creation> {
+        let tokens = self.chains.get(&chain).map(|of_plan| of_plan.tokens.values());
+        let new = tokens.into_iter().flatten();
+        let new = new.filter(|token| token.source == TokenSource::Development);
+        let creation = |token: &TokenPlan| {
+            let arguments = Self::token_arguments(token);
+            (chain, format!("token {}", token.symbol), artifact::TOKEN, arguments)
+        };
+        new.map(creation).collect()
     }
 
     fn token_arguments(token: &TokenPlan) -> Vec<u8> {
@@ -177,44 +208,84 @@ impl Plan {
         (token.symbol.clone(), token.symbol.clone(), decimals).abi_encode_params()
     }
 
-    /// The contracts of one chain besides the verifiers.
+    fn attesters_in_order(&self) -> Vec<AlloyAddress> {
+        in_order(self.attesters.iter().copied())
+    }
+
+    pub(super) fn deployment_word(&self) -> FixedBytes<32> {
+        deployment_word(self.deployment)
+    }
+
+    /// All contracts of one chain but verifiers, for a dry run: as none of them stands yet, the chain itself stands in
+    /// for the addresses that some are given.
     pub(super) fn creations(&self, chain: ChainId, deployer: Address) -> Vec<Creation> {
-        let mut creations = vec![
-            (chain, "light oracle".to_owned(), artifact::ORACLE, self.oracle_arguments(chain)),
-            (
-                chain,
-                "rollup".to_owned(),
-                self.rollup_artifact(chain),
-                self.rollup_arguments(chain, deployer),
-            ),
-        ];
-        let tokens = self.chains.get(&chain).map(|of_plan| of_plan.tokens.values());
-        for token in tokens.into_iter().flatten() {
-            if token.source == TokenSource::Development {
-                let what = format!("token {}", token.symbol);
-                creations.push((chain, what, artifact::TOKEN, Self::token_arguments(token)));
-            }
+        let mut creations = Vec::new();
+        if chain == self.hub {
+            creations.push(self.hub_creation(deployer));
         }
+        creations.push(self.rollup_creation(chain, deployer));
+        creations.extend(self.token_creations(chain));
         creations
     }
 
-    /// The calls of one chain in words, as [`Site::connect`] makes them.
-    pub(super) fn setup_calls(&self, chain: ChainId) -> Vec<String> {
-        let mut calls = vec!["bind the oracle".to_owned()];
-        if let Some(of_plan) = self.chains.get(&chain) {
-            calls.extend(of_plan.tokens.values().map(|token| format!("add {}", token.symbol)));
-        }
-        calls.extend(self.partners(chain).iter().map(|other| format!("add chain {other}")));
+    /// The contracts that ask others in their constructor, and the calls of one chain in words: what a dry run cannot
+    /// try.
+    pub(super) fn later_steps(&self, chain: ChainId) -> Vec<String> {
+        let mut steps = Vec::new();
         if chain == self.hub {
-            calls.extend(self.shapes.iter().map(|shape| format!("register shape {}", shape.id)));
+            steps.push("local route".to_owned());
         }
-        calls.push("finish the setup".to_owned());
-        calls
+        steps.extend(["light oracle".to_owned(), "key recorder".to_owned()]);
+        if chain == self.hub {
+            steps.extend(self.chains.keys().map(|other| format!("hub: add chain {other}")));
+            steps.extend(self.shapes.iter().map(|shape| format!("register shape {}", shape.id)));
+            steps.push("hub: finish the setup".to_owned());
+        }
+        steps.push("set the key recorder".to_owned());
+        if let Some(of_plan) = self.chains.get(&chain) {
+            steps.extend(of_plan.tokens.values().map(|token| format!("add {}", token.symbol)));
+        }
+        steps.push(format!("add chain {}", self.hub));
+        steps.push("finish the setup".to_owned());
+        steps
     }
+}
 
-    /// The chains that a chain talks to: the hub to all, a spoke to the hub.
-    pub(super) fn partners(&self, chain: ChainId) -> Vec<ChainId> {
-        let others = self.chains.keys().copied().filter(|other| *other != chain);
-        others.filter(|other| chain == self.hub || *other == self.hub).collect()
-    }
+/// Addresses as the light oracle wants them.
+fn in_order(addresses: impl IntoIterator<Item = Address>) -> Vec<AlloyAddress> {
+    let sorted: BTreeSet<Address> = addresses.into_iter().collect();
+    sorted.into_iter().map(to_abi).collect()
+}
+
+/// The deployment id as the contracts have it.
+pub(super) fn deployment_word(deployment: DeploymentId) -> FixedBytes<32> {
+    let mut word = [0; 32];
+    word[1..].copy_from_slice(&deployment.0);
+    FixedBytes(word)
+}
+
+/// What the light oracle of a chain answers to `identity()`.
+pub(super) fn oracle_identity(
+    deployment: &Deployment,
+    chain: ChainId,
+    endpoint: Address,
+) -> FixedBytes<32> {
+    let attesters = in_order(deployment.attesters.iter().map(|attester| attester.0));
+    let tag = FixedBytes(keccak(&[b"zkLink LightOracle"]));
+    let (chain, id) = (U256::from(chain.0), deployment_word(deployment.deployment_id));
+    let threshold = U256::from(deployment.threshold);
+    let encoded = (tag, chain, id, to_abi(endpoint), threshold, attesters).abi_encode_params();
+    FixedBytes(keccak(&[&encoded]))
+}
+
+/// What the way between the hub and the rollup of its chain answers to `identity()`.
+pub(super) fn local_route_identity(
+    deployment: &Deployment,
+    hub: Address,
+    rollup: Address,
+) -> FixedBytes<32> {
+    let tag = FixedBytes(keccak(&[b"zkLink LocalRoute"]));
+    let (chain, id) = (U256::from(deployment.hub.0), deployment_word(deployment.deployment_id));
+    let encoded = (tag, chain, id, to_abi(hub), to_abi(rollup)).abi_encode_params();
+    FixedBytes(keccak(&[&encoded]))
 }

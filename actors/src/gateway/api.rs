@@ -374,7 +374,7 @@ impl ZkLinkServer for Api {
                 .map(|shape| ShapeInfo {
                     id: shape.id,
                     name: shape.name.to_owned(),
-                    slots: u32::try_from(shape.slots.len()).unwrap_or(u32::MAX),
+                    slots: present::slots(shape),
                 })
                 .collect(),
         })

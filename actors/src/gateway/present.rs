@@ -6,7 +6,7 @@ use zklink::block::Head;
 use zklink::fees::FeeTable;
 use zklink::id::{AccountId, BlockNumber, ChainId, SubAccountId, TokenId};
 use zklink::key::pub_key_hash;
-use zklink::shape::shape;
+use zklink::shape::{Shape, shape};
 use zklink::state::Account;
 use zklink::token::{Network, Token};
 use zklink_client::{
@@ -52,6 +52,7 @@ pub fn tx_info(source: &Source, block: BlockNumber, index: u32, status: TxStatus
                 from_chain_id: deposit.chain,
                 account_id: accepted.account,
                 sub_account_id: deposit.sub_account,
+                from: deposit.payer,
                 to: deposit.owner,
                 token: deposit.token,
                 amount: deposit.amount,
@@ -60,11 +61,15 @@ pub fn tx_info(source: &Source, block: BlockNumber, index: u32, status: TxStatus
             })
         }
     };
+    let refused = match source {
+        Source::Deposit(accepted) => accepted.refused,
+        Source::Tx(_) => None,
+    };
     let receipt = TxReceipt {
         executed: true,
         executed_timestamp: micros(source.time()),
-        success: true,
-        fail_reason: None,
+        success: refused.is_none(),
+        fail_reason: refused.map(|refusal| refusal.to_string()),
         block,
         index,
         status,
@@ -95,16 +100,19 @@ pub fn block_info(
     let infos = infos.map(|(index, source)| tx_info(source, head.number, index, status));
     BlockInfo {
         number: head.number,
-        commitment: sealed.block.public_data().digest().into(),
+        commitment: sealed.block.digest().unwrap_or_default().into(),
         root_hash: head.new_root.into(),
         fee_account_id: fee_account,
-        block_size: shape(head.shape)
-            .map(|shape| u32::try_from(shape.slots.len()).unwrap_or(u32::MAX))
-            .unwrap_or_default(),
+        block_size: shape(head.shape).map(slots).unwrap_or_default(),
         ops_composition_number: head.shape,
         timestamp: sealed_at(head),
         transactions: infos.map(|info| listed(info, detail)).collect(),
     }
+}
+
+/// The most operations that a block of the shape has.
+pub fn slots(shape: &Shape) -> u32 {
+    u32::try_from(shape.room.queue + shape.room.signed).unwrap_or(u32::MAX)
 }
 
 /// An account.
@@ -114,6 +122,7 @@ pub fn account_info(id: AccountId, account: &Account) -> AccountInfo {
         id,
         address: account.owner,
         nonce: account.nonce,
+        key_version: account.key_version,
         pub_key_hash: HexBytes(account.key.as_ref().map(pub_key_hash).unwrap_or_default()),
         pub_key: account.key,
         sub_account_nonces: nonces.collect(),
@@ -140,6 +149,7 @@ pub fn account_snapshot(
         id,
         address: info.address,
         nonce: info.nonce,
+        key_version: info.key_version,
         pub_key_hash: info.pub_key_hash,
         sub_account_nonces: info.sub_account_nonces,
         balances: balances(account, only),
@@ -161,6 +171,7 @@ pub fn chains(network: &Network, confirmations: &BTreeMap<ChainId, u32>) -> Vec<
         chain_type: 0,
         layer_one_chain_id: chain.evm_chain_id,
         main_contract: HexBytes(chain.contract),
+        reserved: chain.reserved.clone(),
         gas_token_id: native(*id),
         deposit_confirmation: confirmations.get(id).copied(),
     };

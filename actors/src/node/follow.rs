@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use zklink::amount::Amount;
 use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
+use zklink::state::State;
 use zklink_circuit::groth16::evm::proof_to_evm;
 use zklink_circuit::proving::read_proof;
 use zklink_client::{BlockOnChain, ChainTx, HexBytes};
@@ -47,7 +48,7 @@ impl ArchivedBlocks {
             .ok()?;
         stored
             .block
-            .check_form()
+            .check_form(State::FEE_ACCOUNT)
             .inspect_err(|error| tracing::error!(%error, %number, "a stored block is damaged"))
             .ok()?;
         Some(stored)
@@ -55,9 +56,9 @@ impl ArchivedBlocks {
 
     fn load(&self, number: BlockNumber) -> Option<SealedBlock> {
         let stored = self.stored(number)?;
-        let chains = stored.block.chain_words().into_keys();
-        let witnesses = chains.map(|chain| (chain, stored.key_witnesses(chain))).collect();
-        Some(SealedBlock::of(&stored.block, witnesses))
+        SealedBlock::of(&stored)
+            .inspect_err(|error| tracing::error!(%error, %number, "a stored block is damaged"))
+            .ok()
     }
 }
 
@@ -160,10 +161,15 @@ impl Stages for HubStages {
         let mut found = BlockOnChain::default();
         for done in self.report.done() {
             let tx = ChainTx { chain_id: done.chain, tx_hash: HexBytes(done.tx_hash) };
+            if !done.step.blocks().is_some_and(|range| range.contains(block)) {
+                continue;
+            }
             match done.step {
-                Step::CommitBlock(of) | Step::Commit(of) if of == block => found.committed.push(tx),
-                Step::ProveBlock(of) if of == block => found.proved.push(tx),
-                Step::ReleaseBlock(of) | Step::Pay(of) if of == block => found.verified.push(tx),
+                Step::CommitBlocks(_) | Step::Commit(_) => found.committed.push(tx),
+                Step::ProveBlocks(_) => found.proved.push(tx),
+                Step::ReleaseBlocks(_) | Step::SendRelease { .. } | Step::Pay(_) => {
+                    found.verified.push(tx);
+                }
                 _ => {}
             }
         }

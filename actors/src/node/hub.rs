@@ -17,7 +17,7 @@ use crate::settlement::{HubView, read_hub_view};
 /// What is followed, and who is told.
 pub(super) struct HubFollower {
     pub(super) client: Arc<dyn ChainClient>,
-    pub(super) rollup: Address,
+    pub(super) contract: Address,
     pub(super) chains: Vec<ChainId>,
     pub(super) view: watch::Sender<HubView>,
     pub(super) builder: Port<HubProgress>,
@@ -42,7 +42,7 @@ impl HubFollower {
 
     async fn round(&self) -> Result<(), ReadError> {
         let tip = self.client.header(At::Latest).await?;
-        let view = read_hub_view(&*self.client, self.rollup, self.chains.iter().copied()).await?;
+        let view = read_hub_view(&*self.client, self.contract, self.chains.iter().copied()).await?;
         if let Some(tip) = tip {
             let progress = HubProgress { proven: view.proven, time: tip.timestamp };
             // A builder that is full hears the same again a moment later.

@@ -18,22 +18,25 @@ use crate::turn::Turn;
 
 /// Messages per channel that are kept, beginning with the next one to deliver.
 const WINDOW: u64 = 256;
+/// Messages per channel that one answer names.
+const TOLD_MAX: usize = 16;
 
-/// What an attester signs for a message: as `LightOracle.digest` has it.
+/// What an attester signs for a message: as `LightOracle.digest` has it. `oracle` is the light oracle that delivers it,
+/// so that the signature is worth nothing in any other one.
 pub fn message_digest(
     deployment: DeploymentId,
-    source: ChainId,
-    destination: ChainId,
-    sequence: u64,
+    oracle: Address,
+    (source, destination, sequence): (ChainId, ChainId, u64),
     payload: &[u8],
 ) -> [u8; 32] {
-    let mut words = [[0; 32]; 6];
+    let mut words = [[0; 32]; 7];
     words[0] = keccak(&[b"zkLink LightOracle"]);
     words[1][1..].copy_from_slice(&deployment.0);
-    words[2][31] = source.0;
-    words[3][31] = destination.0;
-    words[4][24..].copy_from_slice(&sequence.to_be_bytes());
-    words[5] = keccak(&[payload]);
+    words[2][12..].copy_from_slice(&oracle);
+    words[3][31] = source.0;
+    words[4][31] = destination.0;
+    words[5][24..].copy_from_slice(&sequence.to_be_bytes());
+    words[6] = keccak(&[payload]);
     keccak(&[words.concat().as_slice()])
 }
 
@@ -92,7 +95,7 @@ pub struct Deliverable {
 }
 
 /// Asks what a chain's oracle would take next, given how many messages it has taken from each
-/// source. What it has taken is forgotten.
+/// source: of each the next ones, in order. What it has taken is forgotten.
 #[derive(Clone, Debug)]
 pub struct WhatNext {
     /// The chain.
@@ -119,7 +122,8 @@ struct Channel {
 #[derive(Debug)]
 pub struct AttestationBook {
     deployment: DeploymentId,
-    chains: BTreeSet<ChainId>,
+    /// The chains with their light oracles.
+    oracles: BTreeMap<ChainId, Address>,
     attesters: BTreeSet<Address>,
     threshold: usize,
     channels: BTreeMap<(ChainId, ChainId), Channel>,
@@ -129,19 +133,18 @@ impl AttestationBook {
     /// An empty book for a deployment.
     pub fn new(
         deployment: DeploymentId,
-        chains: BTreeSet<ChainId>,
+        oracles: BTreeMap<ChainId, Address>,
         attesters: BTreeSet<Address>,
         threshold: usize,
     ) -> Self {
-        Self { deployment, chains, attesters, threshold, channels: BTreeMap::new() }
+        Self { deployment, oracles, attesters, threshold, channels: BTreeMap::new() }
     }
 
     fn take(&mut self, attestation: Attestation) -> Result<(), BadAttestation> {
         let Attestation { source, destination, sequence, payload, signature } = attestation;
-        let known = self.chains.contains(&source) && self.chains.contains(&destination);
-        if !known || source == destination {
-            return Err(BadAttestation::Channel);
-        }
+        let oracle = self.oracles.get(&destination).copied();
+        let known = self.oracles.contains_key(&source) && source != destination;
+        let oracle = oracle.filter(|_| known).ok_or(BadAttestation::Channel)?;
         if payload.len() > MAX_PAYLOAD {
             return Err(BadAttestation::Payload);
         }
@@ -149,7 +152,8 @@ impl AttestationBook {
         if !(channel.next..channel.next.saturating_add(WINDOW)).contains(&sequence) {
             return Err(BadAttestation::Window);
         }
-        let digest = message_digest(self.deployment, source, destination, sequence, &payload);
+        let message = (source, destination, sequence);
+        let digest = message_digest(self.deployment, oracle, message, &payload);
         let signer = recover(&digest, &signature);
         let signer = signer.filter(|signer| self.attesters.contains(signer));
         let signer = signer.ok_or(BadAttestation::Signer)?;
@@ -168,7 +172,9 @@ impl AttestationBook {
             let Some(channel) = self.channels.get_mut(&(*source, asked.destination)) else {
                 // The window must move although nothing was signed yet: the book may have been made
                 // anew.
-                if self.chains.contains(source) && self.chains.contains(&asked.destination) {
+                if self.oracles.contains_key(source)
+                    && self.oracles.contains_key(&asked.destination)
+                {
                     let channel = Channel { next: *delivered, messages: BTreeMap::new() };
                     self.channels.insert((*source, asked.destination), channel);
                 }
@@ -178,14 +184,18 @@ impl AttestationBook {
             // anew then.
             channel.next = *delivered;
             channel.messages = channel.messages.split_off(delivered);
-            let payloads = channel.messages.get(delivered).into_iter().flatten();
-            let enough = payloads.filter(|(_, signed)| signed.len() >= self.threshold);
-            found.extend(enough.take(1).map(|(payload, signed)| Deliverable {
-                source: *source,
-                sequence: *delivered,
-                payload: payload.clone(),
-                signatures: signed.values().take(self.threshold).copied().collect(),
-            }));
+            let next = (*delivered..).map_while(|sequence| {
+                let payloads = channel.messages.get(&sequence)?;
+                let mut enough = payloads.iter().filter(|(_, by)| by.len() >= self.threshold);
+                let (payload, signed) = enough.next()?;
+                Some(Deliverable {
+                    source: *source,
+                    sequence,
+                    payload: payload.clone(),
+                    signatures: signed.values().take(self.threshold).copied().collect(),
+                })
+            });
+            found.extend(next.take(TOLD_MAX));
         }
         found
     }

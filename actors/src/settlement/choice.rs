@@ -4,7 +4,15 @@
 use zklink::id::{BlockNumber, ChainId};
 
 use super::book::Deliverable;
-use super::{ChainView, HubView, SettlementSource, Step};
+use super::ranges::{of_chain, payouts, range_of};
+use super::{ChainView, HubView, Part, Range, SettlementSource, Step};
+
+/// Messages that are delivered in one transaction.
+const MESSAGES_MAX: usize = 8;
+/// Words that a proof and its inputs take: 512 bytes, four words, and lengths.
+const PROOF_WORDS: usize = 24;
+/// Blocks that one transaction releases: each costs the hub some reads of its storage.
+const RELEASED_MAX: usize = 64;
 
 /// The contracts hold something else than the archive, and it cannot be taken back. Nothing more is
 /// sent until a person has looked.
@@ -62,8 +70,10 @@ pub struct Situation<'a> {
     pub view: &'a ChainView,
     /// What the hub's contract says.
     pub hub: &'a HubView,
-    /// Signed messages that the chain's oracle would take now.
+    /// Signed messages that the chain's oracle would take now, of each source in order.
     pub deliverable: &'a [Deliverable],
+    /// Released blocks with refused deposits whose payers have nothing back yet.
+    pub refunds: &'a [BlockNumber],
 }
 
 /// The transactions that a chain would take now, the most urgent one first: what is furthest along,
@@ -76,7 +86,7 @@ pub fn next_steps(
     situation: &Situation<'_>,
     source: &dyn SettlementSource,
 ) -> Result<Vec<Step>, Diverged> {
-    let Situation { chain, hub_id, view, hub, deliverable } = situation;
+    let Situation { chain, hub_id, view, hub, refunds, .. } = situation;
     check_hub(situation, source)?;
     let sound = check_records(situation, source)?;
     let is_hub = chain == hub_id;
@@ -86,25 +96,75 @@ pub fn next_steps(
     if !sound {
         steps.push(Step::RevertCommits(view.acked));
     }
-    let paying = source.next_of_chain(*chain, view.paid);
-    steps.extend(paying.filter(|number| *number <= view.released).map(Step::Pay));
-    steps.extend(
-        deliverable
-            .iter()
-            .map(|message| Step::Deliver { source: message.source, sequence: message.sequence }),
-    );
+    steps.extend(refunds.iter().copied().map(Step::Refund));
+    steps.extend(paying(situation, source));
+    steps.extend(delivering(situation.deliverable));
     if is_hub {
-        steps.extend(releasing(hub, source).map(Step::ReleaseBlock));
-        steps.extend(proving(hub, source).map(Step::ProveBlock));
+        steps.extend(telling(hub));
+        steps.extend(releasing(hub, source).map(Step::ReleaseBlocks));
+        steps.extend(ranged(proving(hub, source), Step::ProveBlocks));
     }
     if sound {
         steps.extend(acking(situation, source).map(Step::Ack));
-        steps.extend(source.next_of_chain(*chain, view.committed).map(Step::Commit));
+        steps.extend(ranged(committing(situation, source), Step::Commit));
     }
-    if is_hub && hub.committed < source.sealed() {
-        steps.extend(hub.committed.next().map(Step::CommitBlock));
+    if is_hub {
+        steps.extend(ranged(publishing(hub, source), Step::CommitBlocks));
     }
     Ok(steps)
+}
+
+/// A range, and behind it its first block alone: a block that is refused must not hold up those before it.
+fn ranged(range: Option<Range>, step: fn(Range) -> Step) -> impl Iterator<Item = Step> {
+    let alone = range.filter(|range| range.first != range.last);
+    range.into_iter().chain(alone.map(|range| Range::one(range.first))).map(step)
+}
+
+/// The payouts that are due, and behind them the first chunk of them alone.
+fn paying(situation: &Situation<'_>, source: &dyn SettlementSource) -> Vec<Step> {
+    let Situation { chain, view, .. } = situation;
+    let at = (view.paid, view.chunks_paid);
+    let parts = payouts(source, *chain, at, view.released, &view.pay_gas);
+    let alone = parts.first().map(|part| vec![Part { chunks: part.chunks.min(1), ..*part }]);
+    let alone = alone.filter(|alone| *alone != parts);
+    let all = Some(parts).filter(|parts| !parts.is_empty());
+    all.into_iter().chain(alone).map(Step::Pay).collect()
+}
+
+/// The messages of each source, and behind them the first one alone.
+fn delivering(deliverable: &[Deliverable]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for messages in deliverable.chunk_by(|a, b| a.source == b.source) {
+        let Some(Deliverable { source, sequence, .. }) = messages.first() else { continue };
+        let count = messages.len().min(MESSAGES_MAX);
+        let (source, first) = (*source, *sequence);
+        steps.push(Step::Deliver { source, first, count });
+        if count > 1 {
+            steps.push(Step::Deliver { source, first, count: 1 });
+        }
+    }
+    steps
+}
+
+/// The chains that were not told yet that more of their blocks are released.
+fn telling(hub: &HubView) -> impl Iterator<Item = Step> {
+    let untold = hub.releases.iter().filter(|(_, (released, sent))| released > sent);
+    untold.map(|(chain, (number, _))| Step::SendRelease { chain: *chain, number: *number })
+}
+
+/// The next blocks with operations of the chain that it does not have.
+fn committing(situation: &Situation<'_>, source: &dyn SettlementSource) -> Option<Range> {
+    let Situation { chain, view, .. } = situation;
+    let numbers = of_chain(source, *chain, view.committed, source.sealed());
+    range_of(numbers, source, |block| {
+        block.chains.get(chain).map_or(0, |part| part.words.len() + 3 * part.key_witnesses.len())
+    })
+}
+
+/// The next blocks that the hub does not have.
+fn publishing(hub: &HubView, source: &dyn SettlementSource) -> Option<Range> {
+    let numbers = (hub.committed.0.checked_add(1)?..=source.sealed().0).map(BlockNumber);
+    range_of(numbers, source, |block| block.onchain.len() + block.data.len())
 }
 
 /// The record to ack: the last one that the hub has as well.
@@ -124,20 +184,21 @@ fn acking(situation: &Situation<'_>, source: &dyn SettlementSource) -> Option<Bl
     (number > view.acked && (view.committed <= hub.committed || needed())).then_some(number)
 }
 
-/// The next block to release, if it is proven and every chain in it agrees.
+/// The last block that can be released: all up to it are proven, and every chain in them agrees.
 fn releasing(hub: &HubView, source: &dyn SettlementSource) -> Option<BlockNumber> {
-    let number = hub.released.next().filter(|number| *number <= hub.proven)?;
-    agreed(hub, source, number).then_some(number)
+    let numbers = (hub.released.0.checked_add(1)?..=hub.proven.0).map(BlockNumber);
+    numbers.take(RELEASED_MAX).take_while(|number| agreed(hub, source, *number)).last()
 }
 
-/// The next block to prove, if there is a proof.
+/// The next blocks to prove, as far as there are proofs.
 ///
 /// A block is proven only when every chain with operations in it has agreed to them. A chain may refuse what a
 /// proof allows, such as a key that its owner did not authorise, and a proven block cannot be taken back.
-fn proving(hub: &HubView, source: &dyn SettlementSource) -> Option<BlockNumber> {
-    let number = hub.proven.next().filter(|number| *number <= hub.committed)?;
-    let ready = agreed(hub, source, number) && source.proof(number).is_some();
-    ready.then_some(number)
+fn proving(hub: &HubView, source: &dyn SettlementSource) -> Option<Range> {
+    let numbers = (hub.proven.0.checked_add(1)?..=hub.committed.0).map(BlockNumber);
+    let ready =
+        |number: &BlockNumber| agreed(hub, source, *number) && source.proof(*number).is_some();
+    range_of(numbers.take_while(ready), source, |_| PROOF_WORDS)
 }
 
 fn agreed(hub: &HubView, source: &dyn SettlementSource, number: BlockNumber) -> bool {

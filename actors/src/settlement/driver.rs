@@ -6,16 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use zklink::id::ChainId;
+use zklink::id::{BlockNumber, ChainId, Serial};
 
 use super::book::{Deliverable, WhatNext};
-use super::views::read_oracle_view;
+use super::ranges::of_chain;
+use super::recorded::{self, NotFound};
+use super::views::{read_oracle_view, read_refunds};
 use super::{
     ChainView, Contracts, Diverged, Failing, HubView, Retries, SettlementSource, Situation, Step,
     call_of, next_steps, read_chain_view, read_hub_view,
 };
 use crate::chain::client::{Call, ChainClient, ClientError, Hash, Receipt, hex0x};
-use crate::chain::contracts::ReadError;
+use crate::chain::contracts::{ReadError, Rollup, transaction, words_to_abi};
 use crate::chain::driver::{ask, pause};
 use crate::chain::sender::{SendError, Sender};
 use crate::port::Port;
@@ -23,6 +25,8 @@ use crate::timestamp::Timestamp;
 
 /// Steps that the report keeps.
 const REPORT_MAX: usize = 4096;
+/// Released blocks that are searched for refused deposits: as many as one payment pays at most.
+const REFUNDS_LOOKED_AT: usize = 16;
 
 /// A step that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +108,14 @@ pub enum RoundError {
         /// What happened.
         error: SendError,
     },
+    /// What the step needs of the chain was not found there.
+    #[error("{step}: {error}")]
+    NotFound {
+        /// The step.
+        step: Step,
+        /// What is missing.
+        error: String,
+    },
     /// The contracts and the archive differ.
     #[error(transparent)]
     Diverged(#[from] Diverged),
@@ -123,6 +135,7 @@ impl RoundError {
                 ),
                 _ => false,
             },
+            RoundError::NotFound { .. } => true,
             RoundError::Read(_) | RoundError::Diverged(_) => false,
         }
     }
@@ -139,6 +152,14 @@ fn blames_step(error: &SendError) -> bool {
         | SendError::Displaced { .. }
         | SendError::Stuck { .. } => false,
     }
+}
+
+/// What was read for one round.
+struct Known<'a> {
+    view: &'a ChainView,
+    hub: &'a HubView,
+    deliverable: &'a [Deliverable],
+    refunds: &'a [BlockNumber],
 }
 
 /// Everything that settlement of one chain needs.
@@ -159,6 +180,8 @@ pub struct Settler {
     pub book: Port<WhatNext>,
     /// Where steps are written down.
     pub report: Report,
+    /// The most blocks in one question for events.
+    pub max_log_range: u64,
 }
 
 impl Settler {
@@ -175,12 +198,25 @@ impl Settler {
         let contracts = self.contracts[&self.chain];
         let client = &**self.sender.client();
         let chains = self.contracts.keys().copied();
-        let hub_rollup = self.contracts[&self.hub_id].rollup;
-        let hub = read_hub_view(&*self.hub, hub_rollup, chains).await?;
+        let hub_contract = self.contracts[&self.hub_id].hub.unwrap_or_default();
+        let hub = read_hub_view(&*self.hub, hub_contract, chains).await?;
         let view = read_chain_view(client, contracts.rollup).await?;
         let deliverable = self.deliverable(client, contracts).await?;
-        let Some((step, call)) = self.choose(retries, now, (&view, &hub), &deliverable)? else {
+        let refunds = self.refunds(client, contracts, &view).await?;
+        let known = Known { view: &view, hub: &hub, deliverable: &deliverable, refunds: &refunds };
+        let Some((step, call)) = self.choose(retries, now, &known)? else {
             return Ok(None);
+        };
+        let call = match call {
+            Some(call) => call,
+            None => match self.revert_call(client, contracts, &view).await {
+                Ok(call) => call,
+                Err(error) => {
+                    let error = error.to_string();
+                    retries.failed(&step, error.clone(), now);
+                    return Err(RoundError::NotFound { step, error });
+                }
+            },
         };
         status.send_modify(|status| status.sending = Some(step.clone()));
         let sent = self.sender.send(call).await;
@@ -199,26 +235,62 @@ impl Settler {
         }
     }
 
-    /// The first step that is due and can be made, with its transaction.
+    /// The first step that is due and can be made, with its transaction; without it for the one that needs what only
+    /// the chain knows.
     fn choose(
         &self,
         retries: &mut Retries,
         now: Timestamp,
-        (view, hub): (&ChainView, &HubView),
-        deliverable: &[Deliverable],
-    ) -> Result<Option<(Step, Call)>, Diverged> {
+        known: &Known<'_>,
+    ) -> Result<Option<(Step, Option<Call>)>, Diverged> {
         let (chain, hub_id) = (self.chain, self.hub_id);
-        let situation = Situation { chain, hub_id, view, hub, deliverable };
+        let Known { view, hub, deliverable, refunds } = *known;
+        let situation = Situation { chain, hub_id, view, hub, deliverable, refunds };
         let steps = next_steps(&situation, &*self.source)?;
         // Each turn makes a step rest or ends the loop, so there are no more turns than steps.
         while let Some(step) = retries.choose(&steps, now) {
+            if matches!(step, Step::RevertCommits(_)) {
+                return Ok(Some((step, None)));
+            }
             let contracts = self.contracts[&self.chain];
             if let Some(call) = call_of(&step, &situation, &*self.source, contracts) {
-                return Ok(Some((step, call)));
+                return Ok(Some((step, Some(call))));
             }
             retries.failed(&step, "what it needs is not in the archive".to_owned(), now);
         }
         Ok(None)
+    }
+
+    /// The transaction that takes back all records that are not acked.
+    async fn revert_call(
+        &self,
+        client: &dyn ChainClient,
+        contracts: Contracts,
+        view: &ChainView,
+    ) -> Result<Call, NotFound> {
+        let range = (contracts.first_block, self.max_log_range);
+        let words = recorded::words(client, contracts.rollup, view, range).await?;
+        let words = words.iter().map(|words| words_to_abi(words)).collect();
+        let call = Rollup::revertCommitsCall { downTo: view.acked.0, words };
+        Ok(transaction(contracts.rollup, &call))
+    }
+
+    /// Released blocks that are not paid to the end with refused deposits whose payers have nothing back yet.
+    async fn refunds(
+        &self,
+        client: &dyn ChainClient,
+        contracts: Contracts,
+        view: &ChainView,
+    ) -> Result<Vec<BlockNumber>, ReadError> {
+        let numbers = of_chain(&*self.source, self.chain, view.paid, view.released);
+        let refused = numbers.take(REFUNDS_LOOKED_AT).filter_map(|number| {
+            let part = self.source.block(number)?.chains.remove(&self.chain)?;
+            let refused = part.deposits.iter().filter(|deposit| deposit.refused);
+            let serials: Vec<Serial> = refused.map(|deposit| deposit.serial).collect();
+            (!serials.is_empty()).then_some((number, serials))
+        });
+        let refused: Vec<_> = refused.collect();
+        read_refunds(client, contracts.rollup, refused).await
     }
 
     async fn deliverable(

@@ -70,14 +70,15 @@ impl Retries {
 mod tests {
     use zklink::id::BlockNumber;
 
+    use super::super::{Part, Range};
     use super::*;
 
     fn pay(number: u32) -> Step {
-        Step::Pay(BlockNumber(number))
+        Step::Pay(vec![Part { number: BlockNumber(number), first: 0, chunks: 1 }])
     }
 
     fn commit(number: u32) -> Step {
-        Step::Commit(BlockNumber(number))
+        Step::Commit(Range::one(BlockNumber(number)))
     }
 
     #[test]

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use zklink::id::{BlockNumber, ChainId};
+use alloy_primitives::U256;
+use zklink::id::{BlockNumber, ChainId, Serial};
 use zklink::token::Address;
 
+use super::PayGas;
 use crate::chain::client::{At, ChainClient};
 use crate::chain::contracts::{Hub, LightOracle, ReadError, Rollup, read};
+
+/// The state of an entry of the queue that is a deposit and was not refunded.
+const OPEN_DEPOSIT: u8 = 1;
 
 /// What a chain's rollup contract says of its own operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,8 +22,12 @@ pub struct ChainView {
     pub acked: BlockNumber,
     /// The last block that was released.
     pub released: BlockNumber,
-    /// The last block that was paid.
+    /// The last block that was paid to the end.
     pub paid: BlockNumber,
+    /// How many chunks of the block after it are paid.
+    pub chunks_paid: u32,
+    /// The gas of payouts; asked for only when some are due.
+    pub pay_gas: PayGas,
     /// The rolling content of the last record; zero before the first.
     pub rolling: [u8; 32],
     /// The rolling content of the last acked record; zero before the first.
@@ -41,6 +50,8 @@ pub struct HubView {
     /// For each chain the last block with operations of it, and the chain's rolling content there;
     /// zero before the first.
     pub contents: BTreeMap<ChainId, (BlockNumber, [u8; 32])>,
+    /// For each chain the last released block with operations of it, and the last one that it was told of.
+    pub releases: BTreeMap<ChainId, (BlockNumber, BlockNumber)>,
 }
 
 /// What a chain's oracle has taken so far.
@@ -62,15 +73,59 @@ pub async fn read_chain_view(
     let committed = read(client, rollup, &Rollup::lastCommittedCall {}, at).await?;
     let acked = read(client, rollup, &Rollup::lastAckedCall {}, at).await?;
     let released = read(client, rollup, &Rollup::lastReleasedCall {}, at).await?;
+    // A payment between the two answers makes the second too small or too large, and the contract refuses a step that was
+    // made of it.
     let paid = read(client, rollup, &Rollup::lastPaidCall {}, at).await?;
+    let chunks_paid = read(client, rollup, &Rollup::chunksPaidCall {}, at).await?;
+    let due = paid < released;
+    let pay_gas = if due { read_pay_gas(client, rollup).await? } else { PayGas::default() };
     Ok(ChainView {
         committed: BlockNumber(committed),
         acked: BlockNumber(acked),
         released: BlockNumber(released),
         paid: BlockNumber(paid),
+        chunks_paid,
+        pay_gas,
         rolling: read_rolling(client, rollup, committed).await?,
         acked_rolling: read_rolling(client, rollup, acked).await?,
     })
+}
+
+/// The parts of the gas of payouts.
+async fn read_pay_gas(client: &dyn ChainClient, rollup: Address) -> Result<PayGas, ReadError> {
+    let gas = async |portions: u8, withdrawals: u8| {
+        let (portions, withdrawals) = (U256::from(portions), U256::from(withdrawals));
+        let call = Rollup::payGasCall { portions, withdrawals };
+        let gas = read(client, rollup, &call, At::Latest).await?;
+        Ok::<u64, ReadError>(u64::try_from(gas).unwrap_or(u64::MAX))
+    };
+    let base = gas(0, 0).await?;
+    let portion = gas(1, 0).await?.saturating_sub(base);
+    let withdrawal = gas(0, 1).await?.saturating_sub(base);
+    Ok(PayGas { base, portion, withdrawal })
+}
+
+/// Of the released blocks that are not paid to the end those with refused deposits that are not refunded yet.
+///
+/// # Errors
+/// [`ReadError`].
+pub(super) async fn read_refunds(
+    client: &dyn ChainClient,
+    rollup: Address,
+    blocks: impl IntoIterator<Item = (BlockNumber, Vec<Serial>)>,
+) -> Result<Vec<BlockNumber>, ReadError> {
+    let mut due = Vec::new();
+    for (number, refused) in blocks {
+        for serial in refused {
+            let call = Rollup::queuedCall { serial: serial.0 };
+            let entry = read(client, rollup, &call, At::Latest).await?;
+            if entry.state == OPEN_DEPOSIT {
+                due.push(number);
+                break;
+            }
+        }
+    }
+    Ok(due)
 }
 
 /// The rolling content of a record, zero for that of genesis.
@@ -95,22 +150,24 @@ async fn read_rolling(
 /// [`ReadError`].
 pub async fn read_hub_view(
     client: &dyn ChainClient,
-    rollup: Address,
+    hub: Address,
     chains: impl IntoIterator<Item = ChainId>,
 ) -> Result<HubView, ReadError> {
     let at = At::Latest;
-    let (mut acked, mut contents) = (BTreeMap::new(), BTreeMap::new());
+    let (mut acked, mut contents, mut releases) =
+        (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for chain in chains {
-        let info = read(client, rollup, &Hub::chainInfoCall { chain: chain.0 }, at).await?;
+        let info = read(client, hub, &Hub::chainInfoCall { chain: chain.0 }, at).await?;
         acked.insert(chain, BlockNumber(info.ackedThrough));
         contents.insert(chain, (BlockNumber(info.last), info.lastRolling.0));
+        releases.insert(chain, (BlockNumber(info.released), BlockNumber(info.sent)));
     }
     // From the last stage to the first: a block that moves on meanwhile is seen too early rather
     // than too late.
-    let released = read(client, rollup, &Hub::blocksReleasedCall {}, at).await?;
-    let proven = read(client, rollup, &Hub::blocksProvenCall {}, at).await?;
-    let committed = read(client, rollup, &Hub::blocksCommittedCall {}, at).await?;
-    let root = read(client, rollup, &Hub::rootOfCall { number: committed }, at).await?;
+    let released = read(client, hub, &Hub::blocksReleasedCall {}, at).await?;
+    let proven = read(client, hub, &Hub::blocksProvenCall {}, at).await?;
+    let committed = read(client, hub, &Hub::blocksCommittedCall {}, at).await?;
+    let root = read(client, hub, &Hub::rootOfCall { number: committed }, at).await?;
     Ok(HubView {
         committed: BlockNumber(committed),
         proven: BlockNumber(proven),
@@ -118,6 +175,7 @@ pub async fn read_hub_view(
         root: root.0,
         acked,
         contents,
+        releases,
     })
 }
 

@@ -131,7 +131,7 @@ impl SnapshotMaker {
             return Err(order);
         }
         let at = &mut self.at;
-        (at.state.system.number, at.state.system.timestamp) = (number, head.timestamp);
+        at.state.end_block(number, head.timestamp);
         (at.position, at.chain, at.head) = (seal.next, seal.chain, Some(head));
         Ok(())
     }

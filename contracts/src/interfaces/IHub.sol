@@ -2,32 +2,39 @@
 pragma solidity ^0.8.30;
 
 import {BlockNumber, ChainId, ShapeId} from "../types/Ids.sol";
-import {IRollup} from "./IRollup.sol";
+import {IEndpoint} from "./IEndpoint.sol";
 import {IVerifier} from "./IVerifier.sol";
 
 /// @notice What the validator publishes of a block.
 struct BlockCommit {
-    /// One above the last committed block.
-    BlockNumber number;
-    ShapeId shape;
-    /// Seconds.
-    uint64 timestamp;
-    bytes32 newRoot;
-    /// The circuit's Poseidon2 digest of both vectors.
+    /// The circuit's Poseidon2 digest of all slots.
     uint256 d;
-    /// Head (old root, new root, number, timestamp and shape), then the on-chain operations of all
-    /// chains.
+    /// Head (old root, new root, number with timestamp and shape), then the on-chain operations of
+    /// all chains.
     bytes32[] onchain;
-    /// The words of the other slots.
+    /// The words of the other operations.
     bytes32[] data;
 }
 
-/// @title The hub: the rollup's contract on the chain that checks proofs and releases payouts
-/// everywhere
-interface IHub is IRollup {
-    /// @notice A shape and its verifier were registered.
+/// @notice A proof and the public inputs that it shows.
+struct BlockProof {
+    /// d, z, yData, yOnchain.
+    uint256[4] inputs;
+    /// A (128 bytes), B (256), C (128) in the encoding of EIP-2537.
+    bytes proof;
+}
+
+/// @title The hub: checks the proofs of all blocks and says which blocks may be paid. Holds no
+/// funds
+interface IHub is IEndpoint {
+    /// @notice A shape and its verifier were registered; blocks may have it from `usableFrom` on
+    ///         (seconds; 0: at once).
     event ShapeRegistered(
-        uint16 indexed shape, uint32 onchainWords, uint32 dataWords, address verifier
+        uint16 indexed shape,
+        uint32 onchainWords,
+        uint32 dataWords,
+        address verifier,
+        uint64 usableFrom
     );
     /// @notice A block was committed; its proof must show the public inputs d, z, yData, yOnchain.
     event BlockCommitted(
@@ -39,32 +46,49 @@ interface IHub is IRollup {
         uint256 yData,
         uint256 yOnchain
     );
-    /// @notice The block's proof was accepted.
-    event BlockProven(uint32 indexed number);
+    /// @notice The proofs of all blocks up to `number` were accepted.
+    event BlocksProven(uint32 indexed number);
     /// @notice A chain told what it holds; `agrees` when the hub has that block with the same
     ///         content.
     event AckReceived(uint8 indexed chain, uint32 indexed number, bytes32 rolling, bool agrees);
-    /// @notice The block is proven and acknowledged by every chain in it; payouts are released.
-    event BlockReleased(uint32 indexed number, bytes32 root);
+    /// @notice All blocks up to `number` are proven and acknowledged by every chain in them; their
+    ///         payouts are released.
+    event BlocksReleased(uint32 indexed number, bytes32 root);
+    /// @notice A chain is told that its blocks up to `number` are released.
+    event ReleaseSent(uint8 indexed chain, uint32 indexed number, bytes32 rolling);
     /// @notice All blocks above `number` were taken back.
     event BlocksReverted(uint32 indexed number);
 
-    /// @notice The genesis root is zero or not a field element.
+    /// @notice The root is zero or (the genesis root) not a field element.
     error BadRoot(bytes32 root);
-    /// @notice The shape's number is taken, or its lengths or its verifier cannot be.
+    /// @notice The shape's number is taken, its lengths cannot be, or its verifier is none with the
+    ///         key that was named.
     error BadShape(uint16 shape);
     /// @notice No such shape is registered.
     error UnknownShape(uint16 shape);
-    /// @notice Blocks are committed, proven and released one after the other.
+    /// @notice The shape was registered after the setup, and its delay has not passed.
+    error ShapeNotUsableYet(uint16 shape, uint64 usableFrom);
+    /// @notice Blocks are committed and proven one after the other.
     error NotTheNextBlock(uint32 expected, uint32 given);
-    /// @notice A vector has not the length of the shape.
-    error VectorLength(uint256 expected, uint256 given);
-    /// @notice A head word differs from what the hub holds or was told.
+    /// @notice The call names no block, or not as many proofs as blocks.
+    error BlockCount(uint256 expected, uint256 given);
+    /// @notice A vector is longer than the shape allows, or shorter than the head.
+    error VectorLength(uint256 limit, uint256 given);
+    /// @notice The data vector ends with a zero word.
+    error TrailingZero();
+    /// @notice A head word differs from what the hub holds, or its padding is not zero.
     error HeadMismatch(uint256 index, bytes32 expected, bytes32 given);
-    /// @notice The timestamp is before the last block's, or too far ahead of the chain's clock.
+    /// @notice The timestamp is before the last block's, or too far from the chain's clock.
     error BadTimestamp(uint64 given, uint64 earliest, uint64 latest);
     /// @notice The digest is not below the field's modulus.
     error DigestOutOfRange(uint256 d);
+    /// @notice A word is not below the field's modulus.
+    error WordOutOfRange(uint256 index);
+    /// @notice The word at `index` of the on-chain vector begins no operation of this protocol, or
+    ///         its padding is not zero.
+    error BadWord(uint256 index);
+    /// @notice The operation at `index` needs more words than there are.
+    error TruncatedOperation(uint256 index);
     /// @notice The operation at `index` of the on-chain vector is for a chain that is not
     ///         registered.
     error UnknownChain(uint256 index, uint8 chain);
@@ -74,28 +98,46 @@ interface IHub is IRollup {
     error NotProven(uint32 number);
     /// @notice The public inputs are not those of the committed block.
     error CommitmentMismatch(uint32 number, bytes32 expected, bytes32 given);
-    /// @notice The verifier refused the proof.
-    error ProofRefused(uint32 number);
+    /// @notice The verifier refused the proofs of the blocks from `first` on, or one of them.
+    error ProofRefused(uint32 first);
     /// @notice A chain with operations in the block has not acknowledged the same content yet.
     error NotAcked(uint32 number, uint8 chain);
+    /// @notice The blocks up to `number` are already released, or there is nothing new to tell.
+    error NothingToRelease(uint32 number);
     /// @notice Proven or acknowledged blocks cannot be reverted.
     error BlocksAreFinal(uint32 lowest, uint32 downTo);
 
-    /// @notice Registers a shape: lengths of its vectors and the contract that verifies its proofs.
-    function registerShape(ShapeId shape, uint32 onchainWords, uint32 dataWords, IVerifier verifier)
-        external;
+    /// @notice Registers a shape, by the governor: the greatest lengths of its vectors and the
+    ///         contract that verifies its proofs. A shape that is registered after the setup can be
+    ///         used 37 days later. Shapes never change.
+    /// @param keyHash keccak256 of the verifying key that the verifier must have.
+    function registerShape(
+        ShapeId shape,
+        uint32 onchainWords,
+        uint32 dataWords,
+        IVerifier verifier,
+        bytes32 keyHash
+    ) external;
 
-    /// @notice Commits the next block, by the validator. It names what it follows: its number is the
-    ///         next one, and the first word of `onchain` is the root after the block before it.
-    function commitBlock(BlockCommit calldata info) external;
+    /// @notice Commits the next blocks, by the validator. Each names what it follows: its number is
+    ///         the next one, and the first word of `onchain` is the root after the block before it.
+    function commitBlocks(BlockCommit[] calldata blocks) external;
 
-    /// @notice Proves the next block. Anyone.
-    /// @param inputs d, z, yData, yOnchain.
-    function proveBlock(BlockNumber number, uint256[4] calldata inputs, bytes calldata proof)
-        external;
+    /// @notice Proves the next blocks from `first` on. Anyone.
+    function proveBlocks(BlockNumber first, BlockProof[] calldata proofs) external;
 
-    /// @notice Releases the next block's payouts on every chain in it. Anyone.
-    function releaseBlock(BlockNumber number) external;
+    /// @notice Commits the next blocks and proves them at once, by the validator, when all blocks
+    ///         before them are proven. Costs less than the two calls. A block cannot be reverted
+    ///         afterwards, so every chain in it should hold its operations already.
+    /// @param proofs One for each block, of the public inputs that follow from it.
+    function commitAndProve(BlockCommit[] calldata blocks, bytes[] calldata proofs) external;
+
+    /// @notice Releases the payouts of all blocks up to `number`. Anyone. Nothing is sent.
+    function releaseBlocks(BlockNumber number) external;
+
+    /// @notice Tells a chain which of its blocks are released: one message for all of them. Anyone;
+    ///         the coins sent along are what the route asks for the message.
+    function sendRelease(ChainId chain) external payable;
 
     /// @notice Takes back all blocks above `downTo`, by the validator: none may be proven or
     ///         acknowledged.
@@ -107,7 +149,7 @@ interface IHub is IRollup {
     ///         block.
     function rootOf(BlockNumber number) external view returns (bytes32);
     /// @notice What the hub holds of a block. Bit c of `chains` is set if chain c has operations in
-    ///         it.
+    ///         it. `commitment` is zero if the block was committed and proven at once.
     function blockInfo(BlockNumber number)
         external
         view
@@ -121,11 +163,17 @@ interface IHub is IRollup {
     /// @notice The rolling content of a chain after a block in which it has operations, else zero.
     function rollingOf(BlockNumber number, ChainId chain) external view returns (bytes32);
     /// @notice The hub's view of a chain: last block with operations, its rolling content, last
-    ///         agreed ack.
+    ///         agreed ack, last of its blocks that is released, last release that was sent.
     function chainInfo(ChainId chain)
         external
         view
-        returns (BlockNumber last, bytes32 lastRolling, BlockNumber ackedThrough);
+        returns (
+            BlockNumber last,
+            bytes32 lastRolling,
+            BlockNumber ackedThrough,
+            BlockNumber released,
+            BlockNumber sent
+        );
     /// @notice What a chain acknowledged for a block, or zero.
     function ackOf(ChainId chain, BlockNumber number) external view returns (bytes32);
     /// @notice The last committed block.
@@ -134,9 +182,9 @@ interface IHub is IRollup {
     function blocksProven() external view returns (BlockNumber);
     /// @notice The last released block.
     function blocksReleased() external view returns (BlockNumber);
-    /// @notice A shape's vector lengths and verifier.
+    /// @notice A shape's greatest vector lengths, its verifier, and since when it can be used.
     function shapeInfo(ShapeId shape)
         external
         view
-        returns (uint32 onchainWords, uint32 dataWords, address verifier);
+        returns (uint32 onchainWords, uint32 dataWords, address verifier, uint64 usableFrom);
 }

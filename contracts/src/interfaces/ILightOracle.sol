@@ -8,23 +8,21 @@ import {IRoute} from "./IRoute.sol";
 interface ILightOracle is IRoute {
     /// @notice A message left this chain; attesters sign it once the chain's finality rule holds.
     event MessageSent(uint8 indexed destination, uint64 indexed sequence, bytes payload);
-    /// @notice A message of another chain was accepted and handed to the rollup.
+    /// @notice A message of another chain was accepted and handed to the endpoint.
     event MessageDelivered(uint8 indexed source, uint64 indexed sequence, bytes payload);
-    /// @notice The rollup that this route serves was set, once and for ever.
-    event RollupBound(address rollup);
 
     /// @notice The caller may not do this.
     error Forbidden(address caller);
     /// @notice The constructor's arguments name no usable oracle.
     error BadConfiguration();
-    /// @notice The rollup is already set.
-    error AlreadyBound(address rollup);
-    /// @notice The rollup is not set yet, or lives under another chain number.
-    error NotBound();
     /// @notice A message cannot go to, or come from, this chain number.
     error BadChain(uint8 chain);
+    /// @notice This route asks for no fee; coins sent along would be lost.
+    error NoFee(uint256 given);
     /// @notice Messages are delivered in the order of their sequence numbers.
     error OutOfOrder(uint8 source, uint64 expected, uint64 given);
+    /// @notice One list of signatures for each payload, and at least one payload.
+    error ListLength(uint256 payloads, uint256 signatures);
     /// @notice Fewer signatures than the threshold.
     error NotEnoughSignatures(uint256 given, uint256 threshold);
     /// @notice The signature at `index` is not of an attester.
@@ -32,25 +30,22 @@ interface ILightOracle is IRoute {
     /// @notice Signers must ascend strictly, so that each counts once.
     error SignersNotAscending(uint256 index, address signer);
 
-    /// @notice Binds the rollup; by the deployer, once.
-    function bind(address rollup) external;
-
-    /// @notice Delivers a message of chain `source` with the signatures of at least `threshold`
-    ///         attesters.
-    /// @param sequence The number that the sending oracle gave; each source counts from 0 without a
-    ///        gap.
-    /// @param signatures 65 bytes each (r, s, v), in strictly ascending order of the signers'
-    ///        addresses.
+    /// @notice Delivers messages of chain `source` in order, each with the signatures of at least
+    ///         `threshold` attesters.
+    /// @param first The number that the sending oracle gave to the first one; each source counts
+    ///        from 0 without a gap.
+    /// @param signatures For each payload: 65 bytes each (r, s, v), in strictly ascending order of
+    ///        the signers' addresses.
     function deliver(
         ChainId source,
-        uint64 sequence,
-        bytes calldata payload,
-        bytes[] calldata signatures
+        uint64 first,
+        bytes[] calldata payloads,
+        bytes[][] calldata signatures
     ) external;
 
     /// @notice What an attester signs for a message to this chain.
-    /// @dev keccak256 of the words keccak256("zkLink LightOracle"), deploymentId, source, this
-    ///      chain, sequence, keccak256(payload).
+    /// @dev keccak256 of the words keccak256("zkLink LightOracle"), deploymentId, this oracle's
+    ///      address, source, this chain, sequence, keccak256(payload).
     function digest(ChainId source, uint64 sequence, bytes calldata payload)
         external
         view
@@ -66,12 +61,10 @@ interface ILightOracle is IRoute {
     function deliveredCount(ChainId source) external view returns (uint64);
     /// @notice How many attesters must sign.
     function threshold() external view returns (uint256);
+    /// @notice All attesters, in ascending order.
+    function attesters() external view returns (address[] memory);
     /// @notice Whether `account` is an attester.
     function isAttester(address account) external view returns (bool);
-    /// @notice The rollup that this route serves; zero before `bind`.
-    function rollup() external view returns (address);
-    /// @notice The protocol number of this chain.
-    function chain() external view returns (ChainId);
-    /// @notice The deployment that this oracle serves.
-    function deploymentId() external view returns (bytes32);
+    /// @notice The contract of this chain that the oracle serves: a Rollup, or the Hub.
+    function endpoint() external view returns (address);
 }

@@ -1,86 +1,170 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {IHub} from "../interfaces/IHub.sol";
-import {Registry} from "../Layout.sol";
-import {ChainId} from "../types/Ids.sol";
-import {Pubdata} from "./Pubdata.sol";
-
-/// @title Splits the on-chain vector of a block into the contents of the chains
+/// @title Splits the on-chain words of a block into the contents of the chains
+/// @dev content = keccak256(rest ‖ chunk_1 ‖ … ‖ chunk_k): `rest` is the keccak256 of the words of
+///      the chain's deposits and key changes in order, `chunk_i` that of the words of its i-th 32
+///      withdrawals in order. In assembly, because these loops are most of what a commit costs; the
+///      same in plain form is test/base/Plain.sol, and the tests hold one against the other.
 library Contents {
     /// Chain ids are below this, so that a set of chains fits 64 bits.
     uint256 internal constant CHAINS = 64;
-    /// The words before the first operation: old root, new root, number with timestamp and shape.
-    uint256 internal constant HEAD = 3;
+    /// The withdrawals of one chunk.
+    uint256 internal constant CHUNK = 32;
+    // Assembly takes literal constants only; a test holds them against those of Pubdata.
+    uint256 private constant CHUNK_BYTES = 2048;
+    uint256 private constant WITHDRAW = 3;
+    uint256 private constant WITHDRAW_PADDING = 0xff;
+    uint256 private constant DEPOSIT_PADDING = 0xffff;
+    uint256 private constant CHANGE_PADDING = 0xffffffffffffffffffffffffff;
 
-    /// @notice The set of chains with operations, and for each of them keccak256 of its words in
-    ///         order.
-    /// @dev Where an operation is expected, zero words are empty slots and skipped one at a time.
-    function split(Registry storage registry, ChainId self, bytes32[] calldata onchain)
+    /// @notice The set of chains with operations in the words from `first` on, and the content of
+    ///         each.
+    /// @param registered The set of chains that may have operations.
+    /// @return fault The place of the first operation that is malformed or of another chain, else
+    ///         the number of words. With a fault the rest is worth nothing.
+    function split(bytes32[] calldata words, uint256 first, uint64 registered)
         internal
-        view
-        returns (uint64 chains, bytes32[CHAINS] memory hashes)
+        pure
+        returns (uint256 fault, uint64 chains, bytes32[CHAINS] memory contents)
     {
-        uint256[CHAINS] memory counts = _count(registry, self, onchain);
-        // One buffer for all chains; ends[c] is where the next word of chain c goes.
-        uint256[CHAINS] memory ends;
-        uint256 total = 0;
-        for (uint256 c = 0; c < CHAINS; ++c) {
-            ends[c] = total;
-            total += counts[c];
-        }
-        bytes32[] memory buffer = new bytes32[](total);
-        for (uint256 i = HEAD; i < onchain.length;) {
-            if (onchain[i] == 0) {
-                ++i;
-                continue;
-            }
-            (, ChainId chain, uint256 length) = Pubdata.header(onchain, i);
-            uint256 c = ChainId.unwrap(chain);
-            for (uint256 end = i + length; i < end; ++i) {
-                buffer[ends[c]++] = onchain[i];
-            }
-        }
-        for (uint256 c = 0; c < CHAINS; ++c) {
-            if (counts[c] == 0) continue;
-            chains |= uint64(1 << c);
-            hashes[c] = _hash(buffer, ends[c] - counts[c], counts[c]);
+        // For each chain two cells: where the next words of its rest, and of its withdrawals, go.
+        uint256[2 * CHAINS] memory cells;
+        (fault, chains) = _count(words, first, registered, cells);
+        if (fault == words.length) {
+            uint256 buffer = _place(chains, cells);
+            _copy(words, first, cells);
+            _hash(chains, cells, buffer, contents);
         }
     }
 
-    /// The number of words of each chain; refuses operations of chains that are not registered.
-    function _count(Registry storage registry, ChainId self, bytes32[] calldata onchain)
-        private
-        view
-        returns (uint256[CHAINS] memory counts)
-    {
-        uint256 known = 0;
-        for (uint256 i = HEAD; i < onchain.length;) {
-            if (onchain[i] == 0) {
-                ++i;
-                continue;
-            }
-            (, ChainId chain, uint256 length) = Pubdata.header(onchain, i);
-            uint256 c = ChainId.unwrap(chain);
-            if (known & (1 << c) == 0) {
-                // Registered chains, and this one, are all below CHAINS.
-                if (chain != self && registry.routes[chain] == address(0)) {
-                    revert IHub.UnknownChain(i, uint8(c));
+    /// @notice The content from the hashes of its parts: `rest`, then the chunks.
+    /// @param parts Changed by nobody; its length counts `rest`.
+    function join(bytes32[] memory parts) internal pure returns (bytes32 content) {
+        assembly ("memory-safe") {
+            content := keccak256(add(parts, 32), shl(5, mload(parts)))
+        }
+    }
+
+    /// @notice keccak256 of words.
+    function hash(bytes32[] calldata words) internal pure returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            // Free memory that is not kept.
+            let buffer := mload(0x40)
+            let size := shl(5, words.length)
+            calldatacopy(buffer, words.offset, size)
+            digest := keccak256(buffer, size)
+        }
+    }
+
+    /// Counts the bytes of each cell; stops at the first operation that cannot be accepted.
+    function _count(
+        bytes32[] calldata words,
+        uint256 first,
+        uint64 registered,
+        uint256[2 * CHAINS] memory cells
+    ) private pure returns (uint256 fault, uint64 chains) {
+        assembly ("memory-safe") {
+            let end := add(words.offset, shl(5, words.length))
+            let at := add(words.offset, shl(5, first))
+            for {} lt(at, end) {} {
+                let word := calldataload(at)
+                let chain := byte(2, word)
+                // A size of zero means a fault: byte 0 is a part of the code that is compared.
+                let size := 0
+                let cell := add(cells, shl(6, chain))
+                switch shr(240, word)
+                case 3 {
+                    size := shl(6, iszero(and(word, WITHDRAW_PADDING)))
+                    cell := add(cell, 32)
                 }
-                known |= 1 << c;
+                case 1 { size := shl(6, iszero(and(word, DEPOSIT_PADDING))) }
+                case 6 { size := shl(7, iszero(and(word, CHANGE_PADDING))) }
+                let next := add(at, size)
+                if or(
+                    or(iszero(size), gt(next, end)),
+                    iszero(and(shr(chain, registered), 1))
+                ) { break }
+                chains := or(chains, shl(chain, 1))
+                mstore(cell, add(mload(cell), size))
+                at := next
             }
-            counts[c] += length;
-            i += length;
+            fault := shr(5, sub(at, words.offset))
         }
     }
 
-    function _hash(bytes32[] memory buffer, uint256 start, uint256 count)
+    /// Turns the counts into places in a new buffer: for each chain its rest, then its withdrawals.
+    function _place(uint64 chains, uint256[2 * CHAINS] memory cells)
         private
         pure
-        returns (bytes32 hash)
+        returns (uint256 buffer)
     {
         assembly ("memory-safe") {
-            hash := keccak256(add(add(buffer, 32), shl(5, start)), shl(5, count))
+            buffer := mload(0x40)
+            let place := buffer
+            for { let c := 0 } shr(c, chains) { c := add(c, 1) } {
+                if iszero(and(shr(c, chains), 1)) { continue }
+                let cell := add(cells, shl(6, c))
+                let size := mload(cell)
+                mstore(cell, place)
+                place := add(place, size)
+                cell := add(cell, 32)
+                size := mload(cell)
+                mstore(cell, place)
+                place := add(place, size)
+            }
+            mstore(0x40, place)
+        }
+    }
+
+    /// Copies each operation to its place; every cell then points behind its words.
+    function _copy(bytes32[] calldata words, uint256 first, uint256[2 * CHAINS] memory cells)
+        private
+        pure
+    {
+        assembly ("memory-safe") {
+            let end := add(words.offset, shl(5, words.length))
+            for { let at := add(words.offset, shl(5, first)) } lt(at, end) {} {
+                let word := calldataload(at)
+                let op := byte(1, word)
+                let size := shl(add(6, eq(op, 6)), 1)
+                let cell := add(add(cells, shl(6, byte(2, word))), shl(5, eq(op, WITHDRAW)))
+                let place := mload(cell)
+                calldatacopy(place, at, size)
+                mstore(cell, add(place, size))
+                at := add(at, size)
+            }
+        }
+    }
+
+    /// Hashes the parts of each chain, and the parts' hashes to the chain's content.
+    function _hash(
+        uint64 chains,
+        uint256[2 * CHAINS] memory cells,
+        uint256 buffer,
+        bytes32[CHAINS] memory contents
+    ) private pure {
+        assembly ("memory-safe") {
+            let start := buffer
+            // Behind the buffer: free memory that is not kept.
+            let parts := mload(0x40)
+            for { let c := 0 } shr(c, chains) { c := add(c, 1) } {
+                if iszero(and(shr(c, chains), 1)) { continue }
+                let cell := add(cells, shl(6, c))
+                let end := mload(cell)
+                mstore(parts, keccak256(start, sub(end, start)))
+                start := end
+                end := mload(add(cell, 32))
+                let last := add(parts, 32)
+                for {} lt(start, end) {} {
+                    let size := sub(end, start)
+                    if gt(size, CHUNK_BYTES) { size := CHUNK_BYTES }
+                    mstore(last, keccak256(start, size))
+                    last := add(last, 32)
+                    start := add(start, size)
+                }
+                mstore(add(contents, shl(5, c)), keccak256(parts, sub(last, parts)))
+            }
         }
     }
 }

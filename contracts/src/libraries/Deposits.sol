@@ -2,73 +2,105 @@
 pragma solidity ^0.8.30;
 
 import {IRollup} from "../interfaces/IRollup.sol";
-import {Ledger, Queue, QueueEntry, TokenEntry} from "../Layout.sol";
-import {SerialId, TokenId} from "../types/Ids.sol";
-import {DepositOp} from "./Pubdata.sol";
+import {Ledger, Mark, Queue, TokenEntry} from "../Layout.sol";
+import {ChainId, SerialId, TokenId} from "../types/Ids.sol";
+import {DepositOp, Pubdata} from "./Pubdata.sol";
 
-/// @title The deposit queue: what comes in, and what commits take out of it
+/// @title The queue: what comes in, and what commits take out of it
+/// @dev An entry is one word: 26 bytes of the hash of what was queued, 5 bytes time, 1 byte state.
+///      What it was is not stored: whoever settles it shows it again. A commit does not write
+///      entries, it moves the cursor; only a refund changes one, so that it happens once.
 library Deposits {
-    /// The cap on all deposits of a token together, with 18 decimals.
+    /// The most that may be owed in a token, with 18 decimals.
     uint256 internal constant CAP = 1 << 120;
     uint8 internal constant SUB_ACCOUNTS = 32;
+    uint8 internal constant MAX_HOME = 63;
     /// The decimals of amounts inside the rollup.
     uint8 internal constant DECIMALS = 18;
 
+    /// States of an entry; the first two are the kind of what waits. Kind 2 is kept for the forced
+    /// withdrawal.
+    uint8 internal constant DEPOSIT = 1;
+    uint8 internal constant REFUNDED = 3;
+    /// The bits of time and state.
+    uint256 private constant LOW = (1 << 48) - 1;
+
+    /// @notice Refuses an owner that can never use an account on this or any other chain.
+    /// @param self The number of this chain, which has EVM addresses.
+    function checkOwner(Ledger storage ledger, ChainId self, bytes32 owner, uint8 home)
+        internal
+        view
+    {
+        if (owner == 0) revert IRollup.ZeroOwner();
+        if (home > MAX_HOME) revert IRollup.BadHome(home);
+        // What is an address, and whose it is, is known of this chain only.
+        if (home != 0 && home != ChainId.unwrap(self)) return;
+        if (uint256(owner) >> 160 != 0) revert IRollup.OwnerNotAnAddress(owner);
+        Mark storage mark = ledger.marks[address(uint160(uint256(owner)))];
+        if (mark.own || TokenId.unwrap(mark.token) != 0) revert IRollup.ForbiddenOwner(owner);
+    }
+
     /// @notice Books `raw` units that arrived and appends them to the queue.
+    /// @param op Its amount is filled in here.
     function append(
         Queue storage queue,
         TokenEntry storage entry,
-        TokenId token,
+        DepositOp memory op,
         uint256 raw,
-        bytes32 owner,
-        uint8 subAccount
-    ) internal returns (SerialId serial, uint128 amount) {
-        if (owner == 0) revert IRollup.ZeroOwner();
-        if (subAccount >= SUB_ACCOUNTS) revert IRollup.BadSubAccount(subAccount);
-        if (raw == 0) revert IRollup.ZeroAmount();
-        // Above the cap raw is refused first, so the product below stays under 2^120 * 10^18.
-        if (raw > CAP) revert IRollup.DepositCap(TokenId.unwrap(token), raw);
-        uint256 scaled = raw * unit(entry);
-        uint256 total = entry.deposited + scaled;
-        if (total > CAP) revert IRollup.DepositCap(TokenId.unwrap(token), total);
-        amount = uint128(scaled);
-        entry.deposited = uint128(total);
-        entry.locked += uint128(raw);
+        address payer
+    ) internal returns (SerialId serial) {
+        if (op.subAccount >= SUB_ACCOUNTS) revert IRollup.BadSubAccount(op.subAccount);
+        uint256 least = entry.least;
+        if (raw < least) revert IRollup.BelowLeast(least, raw);
+        // Above the cap raw is refused first, so the product below stays under 2^121 * 10^18.
+        if (raw > CAP) revert IRollup.DepositCap(TokenId.unwrap(op.token), raw);
+        uint256 unit_ = unit(entry);
+        uint256 owed = entry.locked + raw;
+        if (owed * unit_ > CAP) revert IRollup.DepositCap(TokenId.unwrap(op.token), owed * unit_);
+        op.amount = uint128(raw * unit_);
+        entry.locked = uint128(owed);
         entry.unconsumed += uint128(raw);
         serial = queue.tail;
-        queue.tail = _next(serial);
-        bytes32 hash = hashOf(DepositOp(subAccount, token, amount, owner));
-        queue.entries[serial] = QueueEntry(hash, uint64(block.timestamp), token, amount);
+        queue.tail = SerialId.wrap(SerialId.unwrap(serial) + 1);
+        uint256 hash = _hash(op, payer) & ~LOW;
+        queue.entries[serial] = hash | block.timestamp << 8 | DEPOSIT;
     }
 
-    /// @notice Takes the deposit at `cursor` out of the queue, which must be `op`; gives the next
-    ///         cursor.
-    function consume(
+    /// @notice Refuses `op`, read at word `i`, unless it is the deposit at `serial` and `payer` paid
+    ///         it; gives its state.
+    function check(
+        Queue storage queue,
+        SerialId serial,
+        DepositOp memory op,
+        address payer,
+        uint256 i
+    ) internal view returns (uint8 state) {
+        // Beyond the tail the entry is zero, and of what it could be the state says that it is not.
+        uint256 entry = queue.entries[serial];
+        state = uint8(entry);
+        if ((entry ^ _hash(op, payer)) & ~LOW != 0 || state == 0) {
+            revert IRollup.DepositMismatch(i, SerialId.unwrap(serial));
+        }
+    }
+
+    /// @notice Turns the refused deposit at `serial` into a claim of its payer; once.
+    /// @return raw What was booked; 0 if it was refunded before.
+    function refund(
         Queue storage queue,
         Ledger storage ledger,
-        SerialId cursor,
+        SerialId serial,
         DepositOp memory op,
+        address payer,
         uint256 i
-    ) internal returns (SerialId) {
-        // Beyond the tail the stored hash is zero, which no deposit hashes to.
-        if (queue.entries[cursor].hash != hashOf(op)) {
-            revert IRollup.DepositMismatch(i, SerialId.unwrap(cursor));
-        }
+    ) internal returns (uint128 raw) {
+        if (check(queue, serial, op, payer, i) == REFUNDED) return 0;
+        queue.entries[serial] = queue.entries[serial] ^ DEPOSIT ^ REFUNDED;
         TokenEntry storage entry = ledger.tokens[op.token];
         // Exact, because the amount was made by the inverse product when the deposit was appended.
-        entry.unconsumed -= uint128(op.amount / unit(entry));
-        return _next(cursor);
-    }
-
-    /// @notice Puts the deposits from `from` to below `to` back into the queue.
-    function restore(Queue storage queue, Ledger storage ledger, SerialId from, SerialId to)
-        internal
-    {
-        for (uint64 serial = SerialId.unwrap(from); serial < SerialId.unwrap(to); ++serial) {
-            QueueEntry storage queued = queue.entries[SerialId.wrap(serial)];
-            TokenEntry storage entry = ledger.tokens[queued.token];
-            entry.unconsumed += uint128(queued.amount / unit(entry));
-        }
+        raw = uint128(op.amount / unit(entry));
+        entry.unconsumed -= raw;
+        entry.pendingTotal += raw;
+        ledger.pending[payer][op.token] += raw;
     }
 
     /// @notice How many 18-decimal units one raw unit is.
@@ -82,11 +114,15 @@ library Deposits {
         return DECIMALS - entry.decimals;
     }
 
-    function hashOf(DepositOp memory op) internal pure returns (bytes32) {
-        return keccak256(abi.encode(op.token, op.subAccount, op.amount, op.owner));
-    }
-
-    function _next(SerialId serial) private pure returns (SerialId) {
-        return SerialId.wrap(SerialId.unwrap(serial) + 1);
+    /// keccak256 of kind, token, sub-account, home, amount, owner, payer and sender; who sends a
+    /// deposit is its payer.
+    function _hash(DepositOp memory op, address payer) private pure returns (uint256) {
+        return uint256(
+            keccak256(
+                abi.encode(
+                    DEPOSIT, op.token, op.subAccount, op.home, op.amount, op.owner, payer, payer
+                )
+            )
+        );
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {Ask} from "./Ask.sol";
+
 /// @dev The parts of ERC-20 that the vault uses.
 interface IErc20 {
     function transfer(address to, uint256 amount) external returns (bool);
@@ -28,12 +30,12 @@ library Erc20 {
 
     /// @notice A balance, and whether the token answered.
     function balanceOf(address token, address owner) internal view returns (bool, uint256) {
-        return _read(token, abi.encodeCall(IErc20.balanceOf, (owner)));
+        return Ask.word(token, abi.encodeCall(IErc20.balanceOf, (owner)));
     }
 
     /// @notice The token's own decimals, and whether the token answered.
     function decimals(address token) internal view returns (bool, uint256) {
-        return _read(token, abi.encodeCall(IErc20.decimals, ()));
+        return Ask.word(token, abi.encodeCall(IErc20.decimals, ()));
     }
 
     function _succeeds(address token, bytes memory data) private returns (bool) {
@@ -48,17 +50,5 @@ library Erc20 {
             answer := mload(0)
         }
         return ok && (size == 0 || (size >= 32 && answer == 1));
-    }
-
-    function _read(address token, bytes memory data) private view returns (bool, uint256) {
-        bool ok;
-        uint256 size;
-        uint256 answer;
-        assembly ("memory-safe") {
-            ok := staticcall(gas(), token, add(data, 32), mload(data), 0, 32)
-            size := returndatasize()
-            answer := mload(0)
-        }
-        return ok && size >= 32 ? (true, answer) : (false, 0);
     }
 }

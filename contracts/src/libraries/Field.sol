@@ -2,9 +2,10 @@
 pragma solidity ^0.8.30;
 
 import {IHub} from "../interfaces/IHub.sol";
-import {IRollup} from "../interfaces/IRollup.sol";
 
 /// @title The scalar field of BLS12-381, and the two evaluations that bind public data to a proof
+/// @dev The evaluations run over every word of a block, hence in assembly; test/base/Plain.sol has
+///      them in plain form, and the tests hold one against the other.
 library Field {
     /// The field's modulus r.
     uint256 internal constant MODULUS =
@@ -25,43 +26,48 @@ library Field {
     /// @dev Horner's rule from the last word to the first. Refuses words that are no field
     ///      elements.
     function powerSum(uint256 z, bytes32[] calldata words) internal pure returns (uint256 y) {
-        for (uint256 i = words.length; i > 0;) {
-            // The loop's condition keeps i above zero.
-            unchecked {
-                --i;
+        uint256 bad;
+        uint256 r = MODULUS;
+        assembly ("memory-safe") {
+            let at := add(words.offset, shl(5, words.length))
+            for {} gt(at, words.offset) {} {
+                at := sub(at, 32)
+                let word := calldataload(at)
+                bad := or(bad, iszero(lt(word, r)))
+                y := addmod(mulmod(y, z, r), word, r)
             }
-            uint256 word = uint256(words[i]);
-            if (word >= MODULUS) revert IRollup.WordOutOfRange(i);
-            y = addmod(mulmod(y, z, MODULUS), word, MODULUS);
         }
+        if (bad != 0) _refuse(words);
     }
 
-    /// @notice The value at z of the polynomial of degree < 4096 that takes the values `words`,
-    ///         then zeros, at the 4096th roots of unity in bit-reversed order (EIP-4844's order).
-    /// @dev y = (z^4096 - 1) / 4096 * sum words[i] * w_i / (z - w_i). The sum is kept as one
-    ///      fraction, which needs four products a word and a single inversion. A zero word adds
-    ///      nothing and is skipped. Roots come by doubling: reversing the bits of 2^k + j (j < 2^k)
-    ///      adds 2^(11 - k) to the exponent of j, so w_(2^k + j) = w_j * ROOT^(2^(11 - k)).
+    /// @notice The value at z of the polynomial of degree < 4096 with p(w^k) = words[k], and zero
+    ///         at the other powers of the root w.
+    /// @dev y = (z^4096 - 1) / 4096 * sum words[k] w^k / (z - w^k). The sum is kept as one
+    ///      fraction, which needs four products a word and a single inversion; a fifth product
+    ///      gives the next power of w.
     function blobValue(uint256 z, bytes32[] calldata words) internal view returns (uint256) {
         uint256 vanishing = addmod(_power4096(z), MODULUS - 1, MODULUS);
         if (vanishing == 0) revert IHub.EvaluationPointInDomain();
-        uint256[] memory roots = _roots(words.length);
-        uint256 numerator = 0;
+        uint256 numerator;
         uint256 denominator = 1;
-        for (uint256 i = 0; i < words.length; ++i) {
-            uint256 word = uint256(words[i]);
-            if (word >= MODULUS) revert IRollup.WordOutOfRange(i);
-            if (word == 0) continue;
-            uint256 root = roots[i];
-            uint256 distance;
-            // Roots are below the modulus.
-            unchecked {
-                distance = addmod(z, MODULUS - root, MODULUS);
+        uint256 bad;
+        uint256 r = MODULUS;
+        uint256 step = ROOT;
+        assembly ("memory-safe") {
+            let end := add(words.offset, shl(5, words.length))
+            let root := 1
+            for { let at := words.offset } lt(at, end) { at := add(at, 32) } {
+                let word := calldataload(at)
+                bad := or(bad, iszero(lt(word, r)))
+                // Roots are below the modulus.
+                let distance := addmod(z, sub(r, root), r)
+                let term := mulmod(denominator, mulmod(word, root, r), r)
+                numerator := addmod(mulmod(numerator, distance, r), term, r)
+                denominator := mulmod(denominator, distance, r)
+                root := mulmod(root, step, r)
             }
-            uint256 term = mulmod(denominator, mulmod(word, root, MODULUS), MODULUS);
-            numerator = addmod(mulmod(numerator, distance, MODULUS), term, MODULUS);
-            denominator = mulmod(denominator, distance, MODULUS);
         }
+        if (bad != 0) _refuse(words);
         // No distance is zero, since z is no root of unity; so the denominator has an inverse.
         uint256 sum = mulmod(numerator, inverse(denominator), MODULUS);
         return mulmod(mulmod(vanishing, INVERSE_DOMAIN, MODULUS), sum, MODULUS);
@@ -95,27 +101,10 @@ library Field {
         }
     }
 
-    /// The first `count` roots of unity in bit-reversed order.
-    function _roots(uint256 count) private pure returns (uint256[] memory roots) {
-        roots = new uint256[](count);
-        if (count == 0) return roots;
-        uint256[12] memory steps;
-        steps[11] = ROOT;
-        for (uint256 k = 11; k > 0; --k) {
-            steps[k - 1] = mulmod(steps[k], steps[k], MODULUS);
-        }
-        roots[0] = 1;
-        uint256 filled = 1;
-        for (uint256 k = 0; filled < count; ++k) {
-            uint256 end = 2 * filled < count ? 2 * filled : count;
-            uint256 step = steps[k];
-            for (uint256 i = filled; i < end; ++i) {
-                // i is at least `filled`.
-                unchecked {
-                    roots[i] = mulmod(roots[i - filled], step, MODULUS);
-                }
-            }
-            filled = end;
-        }
+    /// Names the first word that is no field element.
+    function _refuse(bytes32[] calldata words) private pure {
+        uint256 i = 0;
+        while (uint256(words[i]) < MODULUS) ++i;
+        revert IHub.WordOutOfRange(i);
     }
 }

@@ -1,128 +1,143 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {BlockCommit, IHub} from "../interfaces/IHub.sol";
+import {BlockCommit, BlockProof, IHub} from "../interfaces/IHub.sol";
+import {Claim} from "../interfaces/IVerifier.sol";
 import {Blocks, ChainView, ContentLink, HubBlock, Shape} from "../Layout.sol";
 import {BlockNumber, ChainId, ShapeId} from "../types/Ids.sol";
 import {Contents} from "./Contents.sol";
 import {Field} from "./Field.sol";
+import {Pubdata} from "./Pubdata.sol";
 import {Records} from "./Records.sol";
+
+/// @notice The third word of a block's head.
+struct Head {
+    BlockNumber number;
+    uint64 timestamp;
+    ShapeId shape;
+}
 
 /// @title The hub's blocks and their stages: committed, proven, released
 library HubBlocks {
-    /// How far a block's timestamp may run ahead of the chain's clock, in seconds.
+    /// The words before the first operation: old root, new root, number with timestamp and shape.
+    uint256 internal constant HEAD = 3;
+    /// How far a block's timestamp may run ahead of the chain's clock.
     uint256 internal constant MAX_AHEAD = 15 minutes;
+    /// How far it may lag behind: the longest outage of the hub's chain after which the blocks that
+    /// were sealed before it can still be committed. Sealing stops at half of it.
+    uint256 internal constant MAX_BEHIND = 14 days;
 
-    /// @notice Checks everything of a block's header against the last block, the clock and the
-    ///         shape.
-    function checkHead(Blocks storage self, BlockCommit calldata info) internal view {
-        _checkNext(self.committed, info.number);
-        HubBlock storage last = self.blocks[self.committed];
-        Shape storage shape = self.shapes[info.shape];
-        if (address(shape.verifier) == address(0)) {
-            revert IHub.UnknownShape(ShapeId.unwrap(info.shape));
+    /// @notice Appends the next block, and gives its public inputs.
+    /// @param registered The chains that may have operations.
+    /// @param keep Whether the block will be proven later, by its commitment.
+    function commit(Blocks storage self, BlockCommit calldata info, uint64 registered, bool keep)
+        internal
+        returns (uint256[4] memory inputs, ShapeId shape)
+    {
+        Head memory head = _checkHead(self, info);
+        shape = head.shape;
+        inputs = _evaluate(info);
+        (uint256 fault, uint64 chains, bytes32[64] memory contents) =
+            Contents.split(info.onchain, HEAD, registered);
+        if (fault != info.onchain.length) {
+            (, ChainId chain,) = Pubdata.header(info.onchain, fault);
+            revert IHub.UnknownChain(fault, ChainId.unwrap(chain));
         }
-        if (info.onchain.length != shape.onchainWords) {
-            revert IHub.VectorLength(shape.onchainWords, info.onchain.length);
-        }
-        if (info.data.length != shape.dataWords) {
-            revert IHub.VectorLength(shape.dataWords, info.data.length);
-        }
-        _checkTime(last.timestamp, info.timestamp);
-        if (info.d >= Field.MODULUS) revert IHub.DigestOutOfRange(info.d);
-        // Being below the modulus is checked with all other words.
-        if (info.newRoot == 0) revert IHub.BadRoot(info.newRoot);
-        _checkWord(info.onchain, 0, last.root);
-        _checkWord(info.onchain, 1, info.newRoot);
-        _checkWord(info.onchain, 2, headWord(info.number, info.timestamp, info.shape));
+        bytes32 newRoot = info.onchain[1];
+        HubBlock storage made = self.blocks[head.number];
+        made.root = newRoot;
+        (made.timestamp, made.chains, made.shape) = (head.timestamp, chains, head.shape);
+        if (keep) made.commitment = _commitmentOf(shape, inputs, newRoot);
+        self.committed = head.number;
+        _link(self, head.number, chains, contents);
+        emit IHub.BlockCommitted(
+            BlockNumber.unwrap(head.number),
+            ShapeId.unwrap(shape),
+            newRoot,
+            inputs[0],
+            inputs[1],
+            inputs[2],
+            inputs[3]
+        );
     }
 
-    /// @notice The public inputs z, yData and yOnchain of a block.
-    /// @dev z depends on the digest and on both vectors, so it is fixed after all of them.
-    function evaluate(BlockCommit calldata info)
+    /// @notice The claim that a later proof of block `number` must show, if `given` are its inputs.
+    function claimOf(Blocks storage self, BlockNumber number, BlockProof calldata given)
         internal
         view
-        returns (uint256 z, uint256 yData, uint256 yOnchain)
+        returns (Claim memory claim)
     {
-        bytes32 onchain = keccak256(abi.encodePacked(info.onchain));
-        bytes32 data = keccak256(abi.encodePacked(info.data));
-        z = uint256(keccak256(abi.encode(info.d, onchain, data))) % Field.MODULUS;
-        yOnchain = Field.powerSum(z, info.onchain);
-        yData = Field.blobValue(z, info.data);
-    }
-
-    /// @notice Appends the block; `hashes` are the contents of the chains in the set `chains`.
-    function append(
-        Blocks storage self,
-        BlockCommit calldata info,
-        bytes32 commitment,
-        uint64 chains,
-        bytes32[64] memory hashes
-    ) internal {
-        BlockNumber number = info.number;
-        self.committed = number;
-        self.blocks[number] = HubBlock(commitment, info.newRoot, info.timestamp, chains, info.shape);
-        for (uint8 c = 1; chains >> c != 0; ++c) {
-            if ((chains >> c) & 1 == 0) continue;
-            ChainId chain = ChainId.wrap(c);
-            ChainView storage state = self.chains[chain];
-            BlockNumber previous = state.last;
-            bytes32 rolling =
-                Records.roll(self.contents[previous][chain].rolling, number, hashes[c]);
-            self.contents[number][chain] = ContentLink(rolling, previous);
-            state.last = number;
-            // The chain may have been faster than the hub.
-            if (self.acks[chain][number] == rolling) _agree(self, state, number);
-        }
-    }
-
-    /// @notice Marks the next block proven, if `inputs` are its public inputs and the verifier
-    ///         accepts.
-    function prove(
-        Blocks storage self,
-        BlockNumber number,
-        uint256[4] calldata inputs,
-        bytes calldata proof
-    ) internal {
-        _checkNext(self.proven, number);
         // A block that is not committed has the commitment zero, which nothing hashes to.
         HubBlock storage info = self.blocks[number];
-        bytes32 given =
-            commitmentOf(info.shape, inputs[0], inputs[1], inputs[2], inputs[3], info.root);
-        if (given != info.commitment) {
-            revert IHub.CommitmentMismatch(BlockNumber.unwrap(number), info.commitment, given);
+        bytes32 commitment = _commitmentOf(info.shape, given.inputs, info.root);
+        if (commitment != info.commitment) {
+            revert IHub.CommitmentMismatch(BlockNumber.unwrap(number), info.commitment, commitment);
         }
-        if (!self.shapes[info.shape].verifier.verify(inputs, proof)) {
-            revert IHub.ProofRefused(BlockNumber.unwrap(number));
-        }
-        self.proven = number;
+        return Claim(self.shapes[info.shape].keyStore, given.inputs, given.proof);
     }
 
-    /// @notice Marks the next block released, if it is proven and every chain in it agrees.
-    function release(Blocks storage self, BlockNumber number) internal returns (uint64 chains) {
-        _checkNext(self.released, number);
-        if (number > self.proven) revert IHub.NotProven(BlockNumber.unwrap(number));
-        chains = self.blocks[number].chains;
-        for (uint8 c = 1; chains >> c != 0; ++c) {
-            if ((chains >> c) & 1 == 0) continue;
-            if (self.chains[ChainId.wrap(c)].ackedThrough < number) {
-                revert IHub.NotAcked(BlockNumber.unwrap(number), c);
+    /// @notice Marks the blocks from `first` on proven, which are the next ones, if the verifier
+    ///         accepts the claims, one for each of them.
+    /// @dev Every verifier checks proofs under every key. The first block's is asked for all: who
+    ///      could have a bad one registered could commit blocks of its shape as well.
+    function prove(Blocks storage self, BlockNumber first, Claim[] memory claims) internal {
+        ShapeId shape = self.blocks[first].shape;
+        if (!self.shapes[shape].verifier.verifyBatch(claims)) {
+            revert IHub.ProofRefused(BlockNumber.unwrap(first));
+        }
+        BlockNumber last =
+            BlockNumber.wrap(uint32(BlockNumber.unwrap(first) + claims.length - 1));
+        self.proven = last;
+        emit IHub.BlocksProven(BlockNumber.unwrap(last));
+    }
+
+    /// @notice Marks all blocks up to `number` released, if they are proven and every chain in each
+    ///         of them agrees.
+    function release(Blocks storage self, BlockNumber number) internal {
+        uint32 last = BlockNumber.unwrap(number);
+        if (number > self.proven) revert IHub.NotProven(last);
+        if (!(number > self.released)) revert IHub.NothingToRelease(last);
+        uint64 seen = 0;
+        // From the last one down: the first time a chain is met, it is in its last block.
+        for (uint32 n = last; n > BlockNumber.unwrap(self.released); --n) {
+            uint64 chains = self.blocks[BlockNumber.wrap(n)].chains & ~seen;
+            seen |= chains;
+            for (uint8 c = 1; chains >> c != 0; ++c) {
+                if ((chains >> c) & 1 == 0) continue;
+                ChainView storage state = self.chains[ChainId.wrap(c)];
+                if (BlockNumber.unwrap(state.ackedThrough) < n) revert IHub.NotAcked(n, c);
+                state.released = BlockNumber.wrap(n);
             }
         }
         self.released = number;
+        emit IHub.BlocksReleased(last, self.blocks[number].root);
     }
 
-    /// @notice Notes what a chain holds; says whether it is what the hub has.
+    /// @notice Notes that a chain is told of its last released block; refuses when it knows.
+    function take(Blocks storage self, ChainId chain)
+        internal
+        returns (BlockNumber number, bytes32 root, bytes32 rolling)
+    {
+        ChainView storage state = self.chains[chain];
+        number = state.released;
+        if (!(number > state.sent)) revert IHub.NothingToRelease(BlockNumber.unwrap(number));
+        state.sent = number;
+        root = self.blocks[number].root;
+        rolling = self.contents[number][chain].rolling;
+        emit IHub.ReleaseSent(ChainId.unwrap(chain), BlockNumber.unwrap(number), rolling);
+    }
+
+    /// @notice Notes what a chain holds.
     /// @dev A message that disagrees is kept, not refused: it must not block the channel, and the
     ///      hub may still commit, or commit anew, a block with that content.
     function acknowledge(Blocks storage self, ChainId chain, BlockNumber number, bytes32 rolling)
         internal
-        returns (bool agrees)
     {
         self.acks[chain][number] = rolling;
         // Zero is the content of no block, so a zero message agrees with nothing.
-        agrees = rolling != 0 && self.contents[number][chain].rolling == rolling;
+        bool agrees = rolling != 0 && self.contents[number][chain].rolling == rolling;
         if (agrees) _agree(self, self.chains[chain], number);
+        emit IHub.AckReceived(ChainId.unwrap(chain), BlockNumber.unwrap(number), rolling, agrees);
     }
 
     /// @notice Removes all blocks above `downTo`, of which none is proven or acknowledged.
@@ -144,54 +159,112 @@ library HubBlocks {
             delete self.blocks[top];
         }
         self.committed = BlockNumber.wrap(number);
+        emit IHub.BlocksReverted(BlockNumber.unwrap(downTo));
     }
 
-    /// @notice The third head word: a zero byte, number 4, timestamp 8, shape 2, and zeros.
-    function headWord(BlockNumber number, uint64 timestamp, ShapeId shape)
-        internal
-        pure
-        returns (bytes32)
-    {
-        return bytes32(
-            (uint256(BlockNumber.unwrap(number)) << 216) | (uint256(timestamp) << 152)
-                | (uint256(ShapeId.unwrap(shape)) << 136)
-        );
-    }
-
-    /// @notice What the hub keeps of a block until it is proven.
-    function commitmentOf(
-        ShapeId shape,
-        uint256 d,
-        uint256 z,
-        uint256 yData,
-        uint256 yOnchain,
-        bytes32 newRoot
-    ) internal pure returns (bytes32) {
-        return keccak256(abi.encode(shape, d, z, yData, yOnchain, newRoot));
-    }
-
-    function _agree(Blocks storage self, ChainView storage state, BlockNumber number) private {
-        if (number > state.ackedThrough) state.ackedThrough = number;
-        if (number > self.agreed) self.agreed = number;
-    }
-
-    function _checkNext(BlockNumber last, BlockNumber given) private pure {
+    /// @notice Refuses a block that is not the one after `last`.
+    function checkNext(BlockNumber last, BlockNumber given) internal pure {
         uint32 expected = BlockNumber.unwrap(last) + 1;
         if (BlockNumber.unwrap(given) != expected) {
             revert IHub.NotTheNextBlock(expected, BlockNumber.unwrap(given));
         }
     }
 
-    /// There is no bound on how far it may lag behind: a sealed block cannot be made younger, so
-    /// that after a long outage of this chain nothing could be committed any more.
+    /// Checks everything of a block's head against the last block, the clock and the shape.
+    function _checkHead(Blocks storage self, BlockCommit calldata info)
+        private
+        view
+        returns (Head memory head)
+    {
+        uint256 length = info.onchain.length;
+        if (length < HEAD) revert IHub.VectorLength(HEAD, length);
+        // A zero byte, number 4, timestamp 8, shape 2, and zeros.
+        uint256 word = uint256(info.onchain[2]);
+        head.number = BlockNumber.wrap(uint32(word >> 216));
+        head.timestamp = uint64(word >> 152);
+        head.shape = ShapeId.wrap(uint16(word >> 136));
+        if (word >> 248 != 0 || uint136(word) != 0) {
+            revert IHub.HeadMismatch(2, bytes32((word << 8 >> 144) << 136), bytes32(word));
+        }
+        checkNext(self.committed, head.number);
+        HubBlock storage last = self.blocks[self.committed];
+        if (info.onchain[0] != last.root) {
+            revert IHub.HeadMismatch(0, last.root, info.onchain[0]);
+        }
+        // Being below the modulus is checked with all other words.
+        if (info.onchain[1] == 0) revert IHub.BadRoot(0);
+        _checkTime(last.timestamp, head.timestamp);
+        if (info.d >= Field.MODULUS) revert IHub.DigestOutOfRange(info.d);
+        _checkShape(self.shapes[head.shape], head.shape, info);
+    }
+
+    function _checkShape(Shape storage shape, ShapeId id, BlockCommit calldata info) private view {
+        if (address(shape.verifier) == address(0)) revert IHub.UnknownShape(ShapeId.unwrap(id));
+        if (shape.usableFrom > block.timestamp) {
+            revert IHub.ShapeNotUsableYet(ShapeId.unwrap(id), shape.usableFrom);
+        }
+        if (info.onchain.length > shape.onchainWords) {
+            revert IHub.VectorLength(shape.onchainWords, info.onchain.length);
+        }
+        uint256 length = info.data.length;
+        if (length > shape.dataWords) revert IHub.VectorLength(shape.dataWords, length);
+        if (length != 0 && info.data[length - 1] == 0) revert IHub.TrailingZero();
+    }
+
+    /// A sealed block cannot be made younger; with no lower bound, though, one that was sealed long
+    /// ago could bring back prices and expiries of that time.
     function _checkTime(uint64 last, uint64 given) private view {
-        uint256 latest = block.timestamp + MAX_AHEAD;
-        if (given < last || given > latest) {
-            revert IHub.BadTimestamp(given, last, uint64(latest));
+        uint64 latest = uint64(block.timestamp + MAX_AHEAD);
+        uint64 earliest =
+            block.timestamp > MAX_BEHIND ? uint64(block.timestamp - MAX_BEHIND) : 0;
+        if (earliest < last) earliest = last;
+        if (given < earliest || given > latest) {
+            revert IHub.BadTimestamp(given, earliest, latest);
         }
     }
 
-    function _checkWord(bytes32[] calldata words, uint256 i, bytes32 expected) private pure {
-        if (words[i] != expected) revert IHub.HeadMismatch(i, expected, words[i]);
+    /// d, z, yData and yOnchain. z depends on the digest and on both vectors, so it is fixed after
+    /// all of them.
+    function _evaluate(BlockCommit calldata info) private view returns (uint256[4] memory inputs) {
+        bytes32 onchain = Contents.hash(info.onchain);
+        bytes32 data = Contents.hash(info.data);
+        uint256 z = uint256(keccak256(abi.encode(info.d, onchain, data))) % Field.MODULUS;
+        return [info.d, z, Field.blobValue(z, info.data), Field.powerSum(z, info.onchain)];
+    }
+
+    /// Writes what the chains in the set `chains` must hold after the block.
+    function _link(
+        Blocks storage self,
+        BlockNumber number,
+        uint64 chains,
+        bytes32[64] memory contents
+    ) private {
+        for (uint8 c = 1; chains >> c != 0; ++c) {
+            if ((chains >> c) & 1 == 0) continue;
+            ChainId chain = ChainId.wrap(c);
+            ChainView storage state = self.chains[chain];
+            BlockNumber previous = state.last;
+            bytes32 rolling =
+                Records.roll(self.contents[previous][chain].rolling, number, contents[c]);
+            self.contents[number][chain] = ContentLink(rolling, previous);
+            state.last = number;
+            // The chain may have been faster than the hub.
+            if (self.acks[chain][number] == rolling) _agree(self, state, number);
+        }
+    }
+
+    /// What the hub keeps of a block until it is proven.
+    function _commitmentOf(ShapeId shape, uint256[4] memory inputs, bytes32 newRoot)
+        private
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(shape, inputs, newRoot));
+    }
+
+    /// Neither height may fall: an older message that comes later makes nothing revertible again.
+    function _agree(Blocks storage self, ChainView storage state, BlockNumber number) private {
+        if (number > state.ackedThrough) state.ackedThrough = number;
+        if (number > self.agreed) self.agreed = number;
     }
 }

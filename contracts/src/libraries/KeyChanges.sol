@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {IKeyRecorder} from "../interfaces/IKeyRecorder.sol";
 import {IRollup} from "../interfaces/IRollup.sol";
-import {Keys} from "../Layout.sol";
-import {ChangePubKeyOp} from "./Pubdata.sol";
+import {ChainId} from "../types/Ids.sol";
+import {ChangePubKeyOp, Pubdata} from "./Pubdata.sol";
 import {Signatures} from "./Signatures.sol";
 
-/// @title Whether an owner wants an L2 key: by a signature, or by a transaction before
+/// @title Whether an owner wants an L2 key
+/// @dev A key pair (home 0) says so by a signature, or by a transaction that it sent itself; a
+///      contract on its own chain only, by the key recorder. What a commit relies on cannot change
+///      any more: a signature of a key pair is good for ever, a record too.
 library KeyChanges {
     bytes32 internal constant DOMAIN_TYPE = keccak256(
         "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
@@ -14,43 +18,47 @@ library KeyChanges {
     bytes32 internal constant CHANGE_TYPE =
         keccak256("ChangePubKey(uint256 keyX,uint256 keyY,uint32 accountId,uint32 nonce)");
 
-    /// @notice Books the caller's key for a nonce. The same key may be booked again, another may
-    ///         not: a changed mind must not make a committed block unpayable.
-    /// @return fresh whether it was not booked before.
-    function authorise(Keys storage keys, address owner, uint256 keyX, uint256 keyY, uint32 nonce)
-        internal
-        returns (bool fresh)
-    {
-        bytes32 hash = keccak256(abi.encode(keyX, keyY));
-        bytes32 stored = keys.hashes[owner][nonce];
-        if (stored != 0 && stored != hash) revert IRollup.KeyAlreadySet(owner, nonce);
-        keys.hashes[owner][nonce] = hash;
-        return stored == 0;
-    }
-
-    /// @notice Refuses the key change at word `i` unless `owner` authorised it.
+    /// @notice Refuses the key change at word `i` unless its owner authorised it on chain `self`.
     function check(
-        Keys storage keys,
-        bytes32 separator,
+        IKeyRecorder recorder,
+        ChainId self,
         ChangePubKeyOp memory op,
-        address owner,
         bytes calldata witness,
         uint256 i
     ) internal view {
+        if (op.home != 0 && op.home != ChainId.unwrap(self)) {
+            revert IRollup.ForeignHome(i, op.home);
+        }
+        address owner = Pubdata.toAddress(op.owner, i);
         if (witness.length == 0) {
-            bytes32 hash = keccak256(abi.encode(op.keyX, op.keyY));
-            if (keys.hashes[owner][op.nonce] != hash) {
+            bytes32 recorded = recorder.authPubKey(op.home, owner, op.nonce);
+            if (recorded != keyHash(op.keyX, op.keyY)) {
                 revert IRollup.KeyNotAuthorised(i, owner, op.nonce);
             }
             return;
         }
-        if (witness.length != 65) revert IRollup.WitnessLength(i, witness.length);
-        bytes32 inner = keccak256(abi.encode(CHANGE_TYPE, op.keyX, op.keyY, op.account, op.nonce));
-        bytes32 digest = keccak256(abi.encodePacked(hex"1901", separator, inner));
-        address signer = Signatures.recover(digest, witness);
+        if (witness.length != 65 || op.home != 0) revert IRollup.WitnessLength(i, witness.length);
+        bytes32 hash = digest(domainSeparator(), op.keyX, op.keyY, op.account, op.nonce);
+        address signer = Signatures.recover(hash, witness);
         if (signer == address(0) || signer != owner) revert IRollup.BadKeySignature(i, owner);
     }
 
+    /// @notice What an owner signs.
+    function digest(bytes32 separator, uint256 keyX, uint256 keyY, uint32 account, uint32 nonce)
+        internal
+        pure
+        returns (bytes32)
+    {
+        bytes32 inner = keccak256(abi.encode(CHANGE_TYPE, keyX, keyY, account, nonce));
+        return keccak256(abi.encodePacked(hex"1901", separator, inner));
+    }
+
+    /// @notice What is recorded of a key.
+    function keyHash(uint256 keyX, uint256 keyY) internal pure returns (bytes32) {
+        return keccak256(abi.encode(keyX, keyY));
+    }
+
+    /// @notice The EIP-712 domain of this contract.
     function domainSeparator() internal view returns (bytes32) {
         return keccak256(
             abi.encode(

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {IRollup} from "../interfaces/IRollup.sol";
+import {IEndpoint} from "../interfaces/IEndpoint.sol";
 import {BlockNumber, ChainId} from "../types/Ids.sol";
 
-/// @title The two messages between the rollup's contracts
+/// @title The two messages between the hub and the rollups
 /// @dev Ack:     abi.encode(uint8 1, uint8 chain, uint32 number, bytes32 rolling), to the hub.
 ///      Release: abi.encode(uint8 2, uint32 number, bytes32 root, bytes32 rolling), from the hub.
+///      Each covers all blocks up to `number` that have operations of the chain.
 library Messages {
     uint8 internal constant ACK = 1;
     uint8 internal constant RELEASE = 2;
@@ -26,9 +27,9 @@ library Messages {
         returns (ChainId chain, BlockNumber number, bytes32 rolling)
     {
         uint8 kind;
-        if (payload.length != LENGTH) revert IRollup.BadMessage();
+        if (payload.length != LENGTH) revert IEndpoint.BadMessage();
         (kind, chain, number, rolling) = abi.decode(payload, (uint8, ChainId, BlockNumber, bytes32));
-        if (kind != ACK) revert IRollup.BadMessage();
+        if (kind != ACK) revert IEndpoint.BadMessage();
     }
 
     function encodeRelease(BlockNumber number, bytes32 root, bytes32 rolling)
@@ -45,8 +46,8 @@ library Messages {
         returns (BlockNumber number, bytes32 root, bytes32 rolling)
     {
         uint8 kind;
-        if (payload.length != LENGTH) revert IRollup.BadMessage();
+        if (payload.length != LENGTH) revert IEndpoint.BadMessage();
         (kind, number, root, rolling) = abi.decode(payload, (uint8, BlockNumber, bytes32, bytes32));
-        if (kind != RELEASE) revert IRollup.BadMessage();
+        if (kind != RELEASE) revert IEndpoint.BadMessage();
     }
 }

@@ -3,12 +3,13 @@ pragma solidity ^0.8.30;
 
 import {IRollup} from "../interfaces/IRollup.sol";
 import {Ledger, TokenEntry} from "../Layout.sol";
-import {TokenId} from "../types/Ids.sol";
+import {BlockNumber, TokenId} from "../types/Ids.sol";
 import {Erc20} from "./Erc20.sol";
+import {Pubdata, WithdrawOp} from "./Pubdata.sol";
 
 /// @dev The vault's call to itself, which makes a token transfer that can be undone as a whole.
 interface ITokenSender {
-    /// @notice The transfer failed, or took more from the vault than was owed.
+    /// @notice The transfer failed, or took more or less from the vault than was owed.
     error TransferOutFailed(address token);
 
     /// @notice Moves `amount` of `token` to `to`. Callable by the vault itself only.
@@ -16,8 +17,8 @@ interface ITokenSender {
 }
 
 /// @title What goes out of the vault
-/// @dev A recipient or token that fails, burns its gas or answers with a flood of data costs its
-///      own payout a deferral and nobody else anything.
+/// @dev A recipient or token that fails, lies, burns its gas or answers with a flood of data costs
+///      its own payout a deferral and nobody else anything.
 library Payouts {
     /// The gas that a recipient of native coins gets.
     uint256 internal constant NATIVE_GAS = 50_000;
@@ -27,33 +28,37 @@ library Payouts {
     /// deferral.
     uint256 internal constant RESERVE_GAS = 120_000;
 
-    /// @notice Pays `amount` to `owner`, or books it as pending; says which.
-    /// @dev Deposits that no commit has taken, and claims, cannot be touched: only the rest is
-    ///      free.
-    function pay(Ledger storage ledger, address owner, TokenId token, uint256 amount)
-        internal
-        returns (bool paid)
-    {
-        TokenEntry storage entry = ledger.tokens[token];
-        uint256 free = uint256(entry.locked) - entry.pendingTotal - entry.unconsumed;
-        if (amount > free) revert IRollup.InsufficientLocked(TokenId.unwrap(token), free, amount);
-        // Booked as owed before the call, so that no callee sees coins that are both paid and
-        // locked.
-        entry.locked -= uint128(amount);
-        paid = _send(entry.addr, owner, amount);
-        if (!paid) {
-            entry.locked += uint128(amount);
-            entry.pendingTotal += uint128(amount);
-            ledger.pending[owner][token] += amount;
+    // The worst case, of which GAS_* are the parts: every payout is of a token of its own that burns
+    // its allowance, and is deferred to an owner without a claim before. Calldata counts as 31 bytes
+    // a word that are not zero, at 16 a byte.
+    /// A transaction, its dispatch, and the reserve that the last payout must find untouched.
+    uint256 internal constant GAS_BASE =
+        21_000 + 20_000 + TOKEN_GAS + TOKEN_GAS / 63 + RESERVE_GAS;
+    /// One portion: its record, its hashes, its event, up to 128 hashes of other chunks.
+    uint256 internal constant GAS_PORTION = 120_000;
+    /// One withdrawal.
+    uint256 internal constant GAS_WITHDRAWAL = TOKEN_GAS + 70_000;
+
+    /// @notice Makes all payouts in `words`, which hold withdrawals and nothing else.
+    function payAll(Ledger storage ledger, BlockNumber number, bytes32[] calldata words) internal {
+        for (uint256 i = 0; i < words.length; i += 2) {
+            // The words are those that passed `commit`.
+            WithdrawOp memory op = Pubdata.readWithdraw(words, i);
+            // An empty withdrawal moves nothing, and some tokens refuse to move nothing.
+            if (op.amount == 0) continue;
+            address owner = Pubdata.toAddress(op.owner, i);
+            uint16 token = TokenId.unwrap(op.token);
+            if (_pay(ledger, owner, op.token, op.amount)) {
+                emit IRollup.Paid(BlockNumber.unwrap(number), token, owner, op.amount);
+            } else {
+                emit IRollup.PayoutDeferred(BlockNumber.unwrap(number), token, owner, op.amount);
+            }
         }
     }
 
-    /// @notice Pays all that is pending for `owner`; fails as a whole if the owner cannot be paid.
-    function claim(Ledger storage ledger, address owner, TokenId token)
-        internal
-        returns (uint256 amount)
-    {
-        amount = ledger.pending[owner][token];
+    /// @notice Pays all that is pending for `owner` to `to`; fails as a whole if that cannot be.
+    function claim(Ledger storage ledger, address owner, TokenId token, address to) internal {
+        uint256 amount = ledger.pending[owner][token];
         if (amount == 0) revert IRollup.NothingToClaim(owner, TokenId.unwrap(token));
         TokenEntry storage entry = ledger.tokens[token];
         ledger.pending[owner][token] = 0;
@@ -61,18 +66,40 @@ library Payouts {
         entry.locked -= uint128(amount);
         // Without an allowance: here the caller pays for this one owner only.
         bool sent = entry.addr == address(0)
-            ? _sendNative(owner, amount, gasleft())
-            : _sendToken(entry.addr, owner, amount, gasleft());
+            ? _sendNative(to, amount, gasleft())
+            : _sendToken(entry.addr, to, amount, gasleft());
         if (!sent) revert IRollup.ClaimFailed(owner, TokenId.unwrap(token));
+        emit IRollup.Claimed(owner, TokenId.unwrap(token), to, amount);
     }
 
-    /// @notice The body of `sendToken`: the vault's balance may fall by at most `amount`.
+    /// @notice The body of `sendToken`: the vault's balance must fall by exactly `amount`. Less
+    ///         would wipe a debt that nobody was paid; more would eat what is others'.
     function transferChecked(address token, address to, uint256 amount) internal {
         (bool known, uint256 before) = Erc20.balanceOf(token, address(this));
         bool sent = Erc20.tryTransfer(token, to, amount);
         (bool still, uint256 rest) = Erc20.balanceOf(token, address(this));
-        if (!known || !sent || !still || rest < before && before - rest > amount) {
+        if (!known || !sent || !still || rest > before || before - rest != amount) {
             revert ITokenSender.TransferOutFailed(token);
+        }
+    }
+
+    /// Pays `amount` to `owner`, or books it as pending; says which. Open deposits and claims cannot
+    /// be touched: only the rest is free.
+    function _pay(Ledger storage ledger, address owner, TokenId token, uint256 amount)
+        private
+        returns (bool paid)
+    {
+        TokenEntry storage entry = ledger.tokens[token];
+        uint256 free = uint256(entry.locked) - entry.pendingTotal - entry.unconsumed;
+        if (amount > free) revert IRollup.InsufficientLocked(TokenId.unwrap(token), free, amount);
+        // Booked as paid before the call, so that no callee sees coins that are both paid and
+        // locked.
+        entry.locked -= uint128(amount);
+        paid = _send(entry.addr, owner, amount);
+        if (!paid) {
+            entry.locked += uint128(amount);
+            entry.pendingTotal += uint128(amount);
+            ledger.pending[owner][token] += amount;
         }
     }
 

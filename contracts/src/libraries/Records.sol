@@ -1,103 +1,132 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {IRollup} from "../interfaces/IRollup.sol";
+import {IRollup, Portion} from "../interfaces/IRollup.sol";
 import {Record, Settlement} from "../Layout.sol";
 import {BlockNumber, SerialId} from "../types/Ids.sol";
+import {Contents} from "./Contents.sol";
 
 /// @title The records of this chain's operations and their stages: committed, acked, released, paid
 library Records {
-    /// @notice Checks that block `number` comes after the last record, and that the last record has
-    ///         the content `rolling`.
-    /// @dev A transaction may be mined on another branch of the chain than the one that it was made
-    ///      for, where the record before it is missing or is another one.
-    function checkFollows(Settlement storage self, BlockNumber number, bytes32 rolling)
+    /// @notice Appends the content of block `number`, which must be above the last one.
+    function append(Settlement storage self, BlockNumber number, bytes32 content, SerialId cursor)
         internal
-        view
+        returns (bytes32 rolling)
     {
-        Record storage last = self.records[self.committed];
-        if (!(number > last.number)) {
+        uint32 index = self.committed;
+        rolling = roll(self.records[index].rolling, number, content);
+        self.committed = ++index;
+        self.records[index] = Record(rolling, number, cursor);
+    }
+
+    /// @notice Refuses a number that is not above that of the last record.
+    function checkNumber(Settlement storage self, BlockNumber number) internal view {
+        BlockNumber last = self.records[self.committed].number;
+        if (!(number > last)) {
             revert IRollup.NumberNotIncreasing(
-                BlockNumber.unwrap(last.number), BlockNumber.unwrap(number)
+                BlockNumber.unwrap(last), BlockNumber.unwrap(number)
             );
         }
-        if (rolling != last.rolling) revert IRollup.WrongPredecessor(last.rolling, rolling);
     }
 
-    /// @notice Appends the content of block `number`, which follows the last record.
-    function append(
-        Settlement storage self,
-        BlockNumber number,
-        bytes32[] calldata words,
-        SerialId cursor
-    ) internal returns (bytes32 rolling) {
-        bytes32 last = self.records[self.committed].rolling;
-        rolling = roll(last, number, keccak256(abi.encodePacked(words)));
-        self.records[++self.committed] = Record(rolling, number, cursor);
-    }
-
-    /// @notice Removes all records above `downTo`; gives the cursors before and after.
-    function removeAbove(Settlement storage self, BlockNumber downTo)
+    /// @notice The index of the last record at or below `downTo`; refuses to go below what is
+    ///         acknowledged.
+    function lastKept(Settlement storage self, BlockNumber downTo)
         internal
-        returns (SerialId from, SerialId to)
+        view
+        returns (uint32 index)
     {
         BlockNumber acked = self.records[self.acked].number;
         if (downTo < acked) {
             revert IRollup.RecordsAreAcked(BlockNumber.unwrap(acked), BlockNumber.unwrap(downTo));
         }
-        uint32 index = self.committed;
-        to = self.records[index].cursor;
-        while (self.records[index].number > downTo) {
-            delete self.records[index--];
-        }
-        self.committed = index;
-        from = self.records[index].cursor;
+        index = self.committed;
+        while (self.records[index].number > downTo) --index;
     }
 
     /// @notice Makes the record of block `number`, which must have the content `rolling`, and all
     ///         before it final.
     function acknowledge(Settlement storage self, BlockNumber number, bytes32 rolling) internal {
         uint32 index = find(self, number);
-        if (index == 0 || index <= self.acked) {
-            revert IRollup.WrongRecord(BlockNumber.unwrap(number));
-        }
-        bytes32 held = self.records[index].rolling;
-        if (held != rolling) {
-            revert IRollup.ContentMismatch(BlockNumber.unwrap(number), held, rolling);
-        }
+        if (index <= self.acked) revert IRollup.WrongRecord(BlockNumber.unwrap(number));
+        _checkRolling(self.records[index].rolling, rolling, number);
         self.acked = index;
     }
 
-    /// @notice Releases the next record, which must be the acknowledged one of `number` with this
-    ///         content.
+    /// @notice Releases all records up to that of `number`, which must be acknowledged and have
+    ///         this rolling content: it stands for those before it as well.
     function release(Settlement storage self, BlockNumber number, bytes32 rolling) internal {
-        uint32 index = self.released + 1;
-        Record storage record = self.records[index];
-        if (index > self.acked || record.number != number) {
+        uint32 index = find(self, number);
+        if (index <= self.released || index > self.acked) {
             revert IRollup.WrongRecord(BlockNumber.unwrap(number));
         }
-        if (record.rolling != rolling) {
-            revert IRollup.ContentMismatch(BlockNumber.unwrap(number), record.rolling, rolling);
-        }
+        _checkRolling(self.records[index].rolling, rolling, number);
         self.released = index;
     }
 
-    /// @notice Marks the next record paid, which must be the released one of `number` with these
-    ///         words.
-    function settle(Settlement storage self, BlockNumber number, bytes32[] calldata words)
+    /// @notice Marks the chunks of a portion paid, which must be the next ones of the next block;
+    ///         says how many chunks of it are paid then, or 0 if all are.
+    function settle(Settlement storage self, Portion calldata portion)
         internal
+        returns (uint32 chunks)
     {
         uint32 index = self.paid + 1;
-        Record storage record = self.records[index];
-        if (index > self.released || record.number != number) {
+        uint32 raw = BlockNumber.unwrap(portion.number);
+        if (index > self.released || self.records[index].number != portion.number) {
+            revert IRollup.WrongRecord(raw);
+        }
+        uint256 words = portion.words.length;
+        uint256 before = portion.before.length;
+        uint256 size = 2 * Contents.CHUNK;
+        uint256 given = (words + size - 1) / size;
+        bool last = portion.behind.length == 0;
+        // A chunk is whole, unless it is the block's last. A portion without words is for a block
+        // that has no withdrawals here.
+        bool whole = last ? words != 0 || before == 0 : words != 0 && words % size == 0;
+        if (before != self.chunks || !whole) revert IRollup.BadPortion(raw, self.chunks);
+        _checkContent(self, index, contentOf(portion, given));
+        if (last) {
+            (self.paid, self.chunks) = (index, 0);
+        } else {
+            chunks = uint32(before + given);
+            self.chunks = chunks;
+        }
+    }
+
+    /// @notice Refuses a content that is not that of the released record of `number`; gives its
+    ///         index.
+    function checkReleased(Settlement storage self, BlockNumber number, bytes32 content)
+        internal
+        view
+        returns (uint32 index)
+    {
+        index = find(self, number);
+        if (index == 0 || index > self.released) {
             revert IRollup.WrongRecord(BlockNumber.unwrap(number));
         }
-        bytes32 before = self.records[index - 1].rolling;
-        bytes32 given = roll(before, number, keccak256(abi.encodePacked(words)));
-        if (record.rolling != given) {
-            revert IRollup.ContentMismatch(BlockNumber.unwrap(number), record.rolling, given);
+        _checkContent(self, index, content);
+    }
+
+    /// @notice The content of a block of which `portion` shows `given` chunks and the hashes of the
+    ///         rest.
+    function contentOf(Portion calldata portion, uint256 given) internal pure returns (bytes32) {
+        uint256 before = portion.before.length;
+        bytes32[] memory parts = new bytes32[](1 + before + given + portion.behind.length);
+        parts[0] = portion.rest;
+        uint256 next = 1;
+        for (uint256 i = 0; i < before; ++i) {
+            parts[next++] = portion.before[i];
         }
-        self.paid = index;
+        uint256 size = 2 * Contents.CHUNK;
+        for (uint256 i = 0; i < given; ++i) {
+            uint256 end = (i + 1) * size;
+            if (end > portion.words.length) end = portion.words.length;
+            parts[next++] = Contents.hash(portion.words[i * size:end]);
+        }
+        for (uint256 i = 0; i < portion.behind.length; ++i) {
+            parts[next++] = portion.behind[i];
+        }
+        return Contents.join(parts);
     }
 
     /// @notice The index of block `number`, or 0. Numbers ascend, so bisection finds it.
@@ -121,5 +150,17 @@ library Records {
         returns (bytes32)
     {
         return keccak256(abi.encode(rolling, BlockNumber.unwrap(number), content));
+    }
+
+    function _checkContent(Settlement storage self, uint32 index, bytes32 content) private view {
+        Record storage record = self.records[index];
+        bytes32 given = roll(self.records[index - 1].rolling, record.number, content);
+        _checkRolling(record.rolling, given, record.number);
+    }
+
+    function _checkRolling(bytes32 held, bytes32 given, BlockNumber number) private pure {
+        if (held != given) {
+            revert IRollup.ContentMismatch(BlockNumber.unwrap(number), held, given);
+        }
     }
 }

@@ -1,55 +1,66 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {IVerifier} from "../interfaces/IVerifier.sol";
+import {Claim, IVerifier} from "../interfaces/IVerifier.sol";
 import {Field} from "../libraries/Field.sol";
+import {Batch} from "./Batch.sol";
 import {Bls12} from "./Bls12.sol";
+import {Key} from "./Key.sol";
 
 /// @title Groth16 over BLS12-381 for statements with four public inputs
 /// @dev Accepts (A, B, C) if e(A, B) e(alpha, -beta) e(L, -gamma) e(C, -delta) = 1 with
 ///      L = ic[0] + sum inputs[i] ic[i + 1]. The key comes with beta, gamma and delta negated.
 contract Groth16Verifier is IVerifier {
-    uint256 private constant INPUTS = 4;
-    uint256 private constant PROOF_LENGTH = 512;
-    // Where the key's points begin: alpha, -beta, -gamma, -delta, ic[0] to ic[4].
-    uint256 private constant BETA = 128;
-    uint256 private constant GAMMA = 384;
-    uint256 private constant DELTA = 640;
-    uint256 private constant IC = 896;
-    uint256 private constant KEY_LENGTH = IC + (INPUTS + 1) * 128;
-
-    /// @notice The contract whose code is a zero byte and then the key.
+    /// @inheritdoc IVerifier
     address public immutable keyStore;
-    /// @notice keccak256 of the key.
+    /// @inheritdoc IVerifier
     bytes32 public immutable keyHash;
 
     /// @param key alpha (G1), -beta, -gamma, -delta (G2), ic[0] to ic[4] (G1) in the encoding of
     ///        EIP-2537.
     constructor(bytes memory key) {
         Bls12.selfTest();
-        if (key.length != KEY_LENGTH) revert KeyLength(key.length, KEY_LENGTH);
-        _checkKey(key);
+        if (key.length != Key.LENGTH) revert KeyLength(key.length, Key.LENGTH);
+        Key.check(key);
         keyHash = keccak256(key);
         keyStore = _store(key);
     }
 
     /// @inheritdoc IVerifier
     function verify(uint256[4] calldata inputs, bytes calldata proof) external view returns (bool) {
-        if (proof.length != PROOF_LENGTH) return false;
-        for (uint256 i = 0; i < INPUTS; ++i) {
+        return _verify(keyStore, inputs, proof);
+    }
+
+    /// @inheritdoc IVerifier
+    function verifyBatch(Claim[] calldata claims) external view returns (bool) {
+        if (claims.length == 0) return true;
+        // One alone needs no coefficients.
+        if (claims.length == 1) {
+            return _verify(claims[0].keyStore, claims[0].inputs, claims[0].proof);
+        }
+        return Batch.verify(claims);
+    }
+
+    function _verify(address store, uint256[4] calldata inputs, bytes calldata proof)
+        private
+        view
+        returns (bool)
+    {
+        if (proof.length != Key.PROOF_LENGTH) return false;
+        for (uint256 i = 0; i < Key.INPUTS; ++i) {
             // The precompile reduces scalars; without this check an input would have several forms.
             if (inputs[i] >= Field.MODULUS) return false;
         }
-        bytes memory key = _load();
+        bytes memory key = Key.load(store);
         (bool known, bytes memory sum) = _inputPoint(key, inputs);
         if (!known) return false;
         bytes memory pairs = bytes.concat(
             proof[0:384],
-            Bls12.slice(key, 0, BETA + 256),
+            Bls12.slice(key, 0, Key.BETA + 256),
             sum,
-            Bls12.slice(key, GAMMA, 256),
+            Bls12.slice(key, Key.GAMMA, 256),
             proof[384:512],
-            Bls12.slice(key, DELTA, 256)
+            Bls12.slice(key, Key.DELTA, 256)
         );
         (bool ok, bool one) = Bls12.pairing(pairs);
         return ok && one;
@@ -62,33 +73,13 @@ contract Groth16Verifier is IVerifier {
         returns (bool ok, bytes memory sum)
     {
         bytes memory terms;
-        for (uint256 i = 0; i < INPUTS; ++i) {
-            terms =
-                bytes.concat(terms, Bls12.slice(key, IC + 128 * (i + 1), 128), bytes32(inputs[i]));
+        for (uint256 i = 0; i < Key.INPUTS; ++i) {
+            terms = bytes.concat(
+                terms, Bls12.slice(key, Key.IC + 128 * (i + 1), 128), bytes32(inputs[i])
+            );
         }
         (ok, sum) = Bls12.multiply(terms);
-        if (ok) (ok, sum) = Bls12.add(bytes.concat(sum, Bls12.slice(key, IC, 128)));
-    }
-
-    /// Refuses keys with which anyone could make proofs, and points that are none. With delta =
-    /// gamma up to its sign, or with the public generator as delta, C can be chosen to cancel L or
-    /// everything else.
-    function _checkKey(bytes memory key) private view {
-        Bls12.requirePoint(key, 0, 128, 0);
-        for (uint256 i = 0; i < 3; ++i) {
-            Bls12.requirePoint(key, BETA + 256 * i, 256, i + 1);
-        }
-        // Points with the same x are equal or negatives of each other.
-        if (Bls12.equal(key, GAMMA, key, DELTA, 128)) revert DegenerateKey(3);
-        if (Bls12.equal(key, DELTA, Bls12.g2(), 0, 128)) revert DegenerateKey(3);
-        for (uint256 i = 0; i <= INPUTS; ++i) {
-            Bls12.requirePoint(key, IC + 128 * i, 128, 4 + i);
-            for (uint256 j = 0; j < i; ++j) {
-                if (Bls12.equal(key, IC + 128 * i, key, IC + 128 * j, 64)) {
-                    revert DegenerateKey(4 + i);
-                }
-            }
-        }
+        if (ok) (ok, sum) = Bls12.add(bytes.concat(sum, Bls12.slice(key, Key.IC, 128)));
     }
 
     /// Makes a contract whose code is STOP and the key: reading code is cheaper than reading 48
@@ -102,13 +93,5 @@ contract Groth16Verifier is IVerifier {
             store := create(0, add(creation, 32), mload(creation))
         }
         if (store == address(0)) revert KeyStoreFailed();
-    }
-
-    function _load() private view returns (bytes memory key) {
-        key = new bytes(KEY_LENGTH);
-        address store = keyStore;
-        assembly ("memory-safe") {
-            extcodecopy(store, add(key, 32), 1, mload(key))
-        }
     }
 }

@@ -8,7 +8,7 @@ use zklink::hash::Fr;
 use zklink::id::{AccountId, ChainId, Nonce, Owner, SubAccountId, TokenId};
 use zklink::layout::HEAD_WORD;
 use zklink::layout::{Field, Packed};
-use zklink::op::{ChangePubKey, Deposit, Op, Transfer, Withdraw};
+use zklink::op::{ChangePubKey, Deposit, Op, Published, Transfer, Withdraw};
 
 use super::{bytes, word, words};
 
@@ -46,8 +46,12 @@ struct Operation {
     words: Vec<String>,
     /// The fields of the first word.
     fields: Vec<FieldValue>,
+    /// The address of the owner or receiver whose parts the words hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
+    /// Its home.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    home: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_x: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +74,8 @@ struct Values {
     fee: Fee,
     owner: Owner,
     nonce: Nonce,
+    at: u16,
+    refused: bool,
 }
 
 pub(super) fn vectors() -> Result<Vectors> {
@@ -82,6 +88,8 @@ pub(super) fn vectors() -> Result<Vectors> {
         fee: Fee(0x0b85),
         owner: Owner::from_evm(*b"zkLink--owner--of--a"),
         nonce: Nonce(7),
+        at: 5,
+        refused: false,
     };
     let widest = Values {
         chain: ChainId(ChainId::MAX),
@@ -90,8 +98,10 @@ pub(super) fn vectors() -> Result<Vectors> {
         token: TokenId(u16::MAX),
         amount: u128::MAX,
         fee: Fee(u16::MAX),
-        owner: Owner([0xff; 32]),
+        owner: Owner { home: ChainId(ChainId::MAX), address: [0xff; 32] },
         nonce: Nonce(u32::MAX),
+        at: u16::MAX,
+        refused: true,
     };
     let mut operations = Vec::new();
     for values in [everyday, widest] {
@@ -105,7 +115,8 @@ pub(super) fn vectors() -> Result<Vectors> {
 }
 
 fn examples(values: &Values) -> Result<Vec<Operation>> {
-    let Values { chain, account, sub_account, token, amount, fee, owner, nonce } = *values;
+    let Values { chain, account, sub_account, token, fee, owner, nonce, .. } = *values;
+    let Values { amount, at, refused, .. } = *values;
     let transfer = |new_owner| Transfer {
         account,
         sub_account,
@@ -116,7 +127,15 @@ fn examples(values: &Values) -> Result<Vec<Operation>> {
         fee,
         new_owner,
     };
-    let deposit = Deposit { chain, account, sub_account, token, amount: Amount(amount), owner };
+    let deposit = Deposit {
+        chain,
+        account: if refused { AccountId(0) } else { account },
+        sub_account,
+        token,
+        amount: Amount(amount),
+        owner,
+        refused,
+    };
     let withdraw = Withdraw {
         chain,
         account,
@@ -125,21 +144,22 @@ fn examples(values: &Values) -> Result<Vec<Operation>> {
         l1_amount: amount,
         scale: 12,
         fee,
-        to: owner,
+        to: Owner { home: ChainId(0), ..owner },
     };
+    let to = withdraw.to;
     let key = Scenario::key(1).public();
     let change =
         ChangePubKey { chain, account, sub_account, fee_token: token, fee, nonce, owner, key };
     let mut changed =
-        operation("ChangePubKey", Op::ChangePubKey(change), &ChangePubKey::WORD, Some(owner))?;
+        operation("ChangePubKey", Op::ChangePubKey(change), at, &ChangePubKey::WORD, Some(owner))?;
     changed.key_x = Some(word(key.x()));
     changed.key_y = Some(word(key.y()));
     let new = Op::Transfer(transfer(Some(owner)));
     Ok(vec![
-        operation("Deposit", Op::Deposit(deposit), &Deposit::WORD, Some(owner))?,
-        operation("TransferToNew", new, &Transfer::WORD_NEW, Some(owner))?,
-        operation("Withdraw", Op::Withdraw(withdraw), &Withdraw::WORD, Some(owner))?,
-        operation("Transfer", Op::Transfer(transfer(None)), &Transfer::WORD, None)?,
+        operation("Deposit", Op::Deposit(deposit), at, &Deposit::WORD, Some(owner))?,
+        operation("TransferToNew", new, at, &Transfer::WORD_NEW, Some(owner))?,
+        operation("Withdraw", Op::Withdraw(withdraw), at, &Withdraw::WORD, Some(to))?,
+        operation("Transfer", Op::Transfer(transfer(None)), at, &Transfer::WORD, None)?,
         changed,
     ])
 }
@@ -147,19 +167,26 @@ fn examples(values: &Values) -> Result<Vec<Operation>> {
 fn operation<const N: usize>(
     name: &'static str,
     op: Op,
+    at: u16,
     layout: &Packed<N>,
     owner: Option<Owner>,
 ) -> Result<Operation> {
-    let kind = op.slot_kind().expect("only a noop has no kind");
-    let published = op.words();
-    anyhow::ensure!(Op::decode(kind, &published)? == op, "{name} does not survive its own words");
+    let published = op.words(at);
+    let mut rest = &published[..];
+    let same = if op.is_onchain() {
+        Op::take_onchain(&mut rest)? == Published { op: op.clone(), at }
+    } else {
+        Op::take_data(&mut rest)? == op
+    };
+    anyhow::ensure!(same && rest.is_empty(), "{name} does not survive its own words");
     Ok(Operation {
         name,
-        code: kind.code(),
-        vector: if kind.is_onchain() { "onchain" } else { "data" },
+        code: zklink::layout::code(&published[0])?,
+        vector: if op.is_onchain() { "onchain" } else { "data" },
         words: words(&published),
         fields: fields(layout, &published[0])?,
-        owner: owner.map(|owner| bytes(&owner.0)),
+        owner: owner.map(|owner| bytes(&owner.address)),
+        home: owner.map(|owner| owner.home.0),
         key_x: None,
         key_y: None,
     })

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use zklink::shape::{SMALL, shape};
 
-use super::block::{BlockExample, START, play};
+use super::block::{BlockExample, START, in_shape};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,12 +37,14 @@ struct Committed {
 #[derive(Serialize)]
 struct Rolling {
     chain: u8,
+    /// The content hash of this block.
+    content: String,
     rolling: String,
 }
 
 pub(super) fn vectors() -> Result<Vectors> {
     let small = shape(SMALL).context("the small shape is gone")?;
-    let (genesis_root, blocks) = play(Some(SMALL))?;
+    let (genesis_root, blocks) = in_shape(SMALL)?;
     Ok(Vectors {
         genesis_root,
         timestamp: START,
@@ -66,7 +68,11 @@ fn committed(block: BlockExample) -> Committed {
         onchain: block.onchain,
         data: block.data,
         contents: contents
-            .map(|content| Rolling { chain: content.chain, rolling: content.rolling_after })
+            .map(|part| Rolling {
+                chain: part.chain,
+                content: part.content,
+                rolling: part.rolling_after,
+            })
             .collect(),
     }
 }

@@ -7,7 +7,7 @@ use zklink::amount::{Amount, Fee};
 use zklink::commitment::amount_to_fr;
 use zklink::fixtures::{ONE, Scenario, USDC, network};
 use zklink::hash::{Domain, Fr, compress4};
-use zklink::id::{AccountId, ChainId, Nonce, Owner, SubAccountId};
+use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId};
 use zklink::key::{PublicKey, SecretKey, challenge, pub_key_hash, sign, verify};
 use zklink::layout::low_word;
 use zklink::op::{ChangePubKey, Transfer, Withdraw};
@@ -135,21 +135,26 @@ fn transfer_example(secret: &SecretKey) -> Result<MessageExample> {
     let tx = TransferTx {
         account_id: AccountId(0x010203),
         from_sub_account_id: SubAccountId(4),
-        to: Owner([0xab; 32]),
+        to: Owner { home: ChainId(0), address: [0xab; 32] },
         to_sub_account_id: SubAccountId(31),
         token: USDC,
         amount: Amount(5 * ONE / 2),
         fee: Fee::closest(Amount(ONE / 100)),
         nonce: Nonce(7),
+        key_version: KeyVersion(2),
     };
-    let header = header::TRANSFER.pack([
+    let header = header::HEADER.pack([
         Transfer::CODE.into(),
         tx.account_id.0.into(),
         tx.from_sub_account_id.0.into(),
-        tx.to_sub_account_id.0.into(),
         tx.token.0.into(),
         tx.fee.0.into(),
         tx.nonce.0.into(),
+        tx.key_version.0.into(),
+        0,
+        0,
+        tx.to_sub_account_id.0.into(),
+        tx.to.home.0.into(),
         tx.to.top().into(),
     ]);
     let rest = [amount_to_fr(tx.amount), low_word(tx.to.low())];
@@ -164,19 +169,23 @@ fn withdraw_example(secret: &SecretKey) -> Result<MessageExample> {
         to: Owner::from_evm([0xcd; 20]),
         token: USDC,
         amount: Amount(5 * ONE / 2),
-        fee: Fee::ZERO,
+        max_fee: Fee::ZERO,
         nonce: Nonce(8),
+        key_version: KeyVersion(2),
     };
     // USDC of the fixtures has 6 decimals on chain 1: what is signed is 2,500,000 of its units at scale 12.
-    let header = header::WITHDRAW.pack([
+    let header = header::HEADER.pack([
         Withdraw::CODE.into(),
         tx.account_id.0.into(),
         tx.sub_account_id.0.into(),
-        tx.to_chain_id.0.into(),
         tx.token.0.into(),
-        tx.fee.0.into(),
+        tx.max_fee.0.into(),
         tx.nonce.0.into(),
+        tx.key_version.0.into(),
+        tx.to_chain_id.0.into(),
         12,
+        0,
+        0,
         tx.to.top().into(),
     ]);
     let rest = [Fr::from(2_500_000), low_word(tx.to.low())];
@@ -186,20 +195,25 @@ fn withdraw_example(secret: &SecretKey) -> Result<MessageExample> {
 fn change_example(secret: &SecretKey) -> Result<MessageExample> {
     let mut tx = change(&secret.public(), Nonce(0));
     tx.eth_auth_data = KeyAuth::EthEcdsa { signature: owner_signature(ChainId(1), &tx)?.0 };
-    let header = header::CHANGE_PUB_KEY.pack([
+    let header = header::HEADER.pack([
         ChangePubKey::CODE.into(),
         tx.account_id.0.into(),
         tx.sub_account_id.0.into(),
-        tx.chain_id.0.into(),
         tx.fee_token.0.into(),
         tx.fee.0.into(),
         tx.nonce.0.into(),
+        tx.key_version.0.into(),
+        tx.chain_id.0.into(),
+        0,
+        0,
+        0,
+        0,
     ]);
     let rest = [tx.new_pub_key.x(), tx.new_pub_key.y()];
     message_example(1, secret, Tx::ChangePubKey(tx), header, rest)
 }
 
-/// Signs, and holds the message of the protocol against the formula of ADR 0001.
+/// Signs, and holds the message of the protocol against the formula of ADR 0004.
 fn message_example(
     key: usize,
     secret: &SecretKey,
@@ -210,7 +224,7 @@ fn message_example(
     let network = network();
     let message = tx.message(DEPLOYMENT, &network)?;
     let formula = [low_word(DEPLOYMENT.0), header, third, fourth];
-    ensure!(message == compress4(Domain::Message, formula), "the message is not that of ADR 0001");
+    ensure!(message == compress4(Domain::Message, formula), "the message is not that of ADR 0004");
     let hash = tx.hash(DEPLOYMENT, &network)?;
     let signed = tx.sign(secret, DEPLOYMENT, &network)?;
     verify(&signed.signature.pub_key, message, &signed.signature.signature)?;
@@ -232,6 +246,7 @@ fn change(key: &PublicKey, nonce: Nonce) -> ChangePubKeyTx {
         fee_token: USDC,
         fee: Fee::ZERO,
         nonce,
+        key_version: KeyVersion(0),
         eth_auth_data: KeyAuth::Onchain,
     }
 }

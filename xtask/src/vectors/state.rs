@@ -4,13 +4,14 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 use zklink::amount::Amount;
 use zklink::commitment::{
-    StateTree, account_leaf, amount_to_fr, chain_leaf, empty_tokens_root, root_of_parts,
-    sub_account_leaf, system_hash,
+    StateTree, SubAccountRoots, account_leaf, account_word, amount_to_fr, chain_leaf, empty_rest,
+    empty_slots_root, empty_tokens_root, order_slot_leaf, root_of_parts, sub_account_leaf,
+    sub_account_rest, system_hash,
 };
 use zklink::fixtures::{ONE, Scenario, USDC};
 use zklink::hash::Fr;
-use zklink::id::{AccountId, ChainId, SubAccountId, TokenId};
-use zklink::state::{Account, State};
+use zklink::id::{AccountId, BlockNumber, ChainId, Nonce, SubAccountId, TokenId};
+use zklink::state::{Account, OrderSlot, State};
 use zklink::tree::{Path, root_of};
 
 use super::{bytes, word, words};
@@ -19,6 +20,11 @@ use super::{bytes, word, words};
 #[serde(rename_all = "camelCase")]
 pub(super) struct Vectors {
     empty_tokens_root: String,
+    empty_slots_root: String,
+    /// The rest of a sub-account without positions, collaterals and extension, and one of 1, 2, 3.
+    empty_rest: String,
+    rest_of_1_2_3: String,
+    order_slot: OrderSlotExample,
     empty_sub_account_leaf: String,
     empty_account_leaf: String,
     empty_chain_leaf: String,
@@ -31,6 +37,14 @@ pub(super) struct Vectors {
     balances: Vec<BalanceProof>,
     /// Pools under the later root, each with its path.
     pools: Vec<PoolProof>,
+}
+
+#[derive(Serialize)]
+struct OrderSlotExample {
+    nonce: u32,
+    epoch: u32,
+    remaining: String,
+    leaf: String,
 }
 
 #[derive(Serialize)]
@@ -52,10 +66,18 @@ struct Roots {
 #[serde(rename_all = "camelCase")]
 struct AccountExample {
     account: u32,
+    /// The chain of a contract; zero for a key pair.
+    home: u8,
     owner: String,
+    created: u64,
+    recipient_home: u8,
+    recipient: String,
+    key_version: u32,
+    nonce: u32,
+    /// The packed word of the leaf.
+    head: String,
     key_x: String,
     key_y: String,
-    nonce: u32,
     sub_accounts: String,
     leaf: String,
 }
@@ -65,6 +87,7 @@ struct ChainExample {
     chain: u8,
     cursor: u64,
     pools: String,
+    quarantine: String,
     leaf: String,
 }
 
@@ -78,7 +101,10 @@ struct BalanceProof {
     /// For each level the four children of the node, the leaf's own level first.
     balance_path: Vec<Vec<String>>,
     balances: String,
+    slots: String,
+    rest: String,
     sub_account_nonce: u32,
+    sub_account_epoch: u32,
     sub_account_leaf: String,
     sub_account_path: Vec<Vec<String>>,
     sub_accounts: String,
@@ -96,6 +122,7 @@ struct PoolProof {
     pool_path: Vec<Vec<String>>,
     pools: String,
     cursor: u64,
+    quarantine: String,
     chain_leaf: String,
     chain_path: Vec<Vec<String>>,
     chains: String,
@@ -113,7 +140,8 @@ fn later() -> Result<Scenario> {
     world.send(1, to_new)?;
     let out = world.withdraw(1, 2, USDC, 100 * ONE, ONE / 5);
     world.send(1, out)?;
-    world.state.system.timestamp = 1_700_000_000;
+    // The end of a block credits the fees.
+    world.state.end_block(BlockNumber(0), 1_700_000_000);
     Ok(world)
 }
 
@@ -134,6 +162,10 @@ pub(super) fn vectors() -> Result<Vectors> {
     let (sub, account, chain) = empty_leaves();
     Ok(Vectors {
         empty_tokens_root: word(empty_tokens_root()),
+        empty_slots_root: word(empty_slots_root()),
+        empty_rest: word(empty_rest()),
+        rest_of_1_2_3: word(sub_account_rest(Fr::from(1), Fr::from(2), Fr::from(3))),
+        order_slot: order_slot_example(),
         empty_sub_account_leaf: word(sub),
         empty_account_leaf: word(account),
         empty_chain_leaf: word(chain),
@@ -147,8 +179,13 @@ pub(super) fn vectors() -> Result<Vectors> {
             .chains()
             .map(|(id, chain)| {
                 let pools = tree.pools_root(id);
-                let leaf = word(chain_leaf(chain.cursor, pools));
-                ChainExample { chain: id.0, cursor: chain.cursor.0, pools: word(pools), leaf }
+                ChainExample {
+                    chain: id.0,
+                    cursor: chain.cursor.0,
+                    pools: word(pools),
+                    quarantine: word(Fr::zero()),
+                    leaf: word(chain_leaf(chain.cursor, pools, Fr::zero())),
+                }
             })
             .collect(),
         balances,
@@ -160,11 +197,21 @@ pub(super) fn vectors() -> Result<Vectors> {
 fn empty_leaves() -> (Fr, Fr, Fr) {
     let nobody = Account::default();
     let mut tree = StateTree::of(&State::default());
-    let none = empty_tokens_root();
-    let sub = sub_account_leaf(none, Default::default(), 0);
+    let roots = tree.sub_account_roots(AccountId(0), SubAccountId(0));
+    let sub = sub_account_leaf(&roots, &Default::default());
     let subs = tree.sub_accounts_root(AccountId(0));
-    let account = account_leaf(nobody.owner, None, nobody.nonce, subs);
-    (sub, account, chain_leaf(Default::default(), none))
+    let chain = chain_leaf(Default::default(), empty_tokens_root(), Fr::zero());
+    (sub, account_leaf(&nobody, subs), chain)
+}
+
+fn order_slot_example() -> OrderSlotExample {
+    let slot = OrderSlot { nonce: Nonce(3), epoch: 2, remaining: Amount(5 * ONE / 2) };
+    OrderSlotExample {
+        nonce: slot.nonce.0,
+        epoch: slot.epoch,
+        remaining: slot.remaining.to_string(),
+        leaf: word(order_slot_leaf(&slot)),
+    }
 }
 
 fn roots(state: &State) -> Result<Roots> {
@@ -193,12 +240,18 @@ fn account_example(tree: &mut StateTree, id: AccountId, account: &Account) -> Ac
     let (x, y) = key.map_or((Fr::zero(), Fr::zero()), |key| (key.x(), key.y()));
     AccountExample {
         account: id.0,
-        owner: bytes(&account.owner.0),
+        home: account.owner.home.0,
+        owner: bytes(&account.owner.address),
+        created: account.created,
+        recipient_home: account.recipient.home.0,
+        recipient: bytes(&account.recipient.address),
+        key_version: account.key_version.0,
+        nonce: account.nonce.0,
+        head: word(account_word(account)),
         key_x: word(x),
         key_y: word(y),
-        nonce: account.nonce.0,
         sub_accounts: word(subs),
-        leaf: word(account_leaf(account.owner, key, account.nonce, subs)),
+        leaf: word(account_leaf(account, subs)),
     }
 }
 
@@ -216,10 +269,11 @@ fn balance_proof(
     let account = state.account(id).cloned().unwrap_or_default();
     let balance_path = tree.balance_path(id, sub_id, token);
     let balances = root_of(&balance_path, token.0.into(), amount_to_fr(amount));
-    let sub_leaf = sub_account_leaf(balances, sub.nonce, sub.epoch);
+    let below = SubAccountRoots { balances, ..tree.sub_account_roots(id, sub_id) };
+    let sub_leaf = sub_account_leaf(&below, &sub);
     let sub_account_path = tree.sub_account_path(id, sub_id);
     let sub_accounts = root_of(&sub_account_path, sub_id.0.into(), sub_leaf);
-    let leaf = account_leaf(account.owner, account.key.as_ref(), account.nonce, sub_accounts);
+    let leaf = account_leaf(&account, sub_accounts);
     let account_path = tree.account_path(id);
     let accounts = root_of(&account_path, id.0.into(), leaf);
     ensure!(accounts == tree.parts()[0], "the path of {id} does not lead to the accounts root");
@@ -230,7 +284,10 @@ fn balance_proof(
         amount: amount.to_string(),
         balance_path: levels(&balance_path),
         balances: word(balances),
+        slots: word(below.slots),
+        rest: word(below.rest),
         sub_account_nonce: sub.nonce.0,
+        sub_account_epoch: sub.epoch,
         sub_account_leaf: word(sub_leaf),
         sub_account_path: levels(&sub_account_path),
         sub_accounts: word(sub_accounts),
@@ -250,7 +307,7 @@ fn pool_proof(
     let cursor = state.cursor(chain);
     let pool_path = tree.pool_path(chain, token);
     let pools = root_of(&pool_path, token.0.into(), amount_to_fr(amount));
-    let leaf = chain_leaf(cursor, pools);
+    let leaf = chain_leaf(cursor, pools, Fr::zero());
     let chain_path = tree.chain_path(chain);
     let chains = root_of(&chain_path, chain.0.into(), leaf);
     ensure!(
@@ -264,6 +321,7 @@ fn pool_proof(
         pool_path: levels(&pool_path),
         pools: word(pools),
         cursor: cursor.0,
+        quarantine: word(Fr::zero()),
         chain_leaf: word(leaf),
         chain_path: levels(&chain_path),
         chains: word(chains),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use zklink::id::ShapeId;
-use zklink::shape::{NANO, SMALL, Shape, shape};
+use zklink::shape::{DEEP, DEEPEST, MEDIUM, NANO, SMALL, Shape, WIDE, shape};
 
 /// A rollup over several chains, in one program.
 ///
@@ -72,7 +72,7 @@ pub(crate) struct LocalArgs {
     #[arg(long, value_name = "MS", default_value_t = 1_000,
         value_parser = clap::value_parser!(u64).range(50..=60_000))]
     pub(crate) block_time: u64,
-    /// The shape of the rollup's blocks. A larger one takes longer to prove and holds more.
+    /// The largest shape of the rollup's blocks. A larger one takes longer to prove and holds more.
     #[arg(long, value_enum, default_value_t = ShapeName::Small)]
     pub(crate) shape: ShapeName,
 }
@@ -113,7 +113,7 @@ pub(crate) struct DemoLocalArgs {
     /// Where to serve the RPC; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub(crate) rpc: SocketAddr,
-    /// The shape of the rollup's blocks.
+    /// The largest shape of the rollup's blocks.
     #[arg(long, value_enum, default_value_t = ShapeName::Small)]
     pub(crate) shape: ShapeName,
 }
@@ -170,7 +170,7 @@ pub(crate) struct DeployArgs {
 /// Proving keys.
 #[derive(Debug, Args)]
 pub(crate) struct MakeKeysArgs {
-    /// The shapes; all of them if none is named.
+    /// The shapes; nano and small if none is named. Keys of large ones take long to make and much room.
     #[arg(long, value_enum)]
     pub(crate) shape: Vec<ShapeName>,
 }
@@ -178,10 +178,18 @@ pub(crate) struct MakeKeysArgs {
 /// A shape on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ShapeName {
-    /// One operation of each kind.
+    /// 4 signed operations and 4 deposits.
     Nano,
-    /// Ten operations on five accounts.
+    /// 8 and 8.
     Small,
+    /// 28 and 8, of as many users.
+    Medium,
+    /// 104 and 24, of as many users.
+    Wide,
+    /// 104 and 24, of few users.
+    Deep,
+    /// 416 and 96, of few users.
+    Deepest,
 }
 
 impl ShapeName {
@@ -190,6 +198,10 @@ impl ShapeName {
         match self {
             ShapeName::Nano => NANO,
             ShapeName::Small => SMALL,
+            ShapeName::Medium => MEDIUM,
+            ShapeName::Wide => WIDE,
+            ShapeName::Deep => DEEP,
+            ShapeName::Deepest => DEEPEST,
         }
     }
 

@@ -3,21 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use zklink::shape::{Shape, shapes};
+use zklink::shape::Shape;
 use zklink_circuit::groth16::Making;
 use zklink_circuit::proving::ShapeKeys;
 
-use crate::cli::{KeysArgs, MakeKeysArgs};
+use crate::cli::{KeysArgs, MakeKeysArgs, ShapeName};
+use crate::local::shapes_up_to;
 use crate::show::{Show, group};
 
-/// Makes the keys of the shapes that were named, or of all.
+/// Makes the keys of the shapes that were named, or of those that a development network has.
 ///
 /// # Errors
 /// A key cannot be read or made.
 pub(crate) fn run(make: &MakeKeysArgs, keys: &KeysArgs) -> Result<()> {
     let show = Show::new();
     let named: Vec<&'static Shape> = make.shape.iter().map(|name| name.shape()).collect();
-    let wanted = if named.is_empty() { shapes().iter().collect() } else { named };
+    let wanted = if named.is_empty() { shapes_up_to(ShapeName::Small.shape()) } else { named };
     let folder = folder(keys.keys.as_deref());
     let keys = open(&folder, &wanted, &show)?;
     for key in keys.iter() {

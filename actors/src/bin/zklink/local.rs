@@ -13,17 +13,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-use zklink::commitment::StateTree;
-use zklink::hash::fr_to_be_bytes;
 use zklink::id::{ChainId, TokenId};
-use zklink::shape::Shape;
+use zklink::shape::{NANO, SMALL, Shape, shapes};
 use zklink::state::{DeploymentId, State};
 use zklink::token::Address;
 use zklink_actors::builder::Terms;
 use zklink_actors::chain::client::{At, Call};
 use zklink_actors::chain::finality::Finality;
 use zklink_actors::deploy::{
-    ChainPlan, DeployedToken, Deployment, Plan, ShapePlan, TokenPlan, TokenSource, deploy,
+    ChainPlan, DeployedToken, Deployment, Genesis, Plan, ShapePlan, TokenPlan, TokenSource, deploy,
 };
 use zklink_actors::gateway::{Limits, Origins};
 use zklink_actors::node::{ChainSetup, Node, Setup};
@@ -82,9 +80,13 @@ pub(crate) struct LocalNetwork {
     temporary: Option<TempDir>,
 }
 
-/// The shapes up to this one: a block takes the cheapest that holds it.
+/// The shape that is asked for, and the small ones below it: a block takes the cheapest that holds it. Keys of large shapes
+/// are made for nobody who did not ask for them.
 pub(crate) fn shapes_up_to(largest: &'static Shape) -> Vec<&'static Shape> {
-    zklink::shape::shapes().iter().filter(|shape| shape.id <= largest.id).collect()
+    let small = |shape: &Shape| [NANO, SMALL].contains(&shape.id);
+    let wanted =
+        |shape: &&Shape| *shape == largest || (small(shape) && shape.weight() < largest.weight());
+    shapes().iter().filter(wanted).collect()
 }
 
 impl LocalNetwork {
@@ -132,8 +134,9 @@ impl LocalNetwork {
 
     /// A user's wallet on a chain.
     pub(crate) fn wallet(&self, name: &str, chain: ChainId) -> Wallet {
-        let rollup = self.deployment.chain(chain).map(|of_chain| of_chain.rollup);
-        Wallet::new(self.chains.sender(chain, &key_of(name)), rollup.unwrap_or_default())
+        let of_chain = self.deployment.chain(chain);
+        let contracts = of_chain.expect("a chain of the deployment").into();
+        Wallet::new(self.chains.sender(chain, &key_of(name)), contracts)
     }
 
     /// A token as a chain has it.
@@ -206,8 +209,8 @@ async fn put_contracts(
 ) -> Result<(Deployment, State)> {
     // A fresh number for each start: signatures for one network are worth nothing on the next.
     let deployment = DeploymentId(rand::random());
-    let genesis = State::genesis(deployment, owner_of("fees"), owner_of("insurance"));
-    let plan = plan(chains, keys, &genesis);
+    let genesis = Genesis { fee_owner: owner_of("fees"), insurance_owner: owner_of("insurance") };
+    let plan = plan(chains, keys, deployment, genesis);
     let senders: BTreeMap<_, _> =
         CHAINS.into_iter().map(|id| (id, chains.sender(id, &chains.funder))).collect();
     let mut gas = BTreeMap::<ChainId, u64>::new();
@@ -226,12 +229,16 @@ async fn put_contracts(
             group(&used.to_string())
         ));
     }
-    Ok((deployed, genesis))
+    Ok((deployed, genesis.state(deployment)))
 }
 
-fn plan(chains: &Chains, keys: &ShapeKeys, genesis: &State) -> Plan {
-    let token =
-        |symbol: &str, decimals, source| TokenPlan { symbol: symbol.to_owned(), decimals, source };
+fn plan(chains: &Chains, keys: &ShapeKeys, deployment: DeploymentId, genesis: Genesis) -> Plan {
+    let token = |symbol: &str, decimals, source| TokenPlan {
+        symbol: symbol.to_owned(),
+        decimals,
+        least_deposit: 1,
+        source,
+    };
     let usdc = |decimals| (USDC, token("USDC", decimals, TokenSource::Development));
     let of_chain = |id: ChainId| {
         let mut tokens = BTreeMap::from([(COIN, token("COIN", 18, TokenSource::Native))]);
@@ -244,8 +251,8 @@ fn plan(chains: &Chains, keys: &ShapeKeys, genesis: &State) -> Plan {
         (id, ChainPlan { evm_chain_id: chains.chain(id).evm_chain_id, tokens })
     };
     Plan {
-        deployment: genesis.system.deployment,
-        genesis_root: fr_to_be_bytes(StateTree::of(genesis).root()),
+        deployment,
+        genesis,
         hub: CHAINS[0],
         chains: CHAINS.into_iter().map(of_chain).collect(),
         shapes: keys

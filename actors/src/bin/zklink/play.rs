@@ -69,10 +69,14 @@ fn banner(network: &LocalNetwork, show: &Show) {
             l1.ws.as_deref().unwrap_or_default()
         ));
         show.line(format!(
-            "           rollup {}  oracle {}",
+            "           rollup {}  key recorder {}  oracle {}",
             hex0x(chain.rollup),
+            hex0x(chain.key_recorder),
             hex0x(chain.oracle)
         ));
+        if let Some(hub) = chain.hub {
+            show.line(format!("           hub {}", hex0x(hub.contract)));
+        }
         for token in &chain.tokens {
             show.line(format!(
                 "           token {} {} with {} decimals at {}",

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use zklink::commitment::StateTree;
-use zklink::hash::fr_to_be_bytes;
 use zklink::id::{ChainId, Owner};
-use zklink::state::{DeploymentId, State};
+use zklink::state::DeploymentId;
 use zklink::token::Address;
 use zklink_actors::chain::sender::Sender;
 use zklink_actors::config::{ChainConfig, DeployConfig, Loaded, TokenConfig, connect, read_key};
 use zklink_actors::deploy::{
-    ChainPlan, Plan, ShapePlan, Step, TokenPlan, TokenSource, deploy, dry_run,
+    ChainPlan, Genesis, Plan, ShapePlan, Step, TokenPlan, TokenSource, deploy, dry_run,
 };
 use zklink_circuit::groth16::Provenance;
 use zklink_circuit::groth16::evm::verifying_key_to_evm;
@@ -90,7 +88,7 @@ fn plan(
 ) -> Result<Plan> {
     let config = &loaded.config;
     let deployment = DeploymentId(rand::random());
-    let genesis = State::genesis(deployment, config.fee_owner, config.insurance_owner);
+    let (fee_owner, insurance_owner) = (config.fee_owner, config.insurance_owner);
     let mut chains = BTreeMap::new();
     for (id, chain) in loaded.chains(&config.chains)? {
         let mut tokens = BTreeMap::new();
@@ -108,7 +106,7 @@ fn plan(
         .map(|key| ShapePlan::of(key.shape, verifying_key_to_evm(key.key.verifying_key())));
     Ok(Plan {
         deployment,
-        genesis_root: fr_to_be_bytes(StateTree::of(&genesis).root()),
+        genesis: Genesis { fee_owner, insurance_owner },
         hub: ChainId(config.hub),
         chains,
         shapes: shapes.collect(),
@@ -133,5 +131,6 @@ fn token_plan(loaded: &Loaded<DeployConfig>, token: &TokenConfig) -> Result<Toke
         }
     };
     let (symbol, decimals) = (token.symbol.clone(), token.decimals);
-    Ok(TokenPlan { symbol, decimals, source })
+    let least_deposit = token.least_deposit;
+    Ok(TokenPlan { symbol, decimals, least_deposit, source })
 }

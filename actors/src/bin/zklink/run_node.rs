@@ -6,10 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use zklink::commitment::StateTree;
 use zklink::fees::FeeTable;
-use zklink::hash::fr_to_be_bytes;
-use zklink::state::State;
 use zklink::tx::keccak;
 use zklink_actors::config::{Loaded, NodeConfig, connect, read_key};
 use zklink_actors::deploy::Deployment;
@@ -97,12 +94,7 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
     let folder = config.keys.as_ref().map(|folder| loaded.path(folder));
     let folder = keys_args.keys.clone().or(folder);
     let keys = keys_of(&deployment, folder.as_deref(), show).await?;
-    let genesis =
-        State::genesis(deployment.deployment_id, config.fee_owner, config.insurance_owner);
-    ensure!(
-        fr_to_be_bytes(StateTree::of(&genesis).root()) == deployment.genesis_root,
-        "fee_owner and insurance_owner are not those with which the contracts were deployed"
-    );
+    let genesis = deployment.genesis.state(deployment.deployment_id);
     Ok(Setup {
         data: loaded.path(&config.data),
         deployment,

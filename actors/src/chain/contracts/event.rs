@@ -6,14 +6,15 @@ use zklink::amount::Amount;
 use zklink::hash::fr_from_be_bytes;
 use zklink::id::{ChainId, Nonce, Owner, Serial, SubAccountId, TokenId};
 use zklink::key::PublicKey;
+use zklink::token::Address;
 
-use super::{LightOracle, Rollup};
+use super::{KeyRecorder, LightOracle, Rollup};
 use crate::chain::client::Log;
 
 /// The longest payload of a message that is taken, bytes. Ours have 128.
 pub const MAX_PAYLOAD: usize = 1024;
 
-/// What a rollup contract tells.
+/// What a rollup contract and its key recorder tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RollupEvent {
     /// A deposit waits in the queue.
@@ -22,6 +23,8 @@ pub enum RollupEvent {
         serial: Serial,
         /// The token.
         token: TokenId,
+        /// Who paid.
+        payer: Owner,
         /// Who gets it on L2.
         owner: Owner,
         /// The owner's sub-account.
@@ -64,9 +67,20 @@ pub struct BadEvent {
     pub what: &'static str,
 }
 
+/// The contracts of a chain whose events a watcher reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchedContracts {
+    /// The chain, which is the home of its contracts.
+    pub chain: ChainId,
+    /// Tells of deposits.
+    pub rollup: Address,
+    /// Tells of keys.
+    pub recorder: Address,
+}
+
 /// The first topics of the events that a watcher reads.
 pub fn rollup_events() -> Vec<[u8; 32]> {
-    vec![Rollup::DepositQueued::SIGNATURE_HASH.0, Rollup::AuthPubKeySet::SIGNATURE_HASH.0]
+    vec![Rollup::DepositQueued::SIGNATURE_HASH.0, KeyRecorder::AuthPubKeySet::SIGNATURE_HASH.0]
 }
 
 /// The first topic of the event that an attester reads.
@@ -84,40 +98,59 @@ fn bad(log: &Log, what: &'static str) -> BadEvent {
 }
 
 impl RollupEvent {
-    /// Reads an event of a rollup contract.
+    /// Reads an event of one of the contracts.
     ///
     /// # Errors
-    /// [`BadEvent`].
-    pub fn decode(log: &Log) -> Result<RollupEvent, BadEvent> {
+    /// [`BadEvent`]; also when the other of the two contracts says what it cannot say.
+    pub fn decode(log: &Log, by: &WatchedContracts) -> Result<RollupEvent, BadEvent> {
         match log.topics.first() {
-            Some(topic) if *topic == Rollup::DepositQueued::SIGNATURE_HASH.0 => {
-                let event: Rollup::DepositQueued = decode(log)?;
-                let sub_account = SubAccountId(event.subAccount);
-                if !sub_account.is_valid() {
-                    return Err(bad(log, "the sub-account is out of range"));
-                }
-                if event.amount == 0 || event.owner.is_zero() {
-                    return Err(bad(log, "a deposit of nothing or for nobody"));
-                }
-                Ok(RollupEvent::Deposit {
-                    serial: Serial(event.serial),
-                    token: TokenId(event.token),
-                    owner: Owner(event.owner.0),
-                    sub_account,
-                    amount: Amount(event.amount),
-                })
-            }
-            Some(topic) if *topic == Rollup::AuthPubKeySet::SIGNATURE_HASH.0 => {
-                let event: Rollup::AuthPubKeySet = decode(log)?;
-                let x = fr_from_be_bytes(event.keyX.to_be_bytes());
-                let y = fr_from_be_bytes(event.keyY.to_be_bytes());
-                let key = x.zip(y).and_then(|(x, y)| PublicKey::from_coordinates(x, y).ok());
-                let owner = Owner::from_evm(event.owner.into_array());
-                Ok(RollupEvent::Key { owner, nonce: Nonce(event.nonce), key })
-            }
+            Some(topic) if *topic == Rollup::DepositQueued::SIGNATURE_HASH.0 => deposit(log, by),
+            Some(topic) if *topic == KeyRecorder::AuthPubKeySet::SIGNATURE_HASH.0 => key(log, by),
             _ => Err(bad(log, "an event that was not asked for")),
         }
     }
+}
+
+fn deposit(log: &Log, by: &WatchedContracts) -> Result<RollupEvent, BadEvent> {
+    if log.address != by.rollup {
+        return Err(bad(log, "a deposit that the rollup does not tell"));
+    }
+    let event: Rollup::DepositQueued = decode(log)?;
+    let sub_account = SubAccountId(event.subAccount);
+    if !sub_account.is_valid() {
+        return Err(bad(log, "the sub-account is out of range"));
+    }
+    if event.amount == 0 || event.owner.is_zero() {
+        return Err(bad(log, "a deposit of nothing or for nobody"));
+    }
+    let owner = Owner { home: ChainId(event.home), address: event.owner.0 };
+    if !owner.is_valid() {
+        return Err(bad(log, "the owner's home is no chain"));
+    }
+    Ok(RollupEvent::Deposit {
+        serial: Serial(event.serial),
+        token: TokenId(event.token),
+        payer: Owner::from_evm(event.payer.into_array()),
+        owner,
+        sub_account,
+        amount: Amount(event.amount),
+    })
+}
+
+fn key(log: &Log, by: &WatchedContracts) -> Result<RollupEvent, BadEvent> {
+    if log.address != by.recorder {
+        return Err(bad(log, "a key that the key recorder does not tell"));
+    }
+    let event: KeyRecorder::AuthPubKeySet = decode(log)?;
+    let home = ChainId(event.home);
+    if home != ChainId(0) && home != by.chain {
+        return Err(bad(log, "the owner is a contract of another chain"));
+    }
+    let x = fr_from_be_bytes(event.keyX.to_be_bytes());
+    let y = fr_from_be_bytes(event.keyY.to_be_bytes());
+    let key = x.zip(y).and_then(|(x, y)| PublicKey::from_coordinates(x, y).ok());
+    let owner = Owner::contract(home, event.owner.into_array());
+    Ok(RollupEvent::Key { owner, nonce: Nonce(event.nonce), key })
 }
 
 impl SentMessage {

@@ -94,4 +94,8 @@ impl ChainClient for VerifiedEndpoint {
     fn receipt(&self, tx_hash: Hash) -> Answer<'_, Option<Receipt>> {
         verified!(self, receipt(tx_hash))
     }
+
+    fn input(&self, tx_hash: Hash) -> Answer<'_, Option<Vec<u8>>> {
+        verified!(self, input(tx_hash))
+    }
 }

@@ -19,8 +19,10 @@ use crate::timestamp::Timestamp;
 pub struct WatchConfig {
     /// The chain.
     pub chain: ChainId,
-    /// Our contract there.
+    /// The rollup's contract there.
     pub rollup: Address,
+    /// The contract that records keys there.
+    pub recorder: Address,
     /// The block that the contract was deployed in.
     pub first_block: u64,
     /// When a block is final.

@@ -6,21 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use zklink::id::{BlockNumber, ChainId};
+use zklink::id::ChainId;
+use zklink::token::Address;
 
 use super::core::Core;
 use super::{Drivers, MAILBOX, Setup, StartError};
 use crate::attester::history::History;
 use crate::attester::{self, AttestedChain, Attester, AttesterConfig, AttesterStatus};
 use crate::chain::sender::Sender;
-use crate::deploy::Deployment;
+use crate::deploy::{DeployedChain, Deployment};
 use crate::events::{Event, Events};
 use crate::node::follow::{ArchivedBlocks, groth16_form};
 use crate::node::hub::HubFollower;
 use crate::port::Port;
 use crate::settlement::book::{Attestation, AttestationBook, WhatNext};
 use crate::settlement::driver::{Done, Report, SettlementStatus, Settler};
-use crate::settlement::{Contracts, HubView, Step};
+use crate::settlement::{Contracts, HubView};
 use crate::shell::Thread;
 use crate::supervisor::seat::Origin;
 
@@ -43,13 +44,14 @@ pub(super) async fn start_settlement(
     events: &Events,
 ) -> Result<Settling, StartError> {
     let deployment = &setup.deployment;
-    let ids: BTreeSet<ChainId> = deployment.chains.iter().map(|chain| chain.id).collect();
+    let oracles: BTreeMap<ChainId, Address> =
+        deployment.chains.iter().map(|chain| (chain.id, chain.oracle)).collect();
     let attesters = deployment.attesters.iter().map(|address| address.0).collect();
     let threshold = usize::try_from(deployment.threshold).unwrap_or(usize::MAX);
     let (id, attesters): (_, BTreeSet<_>) = (deployment.deployment_id, attesters);
     // The attesters offer again what a chain has not taken, so a new book fills by itself.
     let origin = Origin::rebuilt(move || {
-        Ok(AttestationBook::new(id, ids.clone(), attesters.clone(), threshold))
+        Ok(AttestationBook::new(id, oracles.clone(), attesters.clone(), threshold))
     });
     let book = core.crew.seat(&Thread::start(), "attestation-book", MAILBOX, origin).await?;
     let attestations: Port<Attestation> = book.port();
@@ -61,11 +63,8 @@ pub(super) async fn start_settlement(
     let heard = events.clone();
     let report = Report::with_listener(Arc::new(move |done: &Done| heard.tell(settled(done))));
     let source = Arc::new(ArchivedBlocks::new(core.archive.clone(), groth16_form));
-    let contracts: BTreeMap<ChainId, Contracts> = deployment
-        .chains
-        .iter()
-        .map(|chain| (chain.id, Contracts { rollup: chain.rollup, oracle: chain.oracle }))
-        .collect();
+    let contracts: BTreeMap<ChainId, Contracts> =
+        deployment.chains.iter().map(|chain| (chain.id, contracts_of(chain))).collect();
     let hub_client = Arc::clone(&setup.chains[&deployment.hub].client);
     let mut health = BTreeMap::new();
     for chain in &deployment.chains {
@@ -88,6 +87,7 @@ pub(super) async fn start_settlement(
                 port
             },
             report: report.clone(),
+            max_log_range: of_chain.max_log_range,
         };
         let (status, status_heard) = watch::channel(SettlementStatus::default());
         health.insert(chain.id, status_heard);
@@ -96,30 +96,29 @@ pub(super) async fn start_settlement(
         drivers.start(format!("settlement on chain {}", chain.id), driver);
     }
     let (view, view_heard) = watch::channel(HubView::default());
-    let rollup = contracts[&deployment.hub].rollup;
+    let contract = deployment.hub_contracts().1.contract;
     let chains: Vec<ChainId> = contracts.keys().copied().collect();
     let period = Duration::from_millis(setup.chains[&deployment.hub].poll_ms);
     let builder = core.builder.port();
-    let follower = HubFollower { client: hub_client, rollup, chains, view, builder };
+    let follower = HubFollower { client: hub_client, contract, chains, view, builder };
     drivers.start("hub follower".to_owned(), follower.run(period, drivers.stop.clone()));
     Ok(Settling { status: health, attesters, report, hub: view_heard })
 }
 
+fn contracts_of(chain: &DeployedChain) -> Contracts {
+    Contracts {
+        rollup: chain.rollup,
+        hub: chain.hub.map(|hub| hub.contract),
+        oracle: chain.oracle,
+        first_block: chain.first_block,
+    }
+}
+
 fn settled(done: &Done) -> Event {
-    let (step, number): (&str, Option<BlockNumber>) = match &done.step {
-        Step::CommitBlock(number) => ("commitBlock", Some(*number)),
-        Step::Commit(number) => ("commit", Some(*number)),
-        Step::Ack(number) => ("ack", Some(*number)),
-        Step::ProveBlock(number) => ("proveBlock", Some(*number)),
-        Step::ReleaseBlock(number) => ("releaseBlock", Some(*number)),
-        Step::Deliver { .. } => ("deliver", None),
-        Step::Pay(number) => ("pay", Some(*number)),
-        Step::RevertCommits(number) => ("revertCommits", Some(*number)),
-    };
     Event::Settled {
         chain: done.chain,
-        step: step.to_owned(),
-        number,
+        step: done.step.name().to_owned(),
+        blocks: done.step.blocks().map(|range| (range.first, range.last)),
         hash: done.tx_hash,
         gas: done.gas_used,
         success: true,

@@ -126,6 +126,7 @@ fn watch_config(chain: &DeployedChain, setup: &ChainSetup, tokens: Vec<TokenId>)
     WatchConfig {
         chain: chain.id,
         rollup: chain.rollup,
+        recorder: chain.key_recorder,
         first_block: chain.first_block,
         finality: setup.finality,
         max_range: setup.max_log_range,

@@ -6,8 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use zklink::hash::{Fr, fr_to_be_bytes};
-use zklink::id::{BlockNumber, ChainId, Owner, TokenId};
+use zklink::id::{BlockNumber, ChainId, Owner, ShapeId, TokenId};
+use zklink::shape::Counts;
 use zklink_actors::builder::SealedBlock;
+use zklink_circuit::proving::ShapeKey;
 
 use super::story::{AccountStory, Holdings, Outcome};
 use crate::local::LocalNetwork;
@@ -16,14 +18,14 @@ use crate::local::watch::{BlockRecord, Record, Settled};
 use crate::show::hex0x;
 
 /// The version of the form below.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The whole report.
 #[derive(Serialize)]
 pub(super) struct Report {
     version: u32,
     deployment_id: String,
-    genesis_root: String,
+    genesis: GenesisReport,
     chains: Vec<ChainReport>,
     blocks: Vec<BlockReport>,
     /// Deliveries of messages between chains, which belong to no single block.
@@ -31,6 +33,34 @@ pub(super) struct Report {
     accounts: Vec<AccountReport>,
     solvency: Vec<TokenReport>,
     expectations: Vec<CheckReport>,
+}
+
+/// The state before the first block, and the shapes of blocks: what others need to begin with.
+#[derive(Serialize)]
+struct GenesisReport {
+    root: String,
+    deployment_id: String,
+    fee_owner: Owner,
+    insurance_owner: Owner,
+    shapes: Vec<ShapeReport>,
+}
+
+#[derive(Serialize)]
+struct ShapeReport {
+    id: ShapeId,
+    name: &'static str,
+    constraints: usize,
+    /// The most words of the on-chain vector, head included, and of the data vector.
+    onchain_words: usize,
+    data_words: usize,
+    queue: usize,
+    signed: usize,
+    accounts: usize,
+    sub_accounts: usize,
+    balances: usize,
+    fee_tokens: usize,
+    chains: usize,
+    pools: usize,
 }
 
 #[derive(Serialize)]
@@ -69,6 +99,8 @@ struct BlockReport {
 struct TxReport {
     chain_id: ChainId,
     step: String,
+    /// First and last block that it is about.
+    blocks: Option<(BlockNumber, BlockNumber)>,
     hash: String,
     gas: u64,
 }
@@ -155,7 +187,7 @@ pub(super) fn make(
     Ok(Report {
         version: VERSION,
         deployment_id: hex0x(deployment.deployment_id.0),
-        genesis_root: hex0x(deployment.genesis_root),
+        genesis: genesis(network),
         chains: chains(network),
         blocks: blocks.collect::<Result<_>>()?,
         messages: record.messages.iter().map(tx).collect(),
@@ -177,6 +209,36 @@ pub(super) fn write(path: &Path, report: &Report) -> Result<()> {
     std::fs::rename(&beside, path).with_context(|| format!("writing {}", path.display()))
 }
 
+fn genesis(network: &LocalNetwork) -> GenesisReport {
+    let deployment = &network.deployment;
+    let shape = |key: &ShapeKey| {
+        let Counts { queue, signed, accounts, sub_accounts, balances, fee_tokens, chains, pools } =
+            key.shape.room;
+        ShapeReport {
+            id: key.shape.id,
+            name: key.shape.name,
+            constraints: key.constraints(),
+            onchain_words: key.shape.onchain_words(),
+            data_words: key.shape.data_words(),
+            queue,
+            signed,
+            accounts,
+            sub_accounts,
+            balances,
+            fee_tokens,
+            chains,
+            pools,
+        }
+    };
+    GenesisReport {
+        root: hex0x(deployment.genesis_root),
+        deployment_id: hex0x(deployment.deployment_id.0),
+        fee_owner: deployment.genesis.fee_owner,
+        insurance_owner: deployment.genesis.insurance_owner,
+        shapes: network.keys.iter().map(shape).collect(),
+    }
+}
+
 fn chains(network: &LocalNetwork) -> Vec<ChainReport> {
     let deployment = &network.deployment;
     let report = |chain: &zklink_actors::deploy::DeployedChain| {
@@ -184,7 +246,12 @@ fn chains(network: &LocalNetwork) -> Vec<ChainReport> {
         let mut contracts = BTreeMap::from([
             ("rollup".to_owned(), hex0x(chain.rollup)),
             ("oracle".to_owned(), hex0x(chain.oracle)),
+            ("key recorder".to_owned(), hex0x(chain.key_recorder)),
         ]);
+        if let Some(hub) = chain.hub {
+            contracts.insert("hub".to_owned(), hex0x(hub.contract));
+            contracts.insert("local route".to_owned(), hex0x(hub.local_route));
+        }
         for token in &chain.tokens {
             contracts.insert(format!("token {} {}", token.id, token.symbol), hex0x(token.address));
         }
@@ -227,7 +294,7 @@ fn block_report(
         constraints: key.constraints(),
         old_root: word(head.old_root),
         new_root: word(head.new_root),
-        public_inputs: public.public_inputs().map(word),
+        public_inputs: sealed.block.public_inputs()?.map(word),
         proof: hex0x(proof),
         verifying_key: hex0x(verifying_key),
         public_data: hex0x(all),
@@ -251,6 +318,7 @@ fn tx(settled: &Settled) -> TxReport {
     TxReport {
         chain_id: settled.chain,
         step: settled.step.clone(),
+        blocks: settled.blocks,
         hash: hex0x(settled.hash),
         gas: settled.gas,
     }

@@ -242,7 +242,7 @@ impl Story<'_> {
             to,
             token: USDC,
             amount: Amount(amount),
-            fee: fee(100),
+            max_fee: fee(100),
         };
         let client = &self.network.client;
         let asked = payout(CHAINS[1], carol.wallet.owner(), 400 * ONE);

@@ -41,7 +41,7 @@ pub(super) fn blocks(record: &Record, keys: &ShapeKeys) -> String {
     let (title, mut blocks) = table("Blocks", &header);
     let (steps_title, mut steps) = table("Settlement", &["block", "chain", "step", "gas"]);
     for (id, block) in &record.blocks {
-        let gas: u64 = block.transactions.iter().map(|tx| tx.gas).sum();
+        let gas: u64 = block.transactions.iter().map(Settled::gas_of_block).sum();
         let constraints = keys.get(block.shape).map_or(0, |key| key.constraints());
         blocks.add_row([
             right(id),
@@ -53,13 +53,24 @@ pub(super) fn blocks(record: &Record, keys: &ShapeKeys) -> String {
             number(gas),
         ]);
         for tx in &block.transactions {
-            steps.add_row(step(id.to_string(), tx));
+            // One that settled several blocks is shown at the first of them.
+            if tx.blocks.is_none_or(|(first, _)| first == *id) {
+                steps.add_row(step(blocks_of(tx), tx));
+            }
         }
     }
     for tx in &record.messages {
         steps.add_row(step(String::new(), tx));
     }
     format!("{title}\n{blocks}\n{steps_title}\n{steps}")
+}
+
+fn blocks_of(tx: &Settled) -> String {
+    match tx.blocks {
+        Some((first, last)) if first == last => first.to_string(),
+        Some((first, last)) => format!("{first} to {last}"),
+        None => String::new(),
+    }
 }
 
 fn step(block: String, tx: &Settled) -> [Cell; 4] {

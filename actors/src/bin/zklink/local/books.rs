@@ -112,7 +112,9 @@ fn rollup_side(network: &LocalNetwork) -> Result<Vec<TokenBook>> {
     let mut books = Vec::new();
     for (token, unified) in network.deployment.network().tokens {
         let subs = state.accounts().flat_map(|(_, account)| account.sub_accounts.values());
-        let mut balances = subs.filter_map(|sub| sub.balances.get(&token).copied());
+        let collected = state.fees().get(&token).copied();
+        let balances = subs.filter_map(|sub| sub.balances.get(&token).copied());
+        let mut balances = balances.chain(collected);
         let liabilities = balances.try_fold(Amount::ZERO, Amount::checked_add);
         let chains = unified.chains.iter().map(|(chain, l1)| ChainBook {
             chain: *chain,
@@ -168,8 +170,8 @@ pub(crate) async fn is_settled(network: &LocalNetwork) -> Result<bool> {
     for of_chain in &network.deployment.chains {
         let client = &*network.chains.chain(of_chain.id).client;
         let rollup = of_chain.rollup;
-        if of_chain.id == network.deployment.hub {
-            let released = read(client, rollup, &Hub::blocksReleasedCall {}, at).await?;
+        if let Some(hub) = of_chain.hub {
+            let released = read(client, hub.contract, &Hub::blocksReleasedCall {}, at).await?;
             if released < sealed {
                 return Ok(false);
             }

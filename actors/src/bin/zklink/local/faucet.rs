@@ -28,8 +28,9 @@ pub(super) struct FunderFaucet {
 impl FunderFaucet {
     pub(super) fn new(chains: &Chains, deployment: &Deployment) -> FunderFaucet {
         let wallets = CHAINS.into_iter().filter_map(|id| {
-            let rollup = deployment.chain(id)?.rollup;
-            Some((id, Mutex::new(Wallet::new(chains.sender(id, &chains.funder), rollup))))
+            let contracts = deployment.chain(id)?.into();
+            let sender = chains.sender(id, &chains.funder);
+            Some((id, Mutex::new(Wallet::new(sender, contracts))))
         });
         FunderFaucet { network: deployment.network(), wallets: wallets.collect() }
     }

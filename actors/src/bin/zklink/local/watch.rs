@@ -17,13 +17,13 @@ use crate::show::{Show, Work, group};
 pub(crate) struct BlockRecord {
     /// Its shape.
     pub(crate) shape: ShapeId,
-    /// Operations, Noops not counted.
+    /// Operations.
     pub(crate) ops: usize,
     /// Milliseconds for its witness.
     pub(crate) witness_ms: u64,
     /// Milliseconds for its proof.
     pub(crate) prove_ms: u64,
-    /// The transactions that settled it, in order.
+    /// The transactions that settled it, in order. One that settled several blocks is with each of them.
     pub(crate) transactions: Vec<Settled>,
 }
 
@@ -34,10 +34,20 @@ pub(crate) struct Settled {
     pub(crate) chain: ChainId,
     /// What it did.
     pub(crate) step: String,
+    /// The first and the last block that it is about; nothing for messages between chains.
+    pub(crate) blocks: Option<(BlockNumber, BlockNumber)>,
     /// Its hash.
     pub(crate) hash: [u8; 32],
     /// The gas that it used.
     pub(crate) gas: u64,
+}
+
+impl Settled {
+    /// The part of its gas that one block answers for: the same for each of its blocks.
+    pub(crate) fn gas_of_block(&self) -> u64 {
+        let blocks = self.blocks.map_or(1, |(first, last)| last.0.saturating_sub(first.0) + 1);
+        self.gas / u64::from(blocks.max(1))
+    }
 }
 
 /// Everything that was heard.
@@ -94,11 +104,15 @@ fn note(event: &Event, log: &Log) {
         Event::Proven { number, millis } => {
             record.blocks.entry(*number).or_default().prove_ms = *millis;
         }
-        Event::Settled { chain, step, number, hash, gas, .. } => {
-            let settled = Settled { chain: *chain, step: step.clone(), hash: *hash, gas: *gas };
-            match number {
-                Some(number) => {
-                    record.blocks.entry(*number).or_default().transactions.push(settled);
+        Event::Settled { chain, step, blocks, hash, gas, .. } => {
+            let (step, blocks) = (step.clone(), *blocks);
+            let settled = Settled { chain: *chain, step, blocks, hash: *hash, gas: *gas };
+            match blocks {
+                Some((first, last)) => {
+                    for number in (first.0..=last.0).map(BlockNumber) {
+                        let block = record.blocks.entry(number).or_default();
+                        block.transactions.push(settled.clone());
+                    }
                 }
                 None => record.messages.push(settled),
             }
@@ -129,8 +143,12 @@ fn tell(event: Event, show: &Show, bars: &mut BTreeMap<BlockNumber, Work>) {
             bars.remove(&number);
             show.line(format!("  block {number} proven in {:.1} s", seconds(millis)));
         }
-        Event::Settled { chain, step, number, gas, success, .. } => {
-            let of = number.map_or(String::new(), |number| format!(" block {number}"));
+        Event::Settled { chain, step, blocks, gas, success, .. } => {
+            let of = match blocks {
+                Some((first, last)) if first == last => format!(" block {first}"),
+                Some((first, last)) => format!(" blocks {first} to {last}"),
+                None => String::new(),
+            };
             let failed = if success { "" } else { "  FAILED" };
             let gas = group(&gas.to_string());
             show.line(format!("  chain {chain}: {step}{of}, {gas} gas{failed}"));

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {ChainId} from "../types/Ids.sol";
+
+/// @title Records, for good, which L2 key an owner authorised on this chain
+/// @notice An owner is a pair of home and address. Home 0: a key pair, the same owner on every
+///         chain. Home c: the contract at this address on chain c, and nobody anywhere else. A
+///         record is never changed and never removed, so that what a commit relied on cannot be
+///         taken back. The recorder holds no funds.
+interface IKeyRecorder {
+    /// @notice The owner authorised an L2 key for one account nonce.
+    event AuthPubKeySet(
+        address indexed owner, uint32 indexed nonce, uint8 home, uint256 keyX, uint256 keyY
+    );
+
+    /// @notice The constructor's argument is no rollup.
+    error BadRollup(address rollup);
+    /// @notice The home is neither 0 nor this chain.
+    error BadHome(uint8 home);
+    /// @notice For home 0 a key pair must send the transaction itself; `caller` did not.
+    error NotAKeyPair(address caller);
+    /// @notice The owner has already authorised another key for this nonce; it cannot be changed.
+    error KeyAlreadySet(uint8 home, address owner, uint32 nonce);
+    /// @notice There is no contract at the owner's address yet.
+    error NoContract(address owner);
+    /// @notice The contract does not confirm the signature.
+    error SignatureRefused(address owner);
+
+    /// @notice Records the caller's own key for one account nonce.
+    /// @param home 0 if the caller is a key pair that sent this transaction itself; this chain's
+    ///        number if the caller is an owner of this chain (a contract, or whoever declared so).
+    function setAuthPubKey(uint8 home, uint256 keyX, uint256 keyY, uint32 nonce) external;
+
+    /// @notice Records the key of the contract `owner`, whose home is this chain, if the contract
+    ///         confirms the signature now (EIP-1271). Anyone. It is asked once and never again.
+    /// @dev The contract is asked about the EIP-712 digest of ChangePubKey(uint256 keyX,uint256
+    ///      keyY,uint32 accountId,uint32 nonce) in the domain of this chain's Rollup.
+    function setAuthPubKeySigned(
+        address owner,
+        uint256 keyX,
+        uint256 keyY,
+        uint32 accountId,
+        uint32 nonce,
+        bytes calldata signature
+    ) external;
+
+    /// @notice keccak256(abi.encode(keyX, keyY)) of the recorded key, or 0.
+    function authPubKey(uint8 home, address owner, uint32 nonce) external view returns (bytes32);
+    /// @notice The rollup whose domain the signatures have.
+    function rollup() external view returns (address);
+    /// @notice The protocol number of this chain.
+    function chain() external view returns (ChainId);
+}
