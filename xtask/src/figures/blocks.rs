@@ -21,10 +21,13 @@ pub(crate) fn measure(blocks: usize, accounts: u32) -> Figures {
     put("slot_signed_in_all", costs.signed);
     put("slot_queue", costs.queue);
     put("account", costs.accounts);
+    put("account_page", costs.account_pages);
     put("sub_account", costs.sub_accounts);
     put("balance", costs.balances);
+    put("balance_page", costs.balance_pages);
     put("chain", costs.chains);
     put("pool", costs.pools);
+    put("pool_page", costs.pool_pages);
 
     eprintln!("filling a state of 2^{accounts} accounts");
     for (name, users, id) in
@@ -37,17 +40,32 @@ pub(crate) fn measure(blocks: usize, accounts: u32) -> Figures {
         let ops: usize = packed.iter().map(|counts| counts.queue + counts.signed).sum();
         let costs = Costs::around(shape);
         let used: f64 = packed.iter().map(|counts| total - costs.unused(shape, counts)).sum();
-        let name = name.trim_end_matches("_128");
-        let size = if id == DEEPEST { "" } else { "_128" };
-        put(&format!("{name}{size}_per_op"), total * blocks as f64 / ops as f64);
-        put(&format!("{name}{size}_ops_a_block"), ops as f64 / blocks as f64);
-        put(&fill_name(name, size), used / (total * blocks as f64));
+        put(&format!("{name}_per_op"), total * blocks as f64 / ops as f64);
+        put(&format!("{name}_ops_a_block"), ops as f64 / blocks as f64);
+        let name = if id == WIDE { "retail" } else { name };
+        put(&format!("{name}_fill_rate"), used / (total * blocks as f64));
+        for (count, room, used) in packed_most(shape, &packed) {
+            eprintln!("  {count}: {room}, used at most {used}");
+        }
     }
     figures
 }
 
-fn fill_name(name: &str, size: &str) -> String {
-    if name == "retail" { format!("{name}_fill_rate") } else { format!("{name}{size}_fill_rate") }
+/// The most that a block needed of each count: shows which one closes blocks.
+fn packed_most(shape: &Shape, packed: &[Counts]) -> Vec<(String, u64, String)> {
+    let list = |counts: &Counts| match serde_json::to_value(counts) {
+        Ok(serde_json::Value::Object(list)) => list,
+        _ => serde_json::Map::new(),
+    };
+    let number = |value: &serde_json::Value| value.as_u64().unwrap_or(0);
+    let lists: Vec<_> = packed.iter().map(list).collect();
+    let of = |name: &String| {
+        let found: Vec<u64> = lists.iter().map(|list| number(&list[name])).collect();
+        let mean = found.iter().sum::<u64>() as f64 / found.len().max(1) as f64;
+        format!("{} (mean {mean:.1})", found.iter().max().copied().unwrap_or(0))
+    };
+    let room = list(&shape.room);
+    room.iter().map(|(name, room)| (name.clone(), number(room), of(name))).collect()
 }
 
 fn known(id: ShapeId) -> &'static Shape {
@@ -61,11 +79,14 @@ struct Costs {
     signed_memory: f64,
     queue: f64,
     accounts: f64,
+    account_pages: f64,
     sub_accounts: f64,
     balances: f64,
+    balance_pages: f64,
     fee_tokens: f64,
     chains: f64,
     pools: f64,
+    pool_pages: f64,
 }
 
 impl Costs {
@@ -85,11 +106,14 @@ impl Costs {
             signed_memory: in_memory,
             queue: less(7, |room, by| room.queue -= by).0,
             accounts: less(7, |room, by| room.accounts -= by).0,
+            account_pages: less(1, |room, by| room.account_pages -= by).0,
             sub_accounts: less(7, |room, by| room.sub_accounts -= by).0,
             balances: less(7, |room, by| room.balances -= by).0,
+            balance_pages: less(7, |room, by| room.balance_pages -= by).0,
             fee_tokens: less(2, |room, by| room.fee_tokens -= by).0,
             chains: less(1, |room, by| room.chains -= by).0,
             pools: less(7, |room, by| room.pools -= by).0,
+            pool_pages: less(1, |room, by| room.pool_pages -= by).0,
         }
     }
 
@@ -100,11 +124,14 @@ impl Costs {
         part(self.signed, room.signed, used.signed)
             + part(self.queue, room.queue, used.queue)
             + part(self.accounts, room.accounts, used.accounts)
+            + part(self.account_pages, room.account_pages, used.account_pages)
             + part(self.sub_accounts, room.sub_accounts, used.sub_accounts)
             + part(self.balances, room.balances, used.balances)
+            + part(self.balance_pages, room.balance_pages, used.balance_pages)
             + part(self.fee_tokens, room.fee_tokens, used.fee_tokens)
             + part(self.chains, room.chains, used.chains)
             + part(self.pools, room.pools, used.pools)
+            + part(self.pool_pages, room.pool_pages, used.pool_pages)
     }
 }
 

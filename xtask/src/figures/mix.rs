@@ -62,6 +62,8 @@ impl Mix {
                 let number = self.state.system.number.next().expect("few blocks");
                 self.state.end_block(number, self.state.system.timestamp + 1);
             }
+            let alone = Load::default().counts_with(&op, fee_account);
+            assert!(alone.fit(&shape.room), "an operation fits a block of its own");
             load.add(&op, fee_account);
             self.apply(&op);
         }
