@@ -1,6 +1,7 @@
-//! Chores of the repository: `tidy`, `vectors`, `docs`, `test`.
+//! Chores of the repository: `tidy`, `vectors`, `docs`, `poseidon2`, `test`.
 
 mod docs;
+mod poseidon2;
 mod presets;
 mod repository;
 mod test;
@@ -27,6 +28,8 @@ enum Chore {
     Vectors,
     /// Writes the tables in docs/protocol from the declared layouts.
     Docs,
+    /// Derives the parameters of Poseidon2 from their generator and compares them with src/hash.
+    Poseidon2,
     /// Runs every test: contract artifacts, forge, and the workspace. The last line counts them.
     Test,
 }
@@ -53,6 +56,10 @@ fn main() -> anyhow::Result<ExitCode> {
         Chore::Docs => {
             docs::write(&root)?;
             Ok(ExitCode::SUCCESS)
+        }
+        Chore::Poseidon2 => {
+            let code = u8::from(poseidon2::check() > 0);
+            Ok(ExitCode::from(code))
         }
         Chore::Test => test::run(&root),
     }
