@@ -70,10 +70,13 @@ fn report<const T: usize>(shipped: &Parameters<T>, file: &str) -> Report {
             && middle == shipped.partial
             && last_full == shipped.last_full,
     );
-    let (diagonal, candidates) = internal_diagonal::<T>(&mut grain);
+    let (diagonal, candidate) = internal_diagonal::<T>(&mut grain);
+    let powers = 4 * T;
     report.hold(
-        format!("{file}: internal matrix, candidate {candidates}; no power up to {} of it has an invariant subspace", 4 * T),
-        diagonal == shipped.diagonal && has_no_invariant_subspaces(&diagonal, 4 * T),
+        format!(
+            "{file}: internal matrix, candidate {candidate}; no power up to {powers} has an invariant subspace"
+        ),
+        diagonal == shipped.diagonal && has_no_invariant_subspaces(&diagonal, powers),
     );
     report.hold(
         format!(

@@ -27,8 +27,8 @@ fn image<const T: usize>(matrix: &Matrix<T>, vector: &[Fr; T]) -> [Fr; T] {
 
 /// The coefficients of the characteristic polynomial, lowest first, without the leading one.
 ///
-/// `None` when the first unit vector and its images span a proper subspace, which is then invariant: the polynomial has a
-/// factor. Otherwise the polynomial says how the image number T is made of the ones before.
+/// `None` when the first unit vector and its images span a proper subspace, which is then invariant: the
+/// polynomial has a factor. Otherwise the polynomial says how the image number T is made of the ones before.
 pub(super) fn characteristic_polynomial<const T: usize>(matrix: &Matrix<T>) -> Option<[Fr; T]> {
     let mut vector = [Fr::zero(); T];
     vector[0] = Fr::one();
@@ -67,8 +67,8 @@ fn with_right_side(mut rows: Vec<Vec<Fr>>) -> Option<Vec<Fr>> {
     solved(rows)
 }
 
-/// Solves equations, each a row of coefficients and its right side, by Gauss-Jordan elimination. `None` when they have not
-/// exactly one solution.
+/// Solves equations, each a row of coefficients and its right side, by Gauss-Jordan elimination. `None` when
+/// they have not exactly one solution.
 fn solved(mut rows: Vec<Vec<Fr>>) -> Option<Vec<Fr>> {
     let count = rows.len();
     for pivot in 0..count {

@@ -2,7 +2,8 @@
 
 use zklink::hash::Fr;
 
-/// Rabin's test for a monic polynomial whose degree is a power of two: coefficients lowest first, without the leading one.
+/// Rabin's test for a monic polynomial whose degree is a power of two: coefficients lowest first, without the
+/// leading one.
 ///
 /// `x^(p^T) = x` modulo the polynomial says that it is a product of different irreducible ones whose degrees
 /// divide T; that `x^(p^(T/2)) - x` has no common factor with it excludes the proper divisors.

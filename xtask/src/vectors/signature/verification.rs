@@ -1,5 +1,5 @@
-//! Signatures that a verifier must accept or refuse. Where it can be, all but one thing is right about what is refused: a
-//! verifier without that one check accepts it.
+//! Signatures that a verifier must accept or refuse. Where it can be, all but one thing is right about what is
+//! refused: a verifier without that one check accepts it.
 
 use anyhow::{Result, ensure};
 use jubjub::{AffinePoint, ExtendedPoint, Scalar};
