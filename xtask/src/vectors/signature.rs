@@ -18,6 +18,8 @@ use zklink::tx::{
 
 use super::{bytes, word};
 
+mod verification;
+
 /// The deployment of all examples.
 const DEPLOYMENT: DeploymentId = DeploymentId([0xd1; 31]);
 
@@ -27,6 +29,7 @@ pub(super) struct Vectors {
     deployment_id: String,
     keys: Vec<KeyExample>,
     schnorr: Vec<SchnorrExample>,
+    verification: Vec<verification::Case>,
     messages: Vec<MessageExample>,
     eip712: Vec<Eip712Example>,
 }
@@ -100,6 +103,7 @@ pub(super) fn vectors() -> Result<Vectors> {
         deployment_id: bytes(&DEPLOYMENT.0),
         keys,
         schnorr: schnorr.into(),
+        verification: verification::cases(&secrets)?,
         messages,
         eip712,
     })
