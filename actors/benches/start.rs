@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use zklink::amount::{Amount, Fee};
-use zklink::id::{AccountId, ChainId, Nonce, Owner, Serial, SubAccountId, TokenId};
+use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, Serial, SubAccountId, TokenId};
 use zklink::key::SecretKey;
 use zklink::shape::shapes;
 use zklink::state::{DeploymentId, State};
@@ -43,7 +43,7 @@ fn number(name: &str, default: u32) -> u32 {
 fn base() -> Base {
     let l1 = L1Token { address: [0x22; 20], decimals: 18 };
     let token = Token { symbol: "USD".to_owned(), chains: BTreeMap::from([(CHAIN, l1)]) };
-    let chain = Chain { evm_chain_id: 31_337, contract: [0x11; 20] };
+    let chain = Chain { evm_chain_id: 31_337, contract: [0x11; 20], reserved: Default::default() };
     let network = Network {
         chains: BTreeMap::from([(CHAIN, chain)]),
         tokens: BTreeMap::from([(USD, token)]),
@@ -112,6 +112,7 @@ impl Writer {
             chain: CHAIN,
             serial: Serial(u64::from(n)),
             token: USD,
+            payer: owner,
             owner,
             sub_account: SubAccountId(0),
             amount: Amount(1 << 80),
@@ -129,6 +130,7 @@ impl Writer {
             fee_token: USD,
             fee: Fee::ZERO,
             nonce: Nonce(0),
+            key_version: KeyVersion(0),
             eth_auth_data: KeyAuth::Onchain,
         };
         self.send(self.sign(n, Tx::ChangePubKey(change)));
@@ -146,6 +148,7 @@ impl Writer {
             amount: Amount(1_000),
             fee: Fee::ZERO,
             nonce: Nonce(place / accounts),
+            key_version: KeyVersion(1),
         };
         self.send(self.sign(n, Tx::Transfer(transfer)));
     }

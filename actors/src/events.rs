@@ -154,6 +154,7 @@ mod tests {
         let events = Events::new();
         let (port, mut heard) = (events.of_deposits(port), events.listen());
         let deposit = DepositFinal(FinalDeposit {
+            payer: Owner::from_evm([8; 20]),
             chain: ChainId(2),
             serial: Serial(7),
             token: TokenId(17),

@@ -73,7 +73,15 @@ mod tests {
         let account = known.unwrap_or_else(|| state.next_account().unwrap());
         let (chain, token, sub_account) = (CHAIN, TOKEN, SubAccountId(0));
         let amount = Amount(amount);
-        let op = Op::Deposit(Deposit { chain, account, sub_account, token, amount, owner });
+        let op = Op::Deposit(Deposit {
+            chain,
+            account,
+            sub_account,
+            token,
+            amount,
+            owner,
+            refused: false,
+        });
         op.apply(state).unwrap();
     }
 

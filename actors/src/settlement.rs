@@ -18,9 +18,10 @@ mod views;
 pub use calls::call_of;
 pub use choice::{Diverged, Situation, next_steps};
 pub use ranges::PayGas;
+pub use recorded::{NotFound, revert_call};
 pub use retries::{Failing, Retries};
 pub use step::{Part, Range, Step};
-pub use views::{ChainView, HubView, OracleView, read_chain_view, read_hub_view};
+pub use views::{ChainView, HubView, OracleView, read_chain_view, read_hub_view, refunds_due};
 
 use std::collections::BTreeMap;
 

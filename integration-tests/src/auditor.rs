@@ -110,14 +110,13 @@ impl Auditor {
             op.apply(&mut self.state)
                 .map_err(|reject| format!("block {}: {reject}", head.number))?;
         }
-        self.state.system.number = head.number;
-        self.state.system.timestamp = head.timestamp;
+        self.state.end_block(head.number, head.timestamp);
         audit(&self.state).map_err(|imbalance| imbalance.to_string())?;
         self.pools.note(&self.state);
-        for (chain, words) in sealed.block.chain_words() {
+        for (chain, content) in sealed.block.contents() {
             let contents = self.contents.entry(chain).or_default();
             let before = contents.last_key_value().map(|(_, rolling)| *rolling);
-            let rolling = rolling_content(before.unwrap_or_default(), head.number, &words);
+            let rolling = rolling_content(before.unwrap_or_default(), head.number, content.hash());
             contents.insert(head.number, rolling);
         }
         for source in &sealed.sources {
@@ -143,8 +142,9 @@ impl Auditor {
         let contracts = self.chains[&chain].lock().final_contracts();
         let queued = usize::try_from(serial).ok().and_then(|at| contracts.queue.get(at));
         let same = queued.is_some_and(|queued| {
-            (queued.token, queued.amount, queued.owner)
-                == (deposit.token, deposit.amount.0, deposit.owner)
+            let payer = zklink::id::Owner::from_evm(queued.payer);
+            (queued.token, queued.amount, queued.owner, payer)
+                == (deposit.token, deposit.amount.0, deposit.owner, deposit.payer)
         });
         if same { Ok(()) } else { Err(format!("deposit {serial} of chain {chain} is not final")) }
     }

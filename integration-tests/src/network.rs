@@ -7,7 +7,7 @@ use alloy_primitives::{FixedBytes, U256};
 use zklink::amount::{Amount, Fee};
 use zklink::commitment::StateTree;
 use zklink::hash::fr_to_be_bytes;
-use zklink::id::{AccountId, ChainId, Nonce, Owner, ShapeId, SubAccountId, TokenId};
+use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, ShapeId, SubAccountId, TokenId};
 use zklink::key::SecretKey;
 use zklink::shape::shapes;
 use zklink::state::{DeploymentId, State};
@@ -15,7 +15,8 @@ use zklink::token::{Address, Chain, L1Token, Network, Token};
 use zklink::tx::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, WithdrawTx};
 use zklink_actors::chain::account::EthKey;
 use zklink_actors::chain::client::Call;
-use zklink_actors::chain::contracts::{Rollup, transaction};
+use zklink_actors::chain::contracts::{KeyRecorder, Rollup, transaction};
+use zklink_actors::settlement::Contracts;
 use zklink_actors::wallet::authorise;
 
 use crate::simulated::{Registration, SimulatedContracts, SimulatedHub, Verifier};
@@ -37,7 +38,14 @@ const ATTESTERS: usize = 3;
 
 /// Chains and tokens.
 pub fn network() -> Arc<Network> {
-    let chain = |id: u8| Chain { evm_chain_id: 9_000 + u64::from(id), contract: [id; 20] };
+    let chain = |id: u8| {
+        let reserved = [recorder(ChainId(id)), oracle(ChainId(id)), HUB_CONTRACT];
+        Chain {
+            evm_chain_id: 9_000 + u64::from(id),
+            contract: [id; 20],
+            reserved: reserved.map(Owner::from_evm).into(),
+        }
+    };
     let usd = |id: u8, decimals| (ChainId(id), L1Token { address: [0x70 + id; 20], decimals });
     let coin = |id: u8| (ChainId(id), L1Token { address: [0; 20], decimals: 18 });
     let token = |symbol: &str, chains: [(ChainId, L1Token); 2]| Token {
@@ -61,6 +69,29 @@ pub fn genesis() -> State {
 /// All shapes, as their deployment has them.
 pub fn shape_ids() -> Vec<ShapeId> {
     shapes().iter().map(|shape| shape.id).collect()
+}
+
+/// The hub's contract.
+pub const HUB_CONTRACT: Address = [0x30; 20];
+
+/// The contract that records keys on a chain.
+pub fn recorder(chain: ChainId) -> Address {
+    [0x50 + chain.0; 20]
+}
+
+/// The contracts of each chain, as settlement needs them.
+pub fn settled_contracts() -> BTreeMap<ChainId, Contracts> {
+    let network = network();
+    let chains = network.chains.iter().map(|(id, chain)| {
+        let contracts = Contracts {
+            rollup: chain.contract,
+            hub: (*id == HUB).then_some(HUB_CONTRACT),
+            oracle: oracle(*id),
+            first_block: 1,
+        };
+        (*id, contracts)
+    });
+    chains.collect()
 }
 
 /// The light oracle of a chain.
@@ -90,7 +121,9 @@ pub fn contracts(chain: ChainId, verifier: &Verifier, users: &[User]) -> Simulat
         chain,
         hub: HUB,
         deployment: DEPLOYMENT,
-        domain: network.chains[&chain],
+        domain: network.chains[&chain].clone(),
+        hub_contract: (chain == HUB).then_some(HUB_CONTRACT),
+        recorder: recorder(chain),
         oracle: oracle(chain),
         validator: validator(),
         tokens: tokens.collect(),
@@ -136,24 +169,25 @@ impl User {
     /// The transaction that deposits so many units.
     pub fn deposit(&self, chain: ChainId, token: TokenId, units: u128) -> Call {
         let contract = network().chains[&chain].contract;
-        let owner = FixedBytes(self.owner().0);
+        let owner = FixedBytes(self.owner().address);
         if token == COIN {
-            let mut call =
-                transaction(contract, &Rollup::depositNativeCall { owner, subAccount: 0 });
+            let call = Rollup::depositNativeCall { owner, home: 0, subAccount: 0 };
+            let mut call = transaction(contract, &call);
             call.value = units;
             return call;
         }
         let amount = U256::from(units);
-        let call = Rollup::depositERC20Call { token: token.0, amount, owner, subAccount: 0 };
+        let (token, home) = (token.0, 0);
+        let call = Rollup::depositERC20Call { token, amount, owner, home, subAccount: 0 };
         transaction(contract, &call)
     }
 
     /// The transaction that authorises the user's key on a chain.
     pub fn authorise_on_chain(&self, chain: ChainId, nonce: u32) -> Call {
-        let contract = network().chains[&chain].contract;
         let key = self.key.public();
         let [x, y] = [key.x(), key.y()].map(fr_to_be_bytes).map(U256::from_be_bytes);
-        transaction(contract, &Rollup::setAuthPubKeyCall { keyX: x, keyY: y, nonce })
+        let call = KeyRecorder::setAuthPubKeyCall { home: 0, keyX: x, keyY: y, nonce };
+        transaction(recorder(chain), &call)
     }
 
     fn sign(&self, tx: Tx) -> SignedTx {
@@ -170,6 +204,8 @@ impl User {
             fee_token: token,
             fee: Fee::ZERO,
             nonce: Nonce(nonce),
+            // Nothing but a new key raises the nonce of an account.
+            key_version: KeyVersion(nonce),
             eth_auth_data: KeyAuth::Onchain,
         };
         if sign {
@@ -196,6 +232,7 @@ impl User {
             amount: Amount(amount),
             fee: Fee::exact(Amount(ONE / 100)).expect("a round fee"),
             nonce: Nonce(nonce),
+            key_version: KeyVersion(1),
         }))
     }
 
@@ -215,8 +252,9 @@ impl User {
             to: self.owner(),
             token,
             amount: Amount(amount),
-            fee: Fee::ZERO,
+            max_fee: Fee::ZERO,
             nonce: Nonce(nonce),
+            key_version: KeyVersion(1),
         }))
     }
 }

@@ -48,7 +48,7 @@ async fn story() {
         to: alice_owner,
         token: USDC,
         amount: Amount(20 * ONE),
-        fee: Fee::ZERO,
+        max_fee: Fee::ZERO,
     };
     let hash = rpc.send(&wallet.withdraw(&rpc, payout).await.unwrap()).await.unwrap();
     rpc.wait_executed(hash, Duration::from_secs(10)).await.unwrap();

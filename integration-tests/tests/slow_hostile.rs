@@ -26,8 +26,6 @@ const NODE: &str = r#"
 data = "data"
 deployment = "deployment.toml"
 validator_key_file = "validator.key"
-fee_owner = "0x00000000000000000000000000000000000000fe"
-insurance_owner = "0x00000000000000000000000000000000000000fd"
 block_max_age = 500
 
 [chains.1]

@@ -266,7 +266,7 @@ async fn story(kills: u64) {
 /// What the hub's contract has.
 async fn committed(world: &World) -> HubView {
     let (hub, chains) = (world.deployment.hub, world.clients.keys().copied());
-    read_hub_view(world.client(hub), world.rollup(hub), chains).await.unwrap()
+    read_hub_view(world.client(hub), world.hub(), chains).await.unwrap()
 }
 
 fn report(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use zklink::amount::Fee;
-use zklink::block::rolling_content;
+use zklink::block::{Content, rolling_content};
 use zklink::hash::fr_to_be_bytes;
 use zklink::id::{AccountId, BlockNumber, ChainId, SubAccountId};
 use zklink::op::{Op, Withdraw};
@@ -14,7 +14,7 @@ use zklink_actors::timestamp::Timestamp;
 use zklink_integration_tests::drivers::Driver;
 use zklink_integration_tests::drivers::settle::SettlementEntry;
 use zklink_integration_tests::network::{HUB, ONE, SPOKE, USD, User, contracts, validator};
-use zklink_integration_tests::simulated::contracts::Refused;
+use zklink_integration_tests::simulated::contracts::{Recording, Refused};
 use zklink_integration_tests::simulated::{Fate, SimulatedChainHandle, Verifier};
 use zklink_integration_tests::{Config, System};
 
@@ -186,24 +186,34 @@ fn a_commit_without_the_one_before_it_is_refused() {
             fee: Fee::ZERO,
             to: alice.owner(),
         };
-        Op::Withdraw(op).words().into_iter().map(fr_to_be_bytes).collect::<Vec<_>>()
+        let words = Op::Withdraw(op).words(0).into_iter().map(fr_to_be_bytes).collect();
+        Recording { number: BlockNumber(0), words, ..Recording::default() }
+    };
+    let content = |block: &Recording| {
+        let content = Content { rest: Vec::new(), chunks: vec![block.words.clone()] };
+        content.hash()
     };
     let mut chain = contracts(SPOKE, &Verifier::simulated(), &[]);
     let (one, two) = (BlockNumber(1), BlockNumber(2));
-    let (first, second) = (withdraw(1), withdraw(2));
-    let after_first = rolling_content([0; 32], one, &first);
-    let gap = chain.commit(validator(), two, after_first, &second, &[]).unwrap_err();
+    let first = Recording { number: one, ..withdraw(1) };
+    let second = Recording { number: two, ..withdraw(2) };
+    let other = Recording { number: one, ..second.clone() };
+    let after_first = rolling_content([0; 32], one, content(&first));
+    let gap = chain.commit(validator(), after_first, &[second.clone()]).unwrap_err();
     assert_eq!(gap, Refused("WrongPredecessor".into()));
     // Another first block does not make it fit.
-    chain.commit(validator(), one, [0; 32], &second, &[]).unwrap();
-    let other = chain.commit(validator(), two, after_first, &second, &[]).unwrap_err();
-    assert_eq!(other, Refused("WrongPredecessor".into()));
+    chain.commit(validator(), [0; 32], &[other.clone()]).unwrap();
+    let refused = chain.commit(validator(), after_first, &[second.clone()]).unwrap_err();
+    assert_eq!(refused, Refused("WrongPredecessor".into()));
     // Nor can a stranger make that one final who takes it for the first.
     let ack = chain.ack(one, after_first).unwrap_err();
     assert_eq!(ack, Refused("ContentMismatch".into()));
-    chain.revert_commits(validator(), BlockNumber(0)).unwrap();
-    chain.commit(validator(), one, [0; 32], &first, &[]).unwrap();
-    chain.commit(validator(), two, after_first, &second, &[]).unwrap();
-    assert_eq!(chain.last().rolling, rolling_content(after_first, two, &second));
+    // It is taken back against its own words only.
+    let mut changed = chain.clone();
+    let revert = changed.revert_commits(validator(), BlockNumber(0), &[first.words.clone()]);
+    assert_eq!(revert, Err(Refused("ContentMismatch".into())));
+    chain.revert_commits(validator(), BlockNumber(0), &[other.words]).unwrap();
+    chain.commit(validator(), [0; 32], &[first, second.clone()]).unwrap();
+    assert_eq!(chain.last().rolling, rolling_content(after_first, two, content(&second)));
     chain.ack(two, chain.last().rolling).unwrap();
 }

@@ -184,8 +184,8 @@ fn the_blocks_of_a_chain_are_found_from_any_block_on() {
         let number = BlockNumber(u32::try_from(record.position).unwrap() + 1);
         let mut entries = vec![Entry::Block { number, bytes: Vec::new() }];
         if number.0 % 7 == 3 {
-            let words = vec![[number.0.to_be_bytes()[3]; 32]];
-            entries.push(Entry::ChainBlock { chain: ChainId(2), number, words });
+            let content = [number.0.to_be_bytes()[3]; 32];
+            entries.push(Entry::ChainBlock { chain: ChainId(2), number, content });
         }
         entries.push(Entry::Key { bytes: vec![1, 2] });
         Ok(entries)
@@ -202,8 +202,8 @@ fn the_blocks_of_a_chain_are_found_from_any_block_on() {
     let mut rolling = [0; 32];
     for number in 1..=300 {
         if number % 7 == 3 {
-            let word = [u8::try_from(number % 256).unwrap(); 32];
-            rolling = zklink::block::rolling_content(rolling, BlockNumber(number), &[word]);
+            let content = [u8::try_from(number % 256).unwrap(); 32];
+            rolling = zklink::block::rolling_content(rolling, BlockNumber(number), content);
         }
         let found = reader.rolling(ChainId(2), BlockNumber(number)).unwrap();
         assert_eq!(found, Some(rolling), "after {number}");

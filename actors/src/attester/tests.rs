@@ -153,7 +153,7 @@ fn a_final_message_is_signed_and_offered() {
     }
     let told = rig.book.take();
     let [attestation] = &told[..] else { panic!("{told:?}") };
-    let digest = message_digest(DeploymentId([7; 31]), A, B, 0, b"ack 1");
+    let digest = message_digest(DeploymentId([7; 31]), CONTRACT, (A, B, 0), b"ack 1");
     let signer = recover(&digest, &attestation.signature);
     assert_eq!(signer, Some(EthKey::from_seed("attester").address()));
     assert_eq!((attestation.source, attestation.destination), (A, B));

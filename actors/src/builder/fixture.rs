@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use k256::ecdsa::SigningKey;
 use zklink::amount::{Amount, Fee};
-use zklink::id::{AccountId, ChainId, Nonce, Owner, Serial, ShapeId, SubAccountId, TokenId};
+use zklink::id::{
+    AccountId, ChainId, KeyVersion, Nonce, Owner, Serial, ShapeId, SubAccountId, TokenId,
+};
 use zklink::key::SecretKey;
 use zklink::shape::shapes;
 use zklink::state::{DeploymentId, State};
@@ -27,7 +29,11 @@ pub(crate) const UNIT: u128 = 1_000_000_000_000_000_000;
 pub(crate) const DEPLOYMENT: DeploymentId = DeploymentId([7; 31]);
 
 pub(crate) fn network() -> Arc<Network> {
-    let chain = |evm_chain_id| Chain { evm_chain_id, contract: [0x11; 20] };
+    let chain = |evm_chain_id| Chain {
+        evm_chain_id,
+        contract: [0x11; 20],
+        reserved: [Owner::from_evm([0x12; 20])].into(),
+    };
     let usd = |decimals| L1Token { address: [0x22; 20], decimals };
     let eth = L1Token { address: [0; 20], decimals: 18 };
     let token = |symbol: &str, chains: &[(ChainId, L1Token)]| Token {
@@ -60,13 +66,16 @@ pub(crate) struct User {
     wallet: SigningKey,
     pub(crate) key: SecretKey,
     pub(crate) owner: Owner,
+    /// The version of the key that signs.
+    pub(crate) version: KeyVersion,
 }
 
 impl User {
     pub(crate) fn new(number: u8) -> User {
         let wallet = SigningKey::from_slice(&[number.max(1); 32]).expect("a small scalar");
         let owner = Owner::from_evm(evm_address(wallet.verifying_key()));
-        User { wallet, key: SecretKey::from_seed(&[number; 32]), owner }
+        let key = SecretKey::from_seed(&[number; 32]);
+        User { wallet, key, owner, version: KeyVersion(1) }
     }
 
     /// The 65-byte signature of the wallet.
@@ -91,6 +100,8 @@ impl User {
             fee_token: USD,
             fee: Fee::ZERO,
             nonce: Nonce(nonce),
+            // Nothing but a new key raises the nonce of an account.
+            key_version: KeyVersion(nonce),
             eth_auth_data: KeyAuth::Onchain,
         };
         if auth.is_some() {
@@ -116,6 +127,7 @@ impl User {
             amount: Amount(amount),
             fee: Fee::exact(Amount(UNIT / 100)).expect("a round fee"),
             nonce: Nonce(nonce),
+            key_version: self.version,
         }))
     }
 
@@ -133,8 +145,9 @@ impl User {
             to: self.owner,
             token: USD,
             amount: Amount(amount),
-            fee: Fee::ZERO,
+            max_fee: Fee::ZERO,
             nonce: Nonce(nonce),
+            key_version: self.version,
         }))
     }
 }
@@ -144,6 +157,7 @@ pub(crate) fn deposit(chain: ChainId, serial: u64, owner: Owner, amount: u128) -
         chain,
         serial: Serial(serial),
         token: USD,
+        payer: Owner::from_evm([0x99; 20]),
         owner,
         sub_account: SubAccountId(0),
         amount: Amount(amount),

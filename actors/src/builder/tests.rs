@@ -6,8 +6,10 @@ use proptest::prelude::*;
 use zklink::amount::Amount;
 use zklink::block::Block;
 use zklink::commitment::StateTree;
-use zklink::id::{AccountId, Owner, SubAccountId};
+use zklink::id::{AccountId, ChainId, Owner, SubAccountId};
+use zklink::op::Op;
 use zklink::reject::Reject;
+use zklink::shape::{NANO, SMALL};
 use zklink::tx::{TransferTx, Tx};
 
 use super::fixture::*;
@@ -44,11 +46,13 @@ fn records_have_fixed_bytes() {
     let bytes = Record::Deposit(AcceptedDeposit {
         deposit: deposit(HUB, 3, Owner::from_evm([0xab; 20]), 5),
         account: AccountId(2),
+        refused: None,
         time: 1_700_000_000_123,
     })
     .encode();
     let body = concat!(
         r#"{"deposit":{"deposit":{"chain":1,"serial":3,"token":1,"#,
+        r#""payer":"0x9999999999999999999999999999999999999999","#,
         r#""owner":"0xabababababababababababababababababababab","subAccount":0,"amount":"5","#,
         r#""l1Tx":"0303030303030303030303030303030303030303030303030303030303030303","#,
         r#""l1Block":103},"account":2,"time":1700000000123}}"#
@@ -57,7 +61,7 @@ fn records_have_fixed_bytes() {
     assert_eq!(std::str::from_utf8(&bytes[1..]), Ok(body));
 }
 
-const VERSION_BYTE: u8 = 1;
+const VERSION_BYTE: u8 = 2;
 
 #[test]
 fn every_record_comes_back_from_its_bytes() {
@@ -137,10 +141,18 @@ fn a_rejection_changes_nothing_and_seals_nothing() {
 
 #[test]
 fn what_no_shape_holds_is_refused() {
+    // A deployment without shapes has room for nothing.
+    let mut ledger = Ledger::new(network(), &[], genesis());
+    let state = ledger.state().clone();
+    let first = Entry::Deposit(deposit(HUB, 0, User::new(1).owner, UNIT));
+    assert_eq!(ledger.enter(&first, at(1)), Err(Denied::NoShape));
+    assert_eq!(*ledger.state(), state);
+}
+
+#[test]
+fn two_sub_accounts_of_one_account_go_into_one_block() {
     let mut journal = Vec::new();
     let (mut ledger, alice) = with_alice(&mut journal);
-    let state = ledger.state().clone();
-    // Two sub-accounts of one account: no shape of this version has such a group.
     let tx = alice.sign(Tx::Transfer(TransferTx {
         account_id: ALICE,
         from_sub_account_id: SubAccountId(0),
@@ -150,14 +162,98 @@ fn what_no_shape_holds_is_refused() {
         amount: Amount(UNIT),
         fee: zklink::amount::Fee::ZERO,
         nonce: zklink::id::Nonce(0),
+        key_version: alice.version,
     }));
-    let fits = zklink::shape::shapes()
-        .iter()
-        .any(|shape| shape.accounts.iter().any(|group| group.len() > 1));
-    assert_eq!(ledger.enter(&entry(tx), at(1_002)).is_ok(), fits);
-    if !fits {
-        assert_eq!(*ledger.state(), state);
+    ledger.enter(&entry(tx), at(1_002)).expect("a payment to itself");
+    let sealed = ledger.seal(at(2_000)).expect("balanced").expect("not empty");
+    assert_eq!((sealed.block.ops.len(), sealed.block.head.shape), (3, NANO));
+}
+
+#[test]
+fn the_cheapest_shape_that_fits_is_taken_whatever_the_order_of_the_list() {
+    let mut shapes = shape_ids();
+    shapes.reverse();
+    let mut ledger = Ledger::new(network(), &shapes, genesis());
+    for serial in 0..5 {
+        let next = Entry::Deposit(deposit(HUB, serial, User::new(1).owner, UNIT));
+        ledger.enter(&next, at(serial)).expect("the next deposit");
+        if serial == 3 {
+            let sealed = ledger.seal(at(10)).expect("balanced").expect("not empty");
+            assert_eq!(sealed.block.head.shape, NANO, "four fit the smallest");
+        }
     }
+    for serial in 5..9 {
+        let next = Entry::Deposit(deposit(HUB, serial, User::new(1).owner, UNIT));
+        ledger.enter(&next, at(serial)).expect("the next deposit");
+    }
+    let sealed = ledger.seal(at(20)).expect("balanced").expect("not empty");
+    assert_eq!((sealed.block.ops.len(), sealed.block.head.shape), (5, SMALL));
+}
+
+#[test]
+fn a_deposit_that_cannot_be_credited_is_refused_and_does_not_stop_the_queue() {
+    let mut ledger = ledger();
+    let vault = Owner::from_evm([0x11; 20]);
+    let wide = Owner { home: SPOKE, address: [7; 32] };
+    let stranger = Owner::contract(ChainId(9), [5; 20]);
+    for (serial, owner) in (0..).zip([vault, Owner::from_evm([0x12; 20]), wide, stranger]) {
+        let entered = ledger.enter(&Entry::Deposit(deposit(HUB, serial, owner, UNIT)), at(serial));
+        let Source::Deposit(accepted) = entered.expect("it is taken").source else { panic!() };
+        let refused = (accepted.account, accepted.refused);
+        assert_eq!(refused, (AccountId(0), Some(DepositRefusal::BadReceiver)), "{owner}");
+    }
+    let alice = User::new(1);
+    let most = 1 << Amount::POOL_BITS;
+    let first = Entry::Deposit(deposit(HUB, 4, alice.owner, most - 1));
+    ledger.enter(&first, at(4)).expect("as much as fits");
+    let entered = ledger.enter(&Entry::Deposit(deposit(HUB, 5, alice.owner, 1)), at(5));
+    let Source::Deposit(accepted) = entered.expect("it is taken").source else { panic!() };
+    assert_eq!(accepted.refused, Some(DepositRefusal::AmountOverflow));
+    assert_eq!(ledger.state().cursor(HUB).0, 6);
+    assert_eq!(ledger.state().pool(HUB, USD), Amount(most - 1));
+    // A contract of a connected chain is an owner like others.
+    let contract = Owner::contract(SPOKE, [5; 20]);
+    let entered = ledger.enter(&Entry::Deposit(deposit(SPOKE, 0, contract, UNIT)), at(6));
+    assert!(matches!(entered.expect("it is taken").op, Op::Deposit(op) if !op.refused));
+    let sealed = ledger.seal(at(9_000)).expect("balanced").expect("not empty");
+    let mut state = genesis();
+    let mut tree = StateTree::of(&state);
+    let decoded = Block::decode(&sealed.block.public_data()).expect("own public data");
+    decoded.replay(&mut state, &mut tree).expect("refusals are public");
+}
+
+#[test]
+fn the_fees_of_a_block_are_the_fee_accounts_when_it_ends() {
+    let mut journal = Vec::new();
+    let (mut ledger, alice) = with_alice(&mut journal);
+    let fees = |ledger: &Ledger| ledger.state().balance(AccountId(0), SubAccountId(0), USD);
+    let pay = entry(alice.transfer(ALICE, 0, User::new(2).owner, UNIT));
+    ledger.enter(&pay, at(1_002)).expect("she has a hundred");
+    assert_eq!(fees(&ledger), Amount(0));
+    ledger.seal(at(2_000)).expect("balanced").expect("not empty");
+    assert_eq!(fees(&ledger), Amount(UNIT / 100));
+}
+
+#[test]
+fn a_rejected_operation_that_has_no_room_changes_nothing_and_seals_nothing() {
+    let mut journal = Vec::new();
+    let (_, alice) = with_alice(&mut journal);
+    let mut ledger = Ledger::new(network(), &[NANO], genesis());
+    journal.iter().for_each(|record| drop(ledger.replay(record).expect("the same program")));
+    let pay = |ledger: &mut Ledger, nonce: u32, amount| {
+        let tx = entry(alice.transfer(ALICE, nonce, alice.owner, amount));
+        ledger.enter(&tx, at(1_002))
+    };
+    for nonce in 0..3 {
+        pay(&mut ledger, nonce, UNIT).expect("a signed slot is free");
+    }
+    let (state, root) = (ledger.state().clone(), ledger.root());
+    let denied = pay(&mut ledger, 3, 1_000 * UNIT).expect_err("she has a hundred");
+    assert!(matches!(denied, Denied::Rejected(Reject::Balance { .. })), "{denied}");
+    assert_eq!((ledger.state(), ledger.root()), (&state, root));
+    let entered = pay(&mut ledger, 3, UNIT).expect("now the block is full and sealed first");
+    assert!(matches!(&entered.records[..], [Record::Sealed(_), Record::Tx(_)]));
+    assert_eq!((entered.place.block, entered.place.index), (BlockNumber(2), 0));
 }
 
 #[test]
@@ -257,6 +353,11 @@ fn entry_of(ledger: &Ledger, act: &Act) -> Option<Entry> {
     // Somebody without an account uses an id that does not exist.
     let id = |user: &User| state.account_of(user.owner).unwrap_or(AccountId(999));
     let nonce = |id: AccountId| state.sub_account(id, SubAccountId(0)).map_or(0, |sub| sub.nonce.0);
+    let versioned = |mut user: User| {
+        let version = state.account(id(&user)).map(|account| account.key_version);
+        user.version = version.unwrap_or_default();
+        user
+    };
     let units = |units: u8| u128::from(units) * UNIT / 4;
     Some(match *act {
         Act::Deposit { spoke, user, units: amount } => {
@@ -270,13 +371,13 @@ fn entry_of(ledger: &Ledger, act: &Act) -> Option<Entry> {
             entry(user.key_tx(id(&user), nonce, Some(())))
         }
         Act::Transfer { from, to, units: amount, late } => {
-            let user = User::new(from);
+            let user = versioned(User::new(from));
             let nonce = nonce(id(&user)) + u32::from(late && amount % 4 == 0);
             entry(user.transfer(id(&user), nonce, User::new(to).owner, units(amount)))
         }
         Act::Withdraw { user, spoke, units: amount } => {
             let chain = if spoke { SPOKE } else { HUB };
-            let user = User::new(user);
+            let user = versioned(User::new(user));
             entry(user.withdraw(id(&user), nonce(id(&user)), chain, units(amount)))
         }
         Act::Seal => return None,

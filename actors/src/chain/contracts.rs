@@ -226,6 +226,7 @@ sol! {
 
     /// The proof check of one shape.
     interface Groth16Verifier {
+        function keyStore() external view returns (address);
         function keyHash() external view returns (bytes32);
         function verify(uint256[4] calldata inputs, bytes calldata proof)
             external

@@ -10,16 +10,21 @@ use alloy_primitives::U256;
 use bls12_381::{G1Affine, G1Projective, G2Affine, G2Projective, Scalar};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use zklink::id::{ChainId, ShapeId, TokenId};
+use zklink::id::{ChainId, Owner, ShapeId, TokenId};
 use zklink::state::DeploymentId;
 use zklink::token::Address;
 use zklink_devnet::{DevChain, DevChainConfig, DevChainHandle, Mining};
 
 use super::account::EthKey;
+use alloy_sol_types::SolCall;
+
 use super::client::{Call, ChainClient};
+use super::contracts::Groth16Verifier;
 use super::endpoint::{Endpoint, EndpointLimits};
 use super::sender::{SendPolicy, Sender};
-use crate::deploy::{ChainPlan, Deployment, Plan, ShapePlan, TokenPlan, TokenSource, deploy};
+use crate::deploy::{
+    ChainPlan, Deployment, Genesis, Plan, ShapePlan, TokenPlan, TokenSource, deploy,
+};
 use crate::port::{Deliver, Envelope, Message, Port, Refused};
 use crate::timestamp::Timestamp;
 use crate::turn::Turn;
@@ -33,6 +38,12 @@ pub(crate) const SPOKE: ChainId = ChainId(2);
 pub(crate) const COIN: TokenId = TokenId(1);
 /// A development token of six decimals on the hub and eighteen on the spoke.
 pub(crate) const USD: TokenId = TokenId(2);
+
+/// The owners at genesis.
+pub(crate) const GENESIS: Genesis = Genesis {
+    fee_owner: Owner { home: ChainId(0), address: [1; 32] },
+    insurance_owner: Owner { home: ChainId(0), address: [2; 32] },
+};
 
 /// The key of a role.
 pub(crate) fn key(role: &str) -> EthKey {
@@ -88,19 +99,31 @@ pub(crate) fn some_verifying_key() -> Vec<u8> {
     key
 }
 
-/// Code that answers 1 to every question with arguments and the hash of the key to every one
-/// without.
-fn credulous_verifier(key: &[u8]) -> Vec<u8> {
-    let hash = zklink::tx::keccak(&[key]);
-    // CALLDATASIZE < 5 ? goto 17 : return 1; at 17: return the hash.
-    let mut code = hex::decode("60053610601157600160005260206000f35b7f").unwrap();
-    code.extend(hash);
-    code.extend(hex::decode("60005260206000f3").unwrap());
+/// Code that answers the hash of the key and the address of its store when it is asked for them, and 1 to every other
+/// question.
+fn credulous_verifier(key: &[u8], store: Address) -> Vec<u8> {
+    let mut code = hex::decode("60003560e01c").unwrap();
+    for (selector, target) in [
+        (Groth16Verifier::keyHashCall::SELECTOR, 36),
+        (Groth16Verifier::keyStoreCall::SELECTOR, 78),
+    ] {
+        // DUP1 PUSH4 selector EQ PUSH1 target JUMPI
+        code.extend([&[0x80, 0x63], &selector[..], &[0x14, 0x60, target, 0x57]].concat());
+    }
+    // At 26: return 1.
+    code.extend(hex::decode("600160005260206000f3").unwrap());
+    let answer = hex::decode("60005260206000f3").unwrap();
+    code.extend([&[0x5b, 0x7f], &zklink::tx::keccak(&[key])[..], &answer].concat());
+    code.extend([&[0x5b, 0x73], &store[..], &answer].concat());
+    code
+}
+
+/// Creates a contract with this code.
+fn creating(code: &[u8]) -> Vec<u8> {
     // Copies what follows these twelve bytes into memory and returns it.
-    let length = code.len() as u8;
-    let mut creation = vec![0x60, length, 0x60, 12, 0x60, 0, 0x39, 0x60, length, 0x60, 0, 0xf3];
-    creation.extend(code);
-    creation
+    let length = u16::try_from(code.len()).unwrap().to_be_bytes();
+    let copy = [0x80, 0x60, 12, 0x60, 0, 0x39, 0x60, 0, 0xf3];
+    [&[0x61], &length[..], &copy, code].concat()
 }
 
 /// A machine behind a port, without a shell: it handles at once.
@@ -152,9 +175,13 @@ pub(crate) struct Testnet {
 }
 
 /// The plan that the tests deploy.
-pub(crate) fn plan(shape: &ShapePlan, genesis_root: [u8; 32]) -> Plan {
-    let token =
-        |symbol: &str, decimals, source| TokenPlan { symbol: symbol.to_owned(), decimals, source };
+pub(crate) fn plan(shape: &ShapePlan) -> Plan {
+    let token = |symbol: &str, decimals, source| TokenPlan {
+        symbol: symbol.to_owned(),
+        decimals,
+        least_deposit: 1,
+        source,
+    };
     let chain = |evm_chain_id, usd_decimals| ChainPlan {
         evm_chain_id,
         tokens: BTreeMap::from([
@@ -164,7 +191,7 @@ pub(crate) fn plan(shape: &ShapePlan, genesis_root: [u8; 32]) -> Plan {
     };
     Plan {
         deployment: DeploymentId([7; 31]),
-        genesis_root,
+        genesis: GENESIS,
         hub: HUB,
         chains: BTreeMap::from([(HUB, chain(9001, 6)), (SPOKE, chain(9002, 18))]),
         shapes: vec![shape.clone()],
@@ -183,8 +210,8 @@ pub(crate) fn shape_plan(id: u16, onchain_words: u32, data_words: u32) -> ShapeP
 }
 
 impl Testnet {
-    pub(crate) async fn start(finality_lag: u64, shape: &ShapePlan, root: [u8; 32]) -> Testnet {
-        Self::start_with(finality_lag, shape, root, false).await
+    pub(crate) async fn start(finality_lag: u64, shape: &ShapePlan) -> Testnet {
+        Self::start_with(finality_lag, shape, false).await
     }
 
     /// With a verifier that accepts everything, if `credulous`: settlement can then be walked to
@@ -192,10 +219,9 @@ impl Testnet {
     pub(crate) async fn start_with(
         finality_lag: u64,
         shape: &ShapePlan,
-        root: [u8; 32],
         credulous: bool,
     ) -> Testnet {
-        let mut plan = plan(shape, root);
+        let mut plan = plan(shape);
         let mut chains = BTreeMap::new();
         let mut clients = BTreeMap::new();
         let mut senders = BTreeMap::new();
@@ -208,7 +234,10 @@ impl Testnet {
             chains.insert(*id, handle);
         }
         if credulous {
-            let data = credulous_verifier(&plan.shapes[0].verifying_key);
+            let key = &plan.shapes[0].verifying_key;
+            let data = creating(&[&[0], key.as_slice()].concat());
+            let store = senders[&HUB].send(Call { data, ..Call::default() }).await.unwrap();
+            let data = creating(&credulous_verifier(key, store.created.unwrap()));
             let created = senders[&HUB].send(Call { data, ..Call::default() }).await.unwrap();
             plan.shapes[0].existing_verifier = created.created;
         }
@@ -231,7 +260,7 @@ impl Testnet {
     }
 
     pub(crate) fn wallet(&self, chain: ChainId, role: &str) -> Wallet {
-        Wallet::new(self.sender(chain, role), self.rollup(chain))
+        Wallet::new(self.sender(chain, role), self.deployment.chain(chain).unwrap().into())
     }
 
     pub(crate) fn mine(&self, chain: ChainId, blocks: u64) {

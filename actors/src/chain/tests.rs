@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use zklink::hash::fr_to_be_bytes;
-use zklink::id::{Nonce, Owner, Serial, SubAccountId};
+use zklink::id::{KeyVersion, Nonce, Owner, Serial, SubAccountId};
 use zklink::key::SecretKey;
 use zklink_devnet::Mining;
 
@@ -24,16 +24,10 @@ use crate::merge_ledger::{DepositFinal, Reading};
 use crate::port::Port;
 use crate::timestamp::Timestamp;
 use crate::turn::Turn;
-use crate::wallet::{Wallet, WalletError};
-
-const ROOT: [u8; 32] = {
-    let mut root = [0; 32];
-    root[31] = 9;
-    root
-};
+use crate::wallet::{UserContracts, Wallet, WalletError};
 
 async fn testnet(finality_lag: u64) -> Testnet {
-    Testnet::start(finality_lag, &shape_plan(0, 20, 30), ROOT).await
+    Testnet::start(finality_lag, &shape_plan(1, 20, 30)).await
 }
 
 struct Watch {
@@ -56,6 +50,7 @@ impl Watch {
         let config = WatchConfig {
             chain: HUB,
             rollup: of_chain.rollup,
+            recorder: of_chain.key_recorder,
             first_block: of_chain.first_block,
             finality: Finality { anchor, min_age_seconds: 0 },
             max_range: 5,
@@ -105,8 +100,8 @@ async fn deposits_and_keys_arrive_after_the_finality_lag_and_not_before() {
     alice.mint(usd, alice.address(), 5_000_000).await.unwrap();
     alice.approve(usd, 5_000_000).await.unwrap();
     alice.deposit_native(7, alice.owner(), SubAccountId(0)).await.unwrap();
-    let receipt =
-        alice.deposit_erc20(USD, 2_000_000, Owner([9; 32]), SubAccountId(31)).await.unwrap();
+    let contract = Owner::contract(SPOKE, [9; 20]);
+    let receipt = alice.deposit_erc20(USD, 2_000_000, contract, SubAccountId(31)).await.unwrap();
     let l2 = SecretKey::from_seed(b"alice").public();
     alice.set_auth_pub_key(&l2, Nonce(3)).await.unwrap();
     watch.poll().await;
@@ -119,7 +114,8 @@ async fn deposits_and_keys_arrive_after_the_finality_lag_and_not_before() {
         let serials: Vec<u64> = told.iter().map(|deposit| deposit.0.serial.0).collect();
         assert_eq!(serials, expected);
         if let Some(DepositFinal(deposit)) = told.first().filter(|d| d.0.serial.0 == 1) {
-            assert_eq!((deposit.token, deposit.owner), (USD, Owner([9; 32])));
+            assert_eq!((deposit.token, deposit.owner), (USD, contract));
+            assert_eq!(deposit.payer, alice.owner());
             assert_eq!(deposit.amount.0, 2_000_000 * 10u128.pow(12), "six decimals become 18");
             assert_eq!((deposit.l1_tx, deposit.l1_block), (receipt.tx_hash, receipt.block));
         }
@@ -176,7 +172,7 @@ async fn a_refusal_of_the_contract_comes_in_words_and_costs_nothing() {
     let reverted = |reason: &str| {
         WalletError::Send(SendError::Reverted { reason: reason.to_owned(), tx_hash: None })
     };
-    assert_eq!(refused, reverted("ZeroAmount"));
+    assert_eq!(refused, reverted("BelowLeast(least 1, given 0)"));
     let refused = alice.deposit_native(1, alice.owner(), SubAccountId(32)).await.unwrap_err();
     assert_eq!(refused, reverted("BadSubAccount(subAccount 32)"));
     assert_eq!(alice.balance([0; 20], alice.address()).await.unwrap(), before);
@@ -196,6 +192,7 @@ async fn a_signed_key_change_is_what_the_contract_recovers() {
         fee_token: COIN,
         fee: zklink::amount::Fee(0),
         nonce: Nonce(2),
+        key_version: KeyVersion(2),
         eth_auth_data: zklink::tx::KeyAuth::Onchain,
     };
     let wallet = net.wallet(SPOKE, "alice");
@@ -319,6 +316,7 @@ impl ChainClient for Behind {
         fee_market() -> super::client::FeeMarket;
         send_raw(raw: Vec<u8>) -> super::client::Hash;
         receipt(tx_hash: super::client::Hash) -> Option<super::client::Receipt>;
+        input(tx_hash: super::client::Hash) -> Option<Vec<u8>>;
     }
 }
 
@@ -369,8 +367,9 @@ async fn an_event_that_was_not_asked_for_is_malformed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wallet_is_silent_about_its_key() {
+    let nowhere = UserContracts { rollup: [0; 20], key_recorder: [0; 20] };
     let wallet =
-        Wallet::new(Sender::new(endpoint("http://127.0.0.1:9"), key("alice"), 1, quick()), [0; 20]);
+        Wallet::new(Sender::new(endpoint("http://127.0.0.1:9"), key("alice"), 1, quick()), nowhere);
     let error = wallet.claim(USD).await.unwrap_err();
     assert!(matches!(error, WalletError::Send(SendError::Client(_))), "{error}");
     assert!(!error.to_string().contains("http://"), "endpoints are named by host: {error}");

@@ -5,12 +5,6 @@ use crate::chain::testing::{
 };
 use std::sync::Arc;
 
-fn root() -> [u8; 32] {
-    let mut root = [0; 32];
-    root[31] = 9;
-    root
-}
-
 fn senders(clients: [(ChainId, Arc<dyn ChainClient>, u64); 2]) -> BTreeMap<ChainId, Sender> {
     let sender = |(id, client, evm)| (id, Sender::new(client, key("deployer"), evm, quick()));
     clients.into_iter().map(sender).collect()
@@ -24,11 +18,17 @@ fn nowhere(evm_hub: u64) -> BTreeMap<ChainId, Sender> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_stands_as_planned_and_survives_its_file() {
-    let net = Testnet::start(1, &shape_plan(3, 20, 30), root()).await;
+    let net = Testnet::start(1, &shape_plan(3, 20, 30)).await;
     let text = net.deployment.to_toml();
     assert_eq!(Deployment::parse(&text).unwrap(), net.deployment, "{text}");
     let network = net.deployment.network();
     assert_eq!(network.chains[&HUB].contract, net.rollup(HUB));
+    let (hub, besides) = net.deployment.hub_contracts();
+    for address in [hub.key_recorder, hub.oracle, besides.contract, besides.local_route] {
+        let owner = zklink::id::Owner::from_evm(address);
+        assert!(network.chains[&HUB].reserved.contains(&owner), "{owner}");
+        assert!(network.check_owner(owner).is_err() && network.check_payee(HUB, owner).is_err());
+    }
     assert_eq!(network.tokens[&USD].chains[&HUB].decimals, 6);
     assert_eq!(network.tokens[&USD].chains[&SPOKE].decimals, 18);
 
@@ -50,17 +50,17 @@ async fn a_dry_run_estimates_and_sends_nothing() {
     let (hub, spoke) = (dev_chain(9001, 1).await, dev_chain(9002, 1).await);
     let clients = [(HUB, &hub, 9001), (SPOKE, &spoke, 9002)];
     let senders = senders(clients.map(|(id, chain, evm)| (id, endpoint(&chain.http_url()), evm)));
-    let steps = dry_run(&plan(&shape_plan(0, 20, 30), root()), &senders).await.unwrap();
+    let steps = dry_run(&plan(&shape_plan(1, 20, 30)), &senders).await.unwrap();
     let created: Vec<&Step> = steps.iter().filter(|step| step.gas.is_some()).collect();
-    assert_eq!(created.len(), 7, "verifier, and oracle, rollup and token on two chains");
+    assert_eq!(created.len(), 6, "verifier, hub, and rollup and token on two chains");
     assert!(created.iter().all(|step| step.gas > Some(400_000)), "{created:?}");
-    assert!(steps.iter().any(|step| step.what == "register shape 0"));
+    assert!(steps.iter().any(|step| step.what == "register shape 1"));
     assert_eq!((hub.latest().unwrap(), spoke.latest().unwrap()), (0, 0));
 }
 
 #[tokio::test]
 async fn what_is_for_development_never_touches_a_chain_with_real_money() {
-    let mut plan = plan(&shape_plan(0, 20, 30), root());
+    let mut plan = plan(&shape_plan(1, 20, 30));
     plan.chains.get_mut(&HUB).unwrap().evm_chain_id = 1;
     let refused = |plan: Plan| async move {
         match dry_run(&plan, &nowhere(1)).await.unwrap_err() {
@@ -89,7 +89,7 @@ async fn what_is_for_development_never_touches_a_chain_with_real_money() {
 
 #[tokio::test]
 async fn a_plan_that_contradicts_itself_is_refused() {
-    let good = plan(&shape_plan(0, 20, 30), root());
+    let good = plan(&shape_plan(1, 20, 30));
     let reason = |change: fn(&mut Plan)| {
         let mut plan = good.clone();
         change(&mut plan);
@@ -115,13 +115,13 @@ async fn a_plan_that_contradicts_itself_is_refused() {
 
 #[test]
 fn a_deployment_file_that_contradicts_itself_is_refused() {
-    let mut deployment = Deployment::begin(&plan(&shape_plan(0, 20, 30), root()));
+    let mut deployment = Deployment::begin(&plan(&shape_plan(1, 20, 30)));
     assert!(matches!(
         Deployment::parse(&deployment.to_toml()),
         Err(FileError::Contradiction("the hub is missing"))
     ));
-    deployment.version = 2;
-    assert!(matches!(Deployment::parse(&deployment.to_toml()), Err(FileError::Version(2))));
+    deployment.version = 1;
+    assert!(matches!(Deployment::parse(&deployment.to_toml()), Err(FileError::Version(1))));
     assert!(matches!(Deployment::parse("nonsense = 1"), Err(FileError::Parse(_))));
 }
 
@@ -136,7 +136,7 @@ async fn a_hub_without_the_precompiles_is_refused_before_anything_is_sent() {
     let lie = (format!("{padding}{x}{padding}{y}"), String::new());
     let client = endpoint(&lying_proxy(chain.http_url(), vec![lie]).await);
     let senders = senders([(HUB, client.clone(), 9001), (SPOKE, client, 9002)]);
-    let plan = plan(&shape_plan(0, 20, 30), root());
+    let plan = plan(&shape_plan(1, 20, 30));
     let error = deploy(&plan, &senders, &mut |_| {}).await.unwrap_err();
     assert!(matches!(error, DeployError::NoPrecompiles(HUB)), "{error}");
     assert_eq!(chain.latest().unwrap(), 0);

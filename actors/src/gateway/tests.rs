@@ -302,7 +302,7 @@ fn what_was_sealed_is_shown_with_its_stage() {
                 to: alice.owner,
                 token: USD,
                 amount: Amount(UNIT),
-                fee: Fee::ZERO,
+                max_fee: Fee::ZERO,
             };
             let tx = wallet.withdraw(&client, payout).await.expect("an account");
             let hash = client.send(&tx).await.expect("affordable");

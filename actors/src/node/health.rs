@@ -216,7 +216,7 @@ mod tests {
                 [&held, &halt, &diverged, &attester].map(Clone::clone)
             );
 
-            let step = Step::Pay(BlockNumber(4));
+            let step = Step::Ack(BlockNumber(4));
             for (failures, alarmed) in [(REFUSALS - 1, false), (REFUSALS, true)] {
                 let (step, error, again) = (step.clone(), "no".to_owned(), Timestamp(0));
                 let failing = Failing { step: step.clone(), failures, error, again };

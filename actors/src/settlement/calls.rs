@@ -39,8 +39,8 @@ pub fn call_of(
             let (first, proofs) = (range.first.0, proofs.collect::<Option<_>>()?);
             transaction(hub?, &Hub::proveBlocksCall { first, proofs })
         }
-        Step::ReleaseBlocks(number) => {
-            transaction(hub?, &Hub::releaseBlocksCall { number: number.0 })
+        Step::ReleaseBlocks(range) => {
+            transaction(hub?, &Hub::releaseBlocksCall { number: range.last.0 })
         }
         Step::SendRelease { chain, .. } => {
             transaction(hub?, &Hub::sendReleaseCall { chain: chain.0 })

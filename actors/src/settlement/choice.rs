@@ -184,10 +184,12 @@ fn acking(situation: &Situation<'_>, source: &dyn SettlementSource) -> Option<Bl
     (number > view.acked && (view.committed <= hub.committed || needed())).then_some(number)
 }
 
-/// The last block that can be released: all up to it are proven, and every chain in them agrees.
-fn releasing(hub: &HubView, source: &dyn SettlementSource) -> Option<BlockNumber> {
-    let numbers = (hub.released.0.checked_add(1)?..=hub.proven.0).map(BlockNumber);
-    numbers.take(RELEASED_MAX).take_while(|number| agreed(hub, source, *number)).last()
+/// The blocks that can be released: they are proven, and every chain in them agrees.
+fn releasing(hub: &HubView, source: &dyn SettlementSource) -> Option<Range> {
+    let first = hub.released.next()?;
+    let numbers = (first.0..=hub.proven.0).map(BlockNumber).take(RELEASED_MAX);
+    let last = numbers.take_while(|number| agreed(hub, source, *number)).last()?;
+    Some(Range { first, last })
 }
 
 /// The next blocks to prove, as far as there are proofs.

@@ -6,18 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use zklink::id::{BlockNumber, ChainId, Serial};
+use zklink::id::{BlockNumber, ChainId};
 
 use super::book::{Deliverable, WhatNext};
-use super::ranges::of_chain;
-use super::recorded::{self, NotFound};
-use super::views::{read_oracle_view, read_refunds};
+use super::views::read_oracle_view;
 use super::{
     ChainView, Contracts, Diverged, Failing, HubView, Retries, SettlementSource, Situation, Step,
-    call_of, next_steps, read_chain_view, read_hub_view,
+    call_of, next_steps, read_chain_view, read_hub_view, refunds_due, revert_call,
 };
 use crate::chain::client::{Call, ChainClient, ClientError, Hash, Receipt, hex0x};
-use crate::chain::contracts::{ReadError, Rollup, transaction, words_to_abi};
+use crate::chain::contracts::ReadError;
 use crate::chain::driver::{ask, pause};
 use crate::chain::sender::{SendError, Sender};
 use crate::port::Port;
@@ -25,8 +23,6 @@ use crate::timestamp::Timestamp;
 
 /// Steps that the report keeps.
 const REPORT_MAX: usize = 4096;
-/// Released blocks that are searched for refused deposits: as many as one payment pays at most.
-const REFUNDS_LOOKED_AT: usize = 16;
 
 /// A step that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,14 +198,15 @@ impl Settler {
         let hub = read_hub_view(&*self.hub, hub_contract, chains).await?;
         let view = read_chain_view(client, contracts.rollup).await?;
         let deliverable = self.deliverable(client, contracts).await?;
-        let refunds = self.refunds(client, contracts, &view).await?;
+        let source = &*self.source;
+        let refunds = refunds_due(client, contracts.rollup, source, self.chain, &view).await?;
         let known = Known { view: &view, hub: &hub, deliverable: &deliverable, refunds: &refunds };
         let Some((step, call)) = self.choose(retries, now, &known)? else {
             return Ok(None);
         };
         let call = match call {
             Some(call) => call,
-            None => match self.revert_call(client, contracts, &view).await {
+            None => match revert_call(client, contracts, &view, self.max_log_range).await {
                 Ok(call) => call,
                 Err(error) => {
                     let error = error.to_string();
@@ -259,38 +256,6 @@ impl Settler {
             retries.failed(&step, "what it needs is not in the archive".to_owned(), now);
         }
         Ok(None)
-    }
-
-    /// The transaction that takes back all records that are not acked.
-    async fn revert_call(
-        &self,
-        client: &dyn ChainClient,
-        contracts: Contracts,
-        view: &ChainView,
-    ) -> Result<Call, NotFound> {
-        let range = (contracts.first_block, self.max_log_range);
-        let words = recorded::words(client, contracts.rollup, view, range).await?;
-        let words = words.iter().map(|words| words_to_abi(words)).collect();
-        let call = Rollup::revertCommitsCall { downTo: view.acked.0, words };
-        Ok(transaction(contracts.rollup, &call))
-    }
-
-    /// Released blocks that are not paid to the end with refused deposits whose payers have nothing back yet.
-    async fn refunds(
-        &self,
-        client: &dyn ChainClient,
-        contracts: Contracts,
-        view: &ChainView,
-    ) -> Result<Vec<BlockNumber>, ReadError> {
-        let numbers = of_chain(&*self.source, self.chain, view.paid, view.released);
-        let refused = numbers.take(REFUNDS_LOOKED_AT).filter_map(|number| {
-            let part = self.source.block(number)?.chains.remove(&self.chain)?;
-            let refused = part.deposits.iter().filter(|deposit| deposit.refused);
-            let serials: Vec<Serial> = refused.map(|deposit| deposit.serial).collect();
-            (!serials.is_empty()).then_some((number, serials))
-        });
-        let refused: Vec<_> = refused.collect();
-        read_refunds(client, contracts.rollup, refused).await
     }
 
     async fn deliverable(

@@ -7,16 +7,16 @@ use alloy_sol_types::{SolCall, SolEvent};
 use zklink::id::BlockNumber;
 use zklink::token::Address;
 
-use super::ChainView;
-use crate::chain::client::{At, ChainClient, ClientError, Log, LogQuery};
-use crate::chain::contracts::{ReadError, Rollup};
+use super::{ChainView, Contracts};
+use crate::chain::client::{At, Call, ChainClient, ClientError, Log, LogQuery};
+use crate::chain::contracts::{ReadError, Rollup, transaction, words_to_abi};
 
 /// The words of a record.
 type Words = Vec<[u8; 32]>;
 
 /// Why the words of records were not found.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotFound {
+pub enum NotFound {
     /// The chain did not answer.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -30,11 +30,26 @@ pub(super) enum NotFound {
     Transaction(BlockNumber),
 }
 
-/// The words of all records of a chain above its last acked one, oldest first.
+/// The transaction that takes back all records of a chain that are not acked; at most `max_range` blocks are asked for
+/// events at once.
 ///
 /// # Errors
 /// [`NotFound`].
-pub(super) async fn words(
+pub async fn revert_call(
+    client: &dyn ChainClient,
+    contracts: Contracts,
+    view: &ChainView,
+    max_range: u64,
+) -> Result<Call, NotFound> {
+    let range = (contracts.first_block, max_range.max(1));
+    let words = words(client, contracts.rollup, view, range).await?;
+    let words = words.iter().map(|words| words_to_abi(words)).collect();
+    let call = Rollup::revertCommitsCall { downTo: view.acked.0, words };
+    Ok(transaction(contracts.rollup, &call))
+}
+
+/// The words of all records of a chain above its last acked one, oldest first.
+async fn words(
     client: &dyn ChainClient,
     rollup: Address,
     view: &ChainView,

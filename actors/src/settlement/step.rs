@@ -62,8 +62,8 @@ pub enum Step {
     Ack(BlockNumber),
     /// Prove blocks on the hub.
     ProveBlocks(Range),
-    /// Mark all blocks up to this one released.
-    ReleaseBlocks(BlockNumber),
+    /// Mark blocks released: all that were not up to the last one.
+    ReleaseBlocks(Range),
     /// Tell a chain which of its blocks are released.
     SendRelease {
         /// The chain.
@@ -92,11 +92,11 @@ impl Step {
     /// The blocks that it is about, if it is about blocks.
     pub fn blocks(&self) -> Option<Range> {
         match self {
-            Step::CommitBlocks(range) | Step::Commit(range) | Step::ProveBlocks(range) => {
-                Some(*range)
-            }
+            Step::CommitBlocks(range)
+            | Step::Commit(range)
+            | Step::ProveBlocks(range)
+            | Step::ReleaseBlocks(range) => Some(*range),
             Step::Ack(number)
-            | Step::ReleaseBlocks(number)
             | Step::SendRelease { number, .. }
             | Step::Refund(number)
             | Step::RevertCommits(number) => Some(Range::one(*number)),
@@ -132,9 +132,12 @@ impl fmt::Display for Step {
             Step::Commit(range) => write!(f, "commit the chain's part of {range}"),
             Step::Ack(number) => write!(f, "ack block {number}"),
             Step::ProveBlocks(range) => write!(f, "prove {range}"),
-            Step::ReleaseBlocks(number) => write!(f, "release up to block {number}"),
+            Step::ReleaseBlocks(range) => write!(f, "release {range}"),
             Step::SendRelease { chain, number } => {
                 write!(f, "tell chain {chain} that block {number} is released")
+            }
+            Step::Deliver { source, first, count: 1 } => {
+                write!(f, "deliver message {first} of chain {source}")
             }
             Step::Deliver { source, first, count } => {
                 write!(f, "deliver {count} messages of chain {source} from number {first} on")

@@ -2,15 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
+use alloy_primitives::U256;
 use zklink::amount::{Amount, Fee};
 use zklink::block::Head;
 use zklink::commitment::StateTree;
-use zklink::id::{AccountId, Nonce, Owner, ShapeId, SubAccountId};
+use zklink::id::{AccountId, KeyVersion, Nonce, Owner, ShapeId, SubAccountId, TokenId};
 use zklink::key::SecretKey;
 use zklink::op::{self, Op};
 use zklink::shape::{SMALL, shape};
 use zklink::state::{DeploymentId, State};
-use zklink::tx::{ChangePubKeyTx, KeyAuth};
+use zklink::tx::{ChangePubKeyTx, KeyAuth, SignedTx, Tx, TxHash};
 
 use super::book::AttestationBook;
 use super::driver::{Done, Report, RoundError, SettlementStatus, Settler};
@@ -18,9 +19,13 @@ use super::*;
 use crate::attester::driver::{Line, answer};
 use crate::attester::history::History;
 use crate::attester::{AttestedChain, Attester, AttesterConfig};
+use crate::builder::record::{AcceptedDeposit, AcceptedTx, DepositRefusal, FinalDeposit};
 use crate::chain::client::At;
+use crate::chain::contracts::{
+    OperationsCommit, Rollup, read, to_abi, to_abi_word, transaction, words_to_abi,
+};
 use crate::chain::finality::Finality;
-use crate::chain::testing::{COIN, Direct, HUB, SPOKE, Testnet, USD, key};
+use crate::chain::testing::{COIN, Direct, GENESIS, HUB, SPOKE, Testnet, USD, key};
 use crate::deploy::ShapePlan;
 use crate::port::Port;
 use crate::timestamp::Timestamp;
@@ -49,69 +54,103 @@ impl SettlementSource for Shelf {
 
 const DEPLOYMENT: DeploymentId = DeploymentId([7; 31]);
 
-fn genesis() -> State {
-    State::genesis(DEPLOYMENT, Owner([1; 32]), Owner([2; 32]))
-}
-
 /// Seals operations into a block of the small shape.
 fn seal(state: &mut State, tree: &mut StateTree, ops: &[Op], timestamp: u64) -> Block {
-    let ops = shape(SMALL).unwrap().fill(ops).unwrap();
     let number = state.system.number.next().unwrap();
     let old_root = tree.root();
-    let mut cells = std::collections::BTreeSet::new();
-    for op in &ops {
+    for op in ops {
         op.apply(state).unwrap();
-        cells.extend(op.cells(state.system.fee_account));
     }
-    (state.system.number, state.system.timestamp) = (number, timestamp);
-    tree.update(state, &cells);
-    let head = Head { number, timestamp, shape: SMALL, old_root, new_root: tree.root() };
-    Block { head, ops }
+    state.end_block(number, timestamp);
+    let head = Head { number, timestamp, shape: SMALL, old_root, new_root: old_root };
+    let mut block = Block { head, ops: ops.to_vec() };
+    tree.update(state, &block.cells(state));
+    block.head.new_root = tree.root();
+    block
 }
 
-/// A deployment with two blocks: deposits on both chains and a key change; a withdrawal on the
-/// spoke.
-async fn walk_net() -> (Testnet, Shelf) {
-    let mut state = genesis();
-    let mut tree = StateTree::of(&state);
-    let of_shape = shape(SMALL).unwrap();
-    let verifying_key = crate::chain::testing::some_verifying_key();
-    let plan = ShapePlan::of(of_shape, verifying_key);
-    let root = fr_to_be_bytes(tree.root());
-    let net = Testnet::start_with(1, &plan, root, true).await;
+/// The source of an operation. Nothing reads the transaction of a withdrawal.
+fn source(op: &Op, serials: &mut BTreeMap<ChainId, u64>, payer: Owner, tx: &SignedTx) -> Source {
+    let Op::Deposit(op) = op else {
+        return Source::Tx(AcceptedTx { tx: tx.clone(), hash: TxHash([0; 32]), time: 0 });
+    };
+    let next = serials.entry(op.chain).or_default();
+    let serial = Serial(*next);
+    *next += 1;
+    let deposit = FinalDeposit {
+        chain: op.chain,
+        serial,
+        token: op.token,
+        payer,
+        owner: op.owner,
+        sub_account: op.sub_account,
+        amount: op.amount,
+        l1_tx: [0; 32],
+        l1_block: 0,
+    };
+    let refused = op.refused.then_some(DepositRefusal::BadReceiver);
+    Source::Deposit(AcceptedDeposit { deposit, account: op.account, refused, time: 0 })
+}
+
+/// Locks the tokens of the story: of Alice on the hub's chain, 50 wei for a contract of a chain that is not connected,
+/// and of Bob on the spoke.
+async fn lock(net: &Testnet) {
     let (alice, bob) = (net.wallet(HUB, "alice"), net.wallet(SPOKE, "bob"));
     alice.deposit_native(10u128.pow(18), alice.owner(), SubAccountId(0)).await.unwrap();
+    alice.deposit_native(50, STRANGER, SubAccountId(0)).await.unwrap();
     let usd = net.token(SPOKE, USD);
     bob.mint(usd, bob.address(), 1000).await.unwrap();
     bob.approve(usd, 1000).await.unwrap();
     bob.deposit_erc20(USD, 1000, alice.owner(), SubAccountId(0)).await.unwrap();
+}
+
+/// An owner whose deposits are refused.
+const STRANGER: Owner = Owner { home: ChainId(9), address: [0x55; 32] };
+
+fn deposit(chain: ChainId, token: TokenId, amount: u128, owner: Owner) -> Op {
+    let refused = owner == STRANGER;
+    Op::Deposit(op::Deposit {
+        chain,
+        account: AccountId(if refused { 0 } else { 2 }),
+        sub_account: SubAccountId(0),
+        token,
+        amount: Amount(amount),
+        owner,
+        refused,
+    })
+}
+
+/// A deployment with two blocks: deposits on both chains, of which one is refused, and a key change; a withdrawal on the
+/// spoke.
+async fn walk_net() -> (Testnet, Shelf) {
+    let mut state = GENESIS.state(DEPLOYMENT);
+    let mut tree = StateTree::of(&state);
+    let verifying_key = crate::chain::testing::some_verifying_key();
+    let plan = ShapePlan::of(shape(SMALL).unwrap(), verifying_key);
+    let net = Testnet::start_with(1, &plan, true).await;
+    lock(&net).await;
     let now = net.clients[&HUB].header(At::Latest).await.unwrap().unwrap().timestamp;
+    let alice = net.wallet(SPOKE, "alice");
+    let l2 = SecretKey::from_seed(b"alice");
     let account = AccountId(2);
-    let deposit = |chain, token, amount| {
-        Op::Deposit(op::Deposit {
-            chain,
-            account,
-            sub_account: SubAccountId(0),
-            token,
-            amount: Amount(amount),
-            owner: alice.owner(),
-        })
-    };
-    let l2 = SecretKey::from_seed(b"alice").public();
     let mut change = ChangePubKeyTx {
         chain_id: SPOKE,
         account_id: account,
         sub_account_id: SubAccountId(0),
-        new_pub_key: l2,
+        new_pub_key: l2.public(),
         fee_token: USD,
         fee: Fee(0),
         nonce: Nonce(0),
+        key_version: KeyVersion(0),
         eth_auth_data: KeyAuth::Onchain,
     };
-    net.wallet(SPOKE, "alice").authorise(&mut change, &net.deployment.network().chains[&SPOKE]);
+    let network = net.deployment.network();
+    alice.authorise(&mut change, &network.chains[&SPOKE]);
+    let signed = Tx::ChangePubKey(change).sign(&l2, DEPLOYMENT, &network).unwrap();
     let first = [
-        deposit(HUB, COIN, 10u128.pow(18)),
-        deposit(SPOKE, USD, 1000),
+        deposit(HUB, COIN, 10u128.pow(18), alice.owner()),
+        deposit(HUB, COIN, 50, STRANGER),
+        deposit(SPOKE, USD, 1000, alice.owner()),
         Op::ChangePubKey(op::ChangePubKey {
             chain: SPOKE,
             account,
@@ -120,7 +159,7 @@ async fn walk_net() -> (Testnet, Shelf) {
             fee: Fee(0),
             nonce: Nonce(0),
             owner: alice.owner(),
-            key: l2,
+            key: l2.public(),
         }),
     ];
     let second = [Op::Withdraw(op::Withdraw {
@@ -133,13 +172,21 @@ async fn walk_net() -> (Testnet, Shelf) {
         fee: Fee(0),
         to: Owner::from_evm([0x77; 20]),
     })];
-    let first = seal(&mut state, &mut tree, &first, now);
-    let second = seal(&mut state, &mut tree, &second, now);
-    let witnesses = [(SPOKE, vec![change.eth_auth_data.witness()])].into();
-    let blocks =
-        vec![SealedBlock::of(&first, witnesses), SealedBlock::of(&second, Default::default())];
-    (net, Shelf { blocks, proofs: 2 })
+    let payer = |chain| if chain == HUB { alice.owner() } else { net.wallet(SPOKE, "bob").owner() };
+    let mut serials = BTreeMap::new();
+    let blocks = [&first[..], &second].map(|ops| {
+        let block = seal(&mut state, &mut tree, ops, now);
+        let sources = ops.iter().map(|op| {
+            let payer = payer(op.chain().unwrap_or(HUB));
+            source(op, &mut serials, payer, &signed)
+        });
+        SealedBlock::of(&StoredBlock { block, sources: sources.collect() }).unwrap()
+    });
+    (net, Shelf { blocks: blocks.into(), proofs: 2 })
 }
+
+/// Both blocks of the walk.
+const BOTH: Range = Range { first: BlockNumber(1), last: BlockNumber(2) };
 
 struct Walk {
     net: Testnet,
@@ -151,15 +198,18 @@ struct Walk {
 fn walk(net: Testnet, shelf: Shelf, report: &Report) -> Walk {
     let deployment = &net.deployment;
     let attester_keys = ["attester 1", "attester 2", "attester 3"].map(key);
-    let chains = deployment.chains.iter().map(|chain| chain.id).collect();
+    let oracles = deployment.chains.iter().map(|chain| (chain.id, chain.oracle)).collect();
     let addresses = attester_keys.iter().map(|key| key.address()).collect();
-    let book = AttestationBook::new(DEPLOYMENT, chains, addresses, 2);
+    let book = AttestationBook::new(DEPLOYMENT, oracles, addresses, 2);
     let book = Arc::new(Mutex::new(book));
-    let contracts: BTreeMap<_, _> = deployment
-        .chains
-        .iter()
-        .map(|chain| (chain.id, Contracts { rollup: chain.rollup, oracle: chain.oracle }))
-        .collect();
+    let contracts_of = |chain: &crate::deploy::DeployedChain| Contracts {
+        rollup: chain.rollup,
+        hub: chain.hub.map(|hub| hub.contract),
+        oracle: chain.oracle,
+        first_block: chain.first_block,
+    };
+    let chains = deployment.chains.iter();
+    let contracts: BTreeMap<_, _> = chains.map(|chain| (chain.id, contracts_of(chain))).collect();
     let source: Arc<dyn SettlementSource> = Arc::new(shelf);
     let settler = |chain| Settler {
         chain,
@@ -170,6 +220,7 @@ fn walk(net: Testnet, shelf: Shelf, report: &Report) -> Walk {
         source: Arc::clone(&source),
         book: Port::new(Direct(Arc::clone(&book))),
         report: report.clone(),
+        max_log_range: 3,
     };
     let attested = |chain: &crate::deploy::DeployedChain| AttestedChain {
         oracle: chain.oracle,
@@ -238,36 +289,42 @@ async fn two_blocks_walk_from_commit_to_payout_over_the_light_oracle() {
     assert_eq!(
         of(SPOKE),
         [
-            "commit the chain's part of block 1",
-            "ack block 1",
-            "commit the chain's part of block 2",
+            "commit the chain's part of blocks 1 to 2",
             "ack block 2",
             "deliver message 0 of chain 1",
-            "pay block 1",
-            "deliver message 1 of chain 1",
-            "pay block 2",
+            "pay blocks 1 to 2",
         ]
     );
     assert_eq!(
         of(HUB),
         [
             "commit the chain's part of block 1",
-            "commit block 1 on the hub",
+            "commit blocks 1 to 2 on the hub",
             "ack block 1",
-            "commit block 2 on the hub",
             "deliver message 0 of chain 2",
-            "deliver message 1 of chain 2",
-            "prove block 1",
-            "release block 1",
+            "prove blocks 1 to 2",
+            "release blocks 1 to 2",
+            "tell chain 1 that block 1 is released",
+            "refund the refused deposits of block 1",
             "pay block 1",
-            "prove block 2",
-            "release block 2",
+            "tell chain 2 that block 2 is released",
         ]
     );
     assert!(done.iter().all(|done| done.gas_used > 21_000 && done.gas_price > 0));
     let wallet = walk.net.wallet(SPOKE, "bob");
     let paid = wallet.balance(walk.net.token(SPOKE, USD), [0x77; 20]).await.unwrap();
     assert_eq!(paid, 400);
+    // The refused deposit is a claim of its payer.
+    let alice = walk.net.wallet(HUB, "alice");
+    let contracts = walk.settlers[0].contracts[&HUB];
+    let call = Rollup::pendingCall { owner: to_abi(alice.address()), token: COIN.0 };
+    let client = &*walk.net.clients[&HUB];
+    let pending = read(client, contracts.rollup, &call, At::Latest).await.unwrap();
+    assert_eq!(pending, U256::from(50));
+    alice.claim(COIN).await.unwrap();
+    let locked = Rollup::lockedCall { token: COIN.0 };
+    let locked = read(client, contracts.rollup, &locked, At::Latest).await.unwrap();
+    assert_eq!(locked, U256::from(10u128.pow(18)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,11 +334,11 @@ async fn a_reorganisation_of_the_hub_is_settled_again() {
     let walk = walk(net, shelf, &report);
     let first = walk.round(0).await.unwrap().unwrap();
     let second = walk.round(0).await.unwrap().unwrap();
-    assert_eq!(second.step, Step::CommitBlock(BlockNumber(1)));
+    assert_eq!(second.step, Step::CommitBlocks(BOTH));
     // The hub's chain loses the block with the second transaction.
     walk.net.chains[&HUB].rollback(1).unwrap();
     let again = walk.round(0).await.unwrap().unwrap();
-    assert_eq!((again.step, first.step), (second.step, Step::Commit(BlockNumber(1))));
+    assert_eq!((again.step, first.step), (second.step, Step::Commit(Range::one(BlockNumber(1)))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,7 +351,7 @@ async fn a_step_that_the_contract_refuses_is_told_in_words() {
     let walk = walk(net, shelf, &report);
     let error = walk.round(1).await.unwrap_err();
     let RoundError::Send { step, .. } = &error else { panic!("{error}") };
-    assert_eq!(step, &Step::Commit(BlockNumber(1)));
+    assert_eq!(step, &Step::Commit(BOTH));
     let text = error.to_string();
     assert!(text.contains("DepositMismatch(index 0, serial 0)"), "{text}");
     assert_eq!(report.done(), vec![]);
@@ -320,7 +377,7 @@ async fn a_step_that_is_refused_for_ever_holds_up_nothing_but_itself() {
             status.failing.first().is_some_and(|failing| failing.failures >= 3)
         };
         drop(heard.wait_for(again).await.unwrap());
-        while report.done().len() < 2 {
+        while report.done().is_empty() {
             tokio::time::sleep(period).await;
         }
     };
@@ -328,10 +385,10 @@ async fn a_step_that_is_refused_for_ever_holds_up_nothing_but_itself() {
     stop.send_replace(true);
     running.await.unwrap();
     let done: Vec<Step> = report.done().into_iter().map(|done| done.step).collect();
-    assert_eq!(done, [1, 2].map(|number| Step::CommitBlock(BlockNumber(number))));
+    assert_eq!(done, [Step::CommitBlocks(BOTH)]);
     let status = heard.borrow().clone();
     let [failing] = &status.failing[..] else { panic!("{status:?}") };
-    assert_eq!(failing.step, Step::Commit(BlockNumber(1)));
+    assert_eq!(failing.step, Step::Commit(Range::one(BlockNumber(1))));
     assert!(failing.error.contains("WitnessCount(expected 0, given 1)"), "{}", failing.error);
     assert_eq!((status.failures, &status.last_error, &status.diverged), (0, &None, &None));
 }
@@ -344,18 +401,13 @@ async fn records_that_are_not_the_archives_are_taken_back_while_they_are_not_ack
     let walk = walk(net, shelf, &report);
     // As another store with the same key did: block 2 without block 1 before it.
     let spoke = &walk.settlers[1];
-    let call = Rollup::commitCall {
-        number: 2,
-        previousRolling: to_abi_word([0; 32]),
-        words,
-        keyWitnesses: Vec::new(),
-    };
+    let info = OperationsCommit { number: 2, words, keyWitnesses: vec![], payers: vec![] };
+    let call = Rollup::commitCall { previousRolling: to_abi_word([0; 32]), blocks: vec![info] };
     let rollup = spoke.contracts[&SPOKE].rollup;
     spoke.sender.send(transaction(rollup, &call)).await.unwrap();
     let mut steps = Vec::new();
     while let Some(done) = walk.round(1).await.unwrap() {
         steps.push(done.step);
     }
-    let n = BlockNumber;
-    assert_eq!(steps, [Step::RevertCommits(n(0)), Step::Commit(n(1)), Step::Commit(n(2))]);
+    assert_eq!(steps, [Step::RevertCommits(BlockNumber(0)), Step::Commit(BOTH)]);
 }

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::U256;
-use zklink::id::{BlockNumber, ChainId, Serial};
+use zklink::id::{BlockNumber, ChainId};
 use zklink::token::Address;
 
-use super::PayGas;
+use super::ranges::of_chain;
+use super::{PayGas, SettlementSource};
 use crate::chain::client::{At, ChainClient};
 use crate::chain::contracts::{Hub, LightOracle, ReadError, Rollup, read};
 
 /// The state of an entry of the queue that is a deposit and was not refunded.
 const OPEN_DEPOSIT: u8 = 1;
+/// Released blocks that are searched for refused deposits: as many as one payment pays at most.
+const REFUNDS_LOOKED_AT: usize = 16;
 
 /// What a chain's rollup contract says of its own operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,21 +108,24 @@ async fn read_pay_gas(client: &dyn ChainClient, rollup: Address) -> Result<PayGa
     Ok(PayGas { base, portion, withdrawal })
 }
 
-/// Of the released blocks that are not paid to the end those with refused deposits that are not refunded yet.
+/// Released blocks of a chain, not paid to the end, with refused deposits whose payers have nothing back yet.
 ///
 /// # Errors
 /// [`ReadError`].
-pub(super) async fn read_refunds(
+pub async fn refunds_due(
     client: &dyn ChainClient,
     rollup: Address,
-    blocks: impl IntoIterator<Item = (BlockNumber, Vec<Serial>)>,
+    source: &dyn SettlementSource,
+    chain: ChainId,
+    view: &ChainView,
 ) -> Result<Vec<BlockNumber>, ReadError> {
     let mut due = Vec::new();
-    for (number, refused) in blocks {
-        for serial in refused {
-            let call = Rollup::queuedCall { serial: serial.0 };
-            let entry = read(client, rollup, &call, At::Latest).await?;
-            if entry.state == OPEN_DEPOSIT {
+    for number in of_chain(source, chain, view.paid, view.released).take(REFUNDS_LOOKED_AT) {
+        let part = source.block(number).and_then(|mut block| block.chains.remove(&chain));
+        let deposits = part.map(|part| part.deposits).unwrap_or_default();
+        for deposit in deposits.iter().filter(|deposit| deposit.refused) {
+            let call = Rollup::queuedCall { serial: deposit.serial.0 };
+            if read(client, rollup, &call, At::Latest).await?.state == OPEN_DEPOSIT {
                 due.push(number);
                 break;
             }

@@ -345,6 +345,7 @@ fn an_id_outside_of_the_trees_is_noticed() {
         token: USD,
         amount: Amount(UNIT),
         owner: User::new(1).owner,
+        refused: false,
     };
     zklink::op::Op::Deposit(deposit).apply(&mut state).unwrap();
     assert!(ids_fit(&state));

@@ -18,7 +18,7 @@ pub struct HubLoop {
     /// The hub.
     pub client: Arc<dyn ChainClient>,
     /// Its contract.
-    pub rollup: Address,
+    pub contract: Address,
     /// All chains of the deployment.
     pub chains: Vec<ChainId>,
     /// Who is told.
@@ -33,7 +33,7 @@ impl HubLoop {
     fn look(&self) -> Result<(), ReadError> {
         let tip = at_once(self.client.header(At::Latest))?;
         let chains = self.chains.iter().copied();
-        let view = at_once(read_hub_view(&*self.client, self.rollup, chains))?;
+        let view = at_once(read_hub_view(&*self.client, self.contract, chains))?;
         if let Some(tip) = tip {
             let progress = HubProgress { proven: view.proven, time: tip.timestamp };
             drop(self.builder.tell(progress));

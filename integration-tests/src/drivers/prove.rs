@@ -97,7 +97,7 @@ impl Driver for WitnessLoop {
 pub fn check_simulated_proof(job: &Job, proof: &[u8]) -> Result<(), String> {
     let shape = shape(job.shape).ok_or("an unknown shape")?;
     let witness = Witness::decode(&job.witness, shape).map_err(|error| error.to_string())?;
-    let inputs = witness.public.public_inputs().map(fr_to_be_bytes);
+    let inputs = witness.inputs.map(fr_to_be_bytes);
     if proof == simulated_proof(&inputs) { Ok(()) } else { Err("a wrong simulated proof".into()) }
 }
 
@@ -167,7 +167,7 @@ impl ProverLoop {
     fn proof(&self, job: &Job) -> Vec<u8> {
         let shape = shape(job.shape).expect("jobs are of known shapes");
         let witness = Witness::decode(&job.witness, shape).expect("the maker encoded it");
-        let mut inputs = witness.public.public_inputs().map(fr_to_be_bytes);
+        let mut inputs = witness.inputs.map(fr_to_be_bytes);
         match self.character {
             Character::Garbage => return vec![0x5a; 192],
             Character::Confused => inputs[0][31] ^= 1,

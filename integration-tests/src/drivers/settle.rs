@@ -11,7 +11,7 @@ use zklink_actors::port::{Pending, Port};
 use zklink_actors::settlement::book::{Deliverable, WhatNext};
 use zklink_actors::settlement::{
     Contracts, Diverged, Retries, SettlementSource, Situation, Step, call_of, next_steps,
-    read_chain_view, read_hub_view,
+    read_chain_view, read_hub_view, refunds_due, revert_call,
 };
 use zklink_actors::timestamp::Timestamp;
 
@@ -20,6 +20,8 @@ use crate::simulated::SimulatedChainHandle;
 
 /// How long a transaction may wait to be mined before the next step is chosen anew, virtual milliseconds.
 const PATIENCE_MS: u64 = 10_000;
+/// Blocks in one question for events.
+const LOG_RANGE: u64 = 8;
 
 /// What settlement did, for tests: all chains, over restarts.
 #[derive(Clone, Debug, Default)]
@@ -113,21 +115,30 @@ impl SettleLoop {
         now: Timestamp,
     ) -> Result<Option<(Step, Call)>, ReadError> {
         let contracts = self.contracts[&self.chain];
-        let hub_rollup = self.contracts[&self.hub_id].rollup;
+        let hub_contract = self.contracts[&self.hub_id].hub.unwrap_or_default();
         let chains = self.contracts.keys().copied();
-        let hub = at_once(read_hub_view(&*self.hub, hub_rollup, chains))?;
+        let hub = at_once(read_hub_view(&*self.hub, hub_contract, chains))?;
         let view = at_once(read_chain_view(&*self.client, contracts.rollup))?;
+        let (client, source) = (&*self.client, &*self.source);
+        let due = refunds_due(client, contracts.rollup, source, self.chain, &view);
+        let refunds = at_once(due)?;
         let situation = Situation {
             chain: self.chain,
             hub_id: self.hub_id,
             view: &view,
             hub: &hub,
             deliverable,
+            refunds: &refunds,
         };
         match next_steps(&situation, &*self.source) {
             Ok(steps) => {
                 let Some(step) = self.retries.choose(&steps, now) else { return Ok(None) };
-                let call = call_of(&step, &situation, &*self.source, contracts);
+                let call = match step {
+                    Step::RevertCommits(_) => {
+                        at_once(revert_call(client, contracts, &view, LOG_RANGE)).ok()
+                    }
+                    _ => call_of(&step, &situation, source, contracts),
+                };
                 Ok(call.map(|call| (step, call)))
             }
             Err(diverged) => {

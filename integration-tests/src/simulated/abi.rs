@@ -6,9 +6,13 @@ use zklink::id::{BlockNumber, ChainId, Owner, TokenId};
 use zklink::token::Address;
 use zklink::tx::keccak;
 use zklink_actors::chain::client::Call;
-use zklink_actors::chain::contracts::{BlockCommit, Erc20, Hub, LightOracle, Rollup};
+use zklink_actors::chain::contracts::{
+    BlockCommit, Erc20, Hub, KeyRecorder, LightOracle, OperationsCommit, Portion, Rollup,
+};
 
-use super::contracts::{Refused, SimulatedContracts, SimulatedEvent};
+use super::contracts::{
+    Paying, Recording, Refused, Registration, SimulatedContracts, SimulatedEvent,
+};
 use super::hub::Committing;
 
 fn units(value: U256) -> Result<u128, Refused> {
@@ -24,13 +28,25 @@ fn bytes(list: &[alloy_primitives::Bytes]) -> Vec<Vec<u8>> {
 }
 
 fn committing(info: &BlockCommit) -> Committing {
-    Committing {
-        number: BlockNumber(info.number),
-        timestamp: info.timestamp,
-        new_root: info.newRoot.0,
-        d: info.d.to_be_bytes(),
-        onchain: words(&info.onchain),
-        data: words(&info.data),
+    Committing { d: info.d.to_be_bytes(), onchain: words(&info.onchain), data: words(&info.data) }
+}
+
+fn recording(block: &OperationsCommit) -> Recording {
+    Recording {
+        number: BlockNumber(block.number),
+        words: words(&block.words),
+        witnesses: bytes(&block.keyWitnesses),
+        payers: block.payers.iter().map(|payer| payer.into_array()).collect(),
+    }
+}
+
+fn paying(portion: &Portion) -> Paying {
+    Paying {
+        number: BlockNumber(portion.number),
+        rest: portion.rest.0,
+        before: words(&portion.before),
+        words: words(&portion.words),
+        behind: words(&portion.behind),
     }
 }
 
@@ -46,43 +62,72 @@ pub fn execute(
     now: u64,
 ) -> Result<(), Refused> {
     let to = call.to.ok_or("contracts cannot be created here")?;
-    if to == contracts.registration.oracle {
-        return execute_oracle(contracts, &call.data);
+    let registration = &contracts.registration;
+    if to == registration.oracle {
+        execute_oracle(contracts, &call.data)
+    } else if to == registration.recorder {
+        execute_recorder(contracts, from, &call.data)
+    } else if Some(to) == registration.hub_contract {
+        execute_hub(contracts, from, &call.data, now)
+    } else if to == registration.rollup() {
+        execute_rollup(contracts, from, call)
+    } else {
+        Err("there is no contract at this address".into())
     }
-    if to != contracts.registration.rollup() {
-        return Err("there is no contract at this address".into());
-    }
-    if let Ok(call) = Hub::HubCalls::abi_decode(&call.data) {
-        return execute_hub(contracts, from, call, now);
-    }
+}
+
+fn execute_rollup(
+    contracts: &mut SimulatedContracts,
+    from: Address,
+    call: &Call,
+) -> Result<(), Refused> {
     let decoded = Rollup::RollupCalls::abi_decode(&call.data);
     match decoded.map_err(|_| Refused::from("no such function"))? {
         Rollup::RollupCalls::depositNative(deposit) => {
             let token = contracts.registration.native().ok_or("UnknownToken(0)")?;
-            let owner = Owner(deposit.owner.0);
+            let owner = Owner { home: ChainId(deposit.home), address: deposit.owner.0 };
             contracts.deposit(from, token, call.value, owner, deposit.subAccount)
         }
         Rollup::RollupCalls::depositERC20(deposit) => {
-            let (token, owner) = (TokenId(deposit.token), Owner(deposit.owner.0));
-            contracts.deposit(from, token, units(deposit.amount)?, owner, deposit.subAccount)
-        }
-        Rollup::RollupCalls::setAuthPubKey(key) => {
-            let coordinates = [key.keyX.to_be_bytes(), key.keyY.to_be_bytes()];
-            contracts.set_auth_pub_key(from, coordinates, key.nonce)
+            let owner = Owner { home: ChainId(deposit.home), address: deposit.owner.0 };
+            let (token, amount) = (TokenId(deposit.token), units(deposit.amount)?);
+            contracts.deposit(from, token, amount, owner, deposit.subAccount)
         }
         Rollup::RollupCalls::commit(commit) => {
-            let witnesses = bytes(&commit.keyWitnesses);
-            let number = BlockNumber(commit.number);
-            let previous = commit.previousRolling.0;
-            contracts.commit(from, number, previous, &words(&commit.words), &witnesses)
+            let blocks: Vec<Recording> = commit.blocks.iter().map(recording).collect();
+            contracts.commit(from, commit.previousRolling.0, &blocks)
         }
         Rollup::RollupCalls::revertCommits(revert) => {
-            contracts.revert_commits(from, BlockNumber(revert.downTo))
+            let gone: Vec<_> = revert.words.iter().map(|of_block| words(of_block)).collect();
+            contracts.revert_commits(from, BlockNumber(revert.downTo), &gone)
         }
         Rollup::RollupCalls::ack(ack) => contracts.ack(BlockNumber(ack.number), ack.rolling.0),
-        Rollup::RollupCalls::pay(pay) => contracts.pay(BlockNumber(pay.number), &words(&pay.words)),
+        Rollup::RollupCalls::pay(pay) => {
+            let portions: Vec<Paying> = pay.portions.iter().map(paying).collect();
+            contracts.pay(&portions)
+        }
+        Rollup::RollupCalls::refund(refund) => {
+            let payers: Vec<Address> = refund.payers.iter().map(|by| by.into_array()).collect();
+            let first = usize::try_from(refund.first).unwrap_or(usize::MAX);
+            let (own, chunks) = (words(&refund.words), words(&refund.chunks));
+            contracts.refund(BlockNumber(refund.number), &own, &chunks, first, &payers)
+        }
         Rollup::RollupCalls::claim(claim) => {
             contracts.claim(claim.owner.into_array(), TokenId(claim.token))
+        }
+        _ => Err("this function is not simulated".into()),
+    }
+}
+
+fn execute_recorder(
+    contracts: &mut SimulatedContracts,
+    from: Address,
+    data: &[u8],
+) -> Result<(), Refused> {
+    match KeyRecorder::KeyRecorderCalls::abi_decode(data) {
+        Ok(KeyRecorder::KeyRecorderCalls::setAuthPubKey(key)) if key.home == 0 => {
+            let coordinates = [key.keyX.to_be_bytes(), key.keyY.to_be_bytes()];
+            contracts.set_auth_pub_key(from, coordinates, key.nonce)
         }
         _ => Err("this function is not simulated".into()),
     }
@@ -91,33 +136,38 @@ pub fn execute(
 fn execute_hub(
     contracts: &mut SimulatedContracts,
     from: Address,
-    call: Hub::HubCalls,
+    data: &[u8],
     now: u64,
 ) -> Result<(), Refused> {
     let validator = contracts.registration.validator;
     let hub = contracts.hub.as_mut().ok_or("not the hub")?;
+    let call = Hub::HubCalls::abi_decode(data).map_err(|_| Refused::from("no such function"))?;
     match call {
-        Hub::HubCalls::commitBlock(_) if from != validator => Err("Forbidden".into()),
-        Hub::HubCalls::commitBlock(commit) => hub.commit_block(&committing(&commit.info), now),
-        Hub::HubCalls::proveBlock(prove) => {
-            let inputs = prove.inputs.map(|input| input.to_be_bytes());
-            hub.prove(BlockNumber(prove.number), &inputs, &prove.proof)
+        Hub::HubCalls::commitBlocks(_) if from != validator => Err("Forbidden".into()),
+        Hub::HubCalls::commitBlocks(commit) => {
+            let mut blocks = commit.blocks.iter();
+            blocks.try_for_each(|block| hub.commit_block(&committing(block), now))
         }
-        Hub::HubCalls::releaseBlock(release) => {
-            contracts.release_block(BlockNumber(release.number))
+        Hub::HubCalls::proveBlocks(prove) => {
+            (prove.first..).zip(&prove.proofs).try_for_each(|(number, given)| {
+                let inputs = given.inputs.map(|input| input.to_be_bytes());
+                hub.prove(BlockNumber(number), &inputs, &given.proof)
+            })
         }
+        Hub::HubCalls::releaseBlocks(release) => hub.release(BlockNumber(release.number)),
+        Hub::HubCalls::sendRelease(send) => contracts.send_release(ChainId(send.chain)),
         _ => Err("this function is not simulated".into()),
     }
 }
 
 fn execute_oracle(contracts: &mut SimulatedContracts, data: &[u8]) -> Result<(), Refused> {
     match LightOracle::LightOracleCalls::abi_decode(data) {
-        Ok(LightOracle::LightOracleCalls::deliver(deliver)) => contracts.deliver(
-            ChainId(deliver.source),
-            deliver.sequence,
-            &deliver.payload,
-            &bytes(&deliver.signatures),
-        ),
+        Ok(LightOracle::LightOracleCalls::deliver(deliver)) => {
+            let payloads = deliver.payloads.iter().map(|payload| payload.to_vec());
+            let signatures = deliver.signatures.iter().map(|by| bytes(by));
+            let messages: Vec<_> = payloads.zip(signatures).collect();
+            contracts.deliver(ChainId(deliver.source), deliver.first, &messages)
+        }
         _ => Err("this function is not simulated".into()),
     }
 }
@@ -132,10 +182,11 @@ pub fn view(contracts: &SimulatedContracts, call: &Call) -> Result<Vec<u8>, Refu
     if to == registration.oracle {
         return view_oracle(contracts, &call.data);
     }
+    if Some(to) == registration.hub_contract {
+        let call = Hub::HubCalls::abi_decode(&call.data);
+        return view_hub(contracts, call.map_err(|_| Refused::from("no such function"))?);
+    }
     if to == registration.rollup() {
-        if let Ok(call) = Hub::HubCalls::abi_decode(&call.data) {
-            return view_hub(contracts, call);
-        }
         return view_rollup(contracts, &call.data);
     }
     let token = registration.tokens.iter().find(|(_, token)| token.address == to);
@@ -195,6 +246,24 @@ fn view_rollup(contracts: &SimulatedContracts, data: &[u8]) -> Result<Vec<u8>, R
         View::lastPaid(_) => {
             Rollup::lastPaidCall::abi_encode_returns(&record(contracts.paid).number.0)
         }
+        View::chunksPaid(_) => {
+            let chunks = u32::try_from(contracts.chunks).map_err(|_| "too many chunks")?;
+            Rollup::chunksPaidCall::abi_encode_returns(&chunks)
+        }
+        View::payGas(of) => {
+            let gas = U256::from(100_000) + of.portions * U256::from(120_000);
+            let gas = gas + of.withdrawals * U256::from(300_000);
+            Rollup::payGasCall::abi_encode_returns(&gas)
+        }
+        View::queued(of) => {
+            let known = of.serial < contracts.queue.len() as u64;
+            let refunded = contracts.refunded.contains(&of.serial);
+            Rollup::queuedCall::abi_encode_returns(&Rollup::queuedReturn {
+                hash: Default::default(),
+                timestamp: 0,
+                state: u8::from(known) + u8::from(refunded),
+            })
+        }
         View::rolling(_) => Rollup::rollingCall::abi_encode_returns(&B256::from(last.rolling)),
         View::queueHead(_) => Rollup::queueHeadCall::abi_encode_returns(&last.cursor),
         View::queueTail(_) => {
@@ -230,10 +299,13 @@ fn view_hub(contracts: &SimulatedContracts, call: Hub::HubCalls) -> Result<Vec<u
             let chain = ChainId(of.chain);
             let (last, rolling) = hub.content(chain);
             let through = hub.acked.get(&chain).copied().unwrap_or_default();
+            let (released, sent) = hub.releases.get(&chain).copied().unwrap_or_default();
             Hub::chainInfoCall::abi_encode_returns(&Hub::chainInfoReturn {
                 last: last.0,
                 lastRolling: B256::from(rolling),
                 ackedThrough: through.0,
+                released: released.0,
+                sent: sent.0,
             })
         }
         View::blocksCommitted(_) => {
@@ -248,29 +320,39 @@ fn view_hub(contracts: &SimulatedContracts, call: Hub::HubCalls) -> Result<Vec<u
 /// Contract, topics and data of an event.
 pub fn encode(
     event: &SimulatedEvent,
-    rollup: Address,
-    oracle: Address,
+    registration: &Registration,
 ) -> (Address, Vec<[u8; 32]>, Vec<u8>) {
+    let (rollup, oracle) = (registration.rollup(), registration.oracle);
     let (address, data) = match event {
-        SimulatedEvent::Queued(serial, queued, from) => {
+        SimulatedEvent::Queued(serial, queued) => {
             let event = Rollup::DepositQueued {
                 serial: *serial,
                 token: queued.token.0,
-                owner: B256::from(queued.owner.0),
+                owner: B256::from(queued.owner.address),
+                home: queued.owner.home.0,
                 subAccount: queued.sub_account,
                 amount: queued.amount,
-                from: AbiAddress::from(*from),
+                payer: AbiAddress::from(queued.payer),
+            };
+            (rollup, event.encode_log_data())
+        }
+        SimulatedEvent::Committed(record) => {
+            let event = Rollup::OperationsCommitted {
+                number: record.number.0,
+                rolling: B256::from(record.rolling),
+                cursor: record.cursor,
             };
             (rollup, event.encode_log_data())
         }
         SimulatedEvent::Key(owner, nonce, [x, y]) => {
-            let event = Rollup::AuthPubKeySet {
+            let event = KeyRecorder::AuthPubKeySet {
                 owner: AbiAddress::from(*owner),
                 nonce: *nonce,
+                home: 0,
                 keyX: U256::from_be_bytes(*x),
                 keyY: U256::from_be_bytes(*y),
             };
-            (rollup, event.encode_log_data())
+            (registration.recorder, event.encode_log_data())
         }
         SimulatedEvent::Sent(destination, sequence, payload) => {
             let (destination, sequence) = (destination.0, *sequence);

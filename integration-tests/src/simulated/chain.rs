@@ -183,7 +183,7 @@ impl SimulatedChain {
         let hash = keccak(&[b"simulated block", &number.to_be_bytes(), &parent, &branch]);
         let header = Header { number, hash, parent, timestamp };
         let mut contracts = (*self.contracts()).clone();
-        let (rollup, oracle) = (contracts.registration.rollup(), contracts.registration.oracle);
+        let registration = Arc::clone(&contracts.registration);
         let (mut txs, mut logs) = (Vec::new(), Vec::new());
         while let Some(tx) = self.next_tx() {
             let mut attempt = contracts.clone();
@@ -192,7 +192,7 @@ impl SimulatedChain {
                 contracts = attempt;
             }
             for event in contracts.take_events() {
-                let (address, topics, data) = abi::encode(&event, rollup, oracle);
+                let (address, topics, data) = abi::encode(&event, &registration);
                 let (block, block_hash, tx_hash) = (number, hash, tx.hash);
                 let index = logs.len() as u64;
                 logs.push(Log { address, topics, data, block, block_hash, tx_hash, index });
@@ -266,6 +266,12 @@ impl SimulatedChain {
             query.addresses.contains(&log.address) && event
         };
         range.flat_map(|block| &block.logs).filter(wanted).cloned().collect()
+    }
+
+    /// The call data of a mined transaction.
+    pub fn input(&self, hash: Hash) -> Option<Vec<u8>> {
+        let mut txs = self.blocks.iter().rev().flat_map(|block| &block.txs);
+        txs.find(|(tx, _)| tx.hash == hash).map(|(tx, _)| tx.call.data.clone())
     }
 
     /// Where a transaction was mined, and what became of it.

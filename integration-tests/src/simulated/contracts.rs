@@ -1,17 +1,20 @@
 //! What the simulated contracts of one chain hold, and what each transaction does to it.
 //!
-//! Written from the rules of ADR 0001 section 6, not from the Solidity: a second account of the same books. A
+//! Written from the rules of ADR 0004 section 8, not from the Solidity: a second account of the same books. A
 //! transaction runs on a copy, so that a refusal changes nothing.
 
 mod stages;
 
+pub use stages::{Paying, Recording};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use zklink::amount::Amount;
 use zklink::id::{BlockNumber, ChainId, Owner, TokenId};
 use zklink::op::Withdraw;
 use zklink::state::DeploymentId;
-use zklink::token::{Address, Chain, L1Token, scale_up};
+use zklink::token::{Address, Chain, L1Token, scale_down, scale_up};
 use zklink::tx::keccak;
 
 use super::hub::SimulatedHub;
@@ -27,6 +30,10 @@ pub struct Registration {
     pub deployment: DeploymentId,
     /// The EVM chain id and our contract, as key changes bind them.
     pub domain: Chain,
+    /// The hub's contract, on the hub's chain.
+    pub hub_contract: Option<Address>,
+    /// The contract that records keys.
+    pub recorder: Address,
     /// The light oracle.
     pub oracle: Address,
     /// The only sender of commits.
@@ -76,7 +83,7 @@ pub struct TokenBook {
     pub locked: u128,
     /// The part of it that waits for receivers who could not be paid.
     pub pending: u128,
-    /// The part of it that no commit has taken out of the queue.
+    /// The part of it that is in no account: in the queue, or refused and not refunded.
     pub unconsumed: u128,
 }
 
@@ -98,6 +105,8 @@ pub struct Queued {
     pub amount: u128,
     /// Who gets it.
     pub owner: Owner,
+    /// Who paid it.
+    pub payer: Address,
 }
 
 /// What the chain holds of a block. The first of them is that of genesis.
@@ -115,7 +124,9 @@ pub struct SimulatedRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SimulatedEvent {
     /// A deposit was queued.
-    Queued(u64, Queued, Address),
+    Queued(u64, Queued),
+    /// The operations of a block were recorded.
+    Committed(SimulatedRecord),
     /// An owner authorised a key.
     Key(Address, u32, [[u8; 32]; 2]),
     /// A message left: destination, number, payload.
@@ -139,8 +150,12 @@ pub struct SimulatedContracts {
     pub acked: usize,
     /// Index of the last released record.
     pub released: usize,
-    /// Index of the last paid record.
+    /// Index of the last record that is paid to the end.
     pub paid: usize,
+    /// Chunks of the next record that are paid.
+    pub chunks: usize,
+    /// Refused deposits whose payers have a claim.
+    pub refunded: BTreeSet<u64>,
     /// What waits for receivers who could not be paid.
     pub pending: BTreeMap<(Address, TokenId), u128>,
     /// Receivers who refuse payments.
@@ -153,7 +168,7 @@ pub struct SimulatedContracts {
     pub delivered: BTreeMap<ChainId, u64>,
     /// What only the hub has.
     pub hub: Option<SimulatedHub>,
-    keys: BTreeMap<(Address, u32), [u8; 32]>,
+    keys: BTreeMap<(ChainId, Address, u32), [u8; 32]>,
     events: Vec<SimulatedEvent>,
 }
 
@@ -172,6 +187,8 @@ impl SimulatedContracts {
             acked: 0,
             released: 0,
             paid: 0,
+            chunks: 0,
+            refunded: BTreeSet::new(),
             pending: BTreeMap::new(),
             refusing: BTreeSet::new(),
             payouts: Vec::new(),
@@ -229,7 +246,7 @@ impl SimulatedContracts {
     ) -> Done {
         let scale = self.registration.token(token)?.scale();
         if units == 0 || owner.is_none() || sub_account >= 32 {
-            return Err("ZeroAmount, ZeroOwner or BadSubAccount".into());
+            return Err("BelowLeast, ZeroOwner or BadSubAccount".into());
         }
         let amount = scale_up(units, scale).ok_or("DepositCap")?.0;
         let vault = self.registration.rollup();
@@ -237,10 +254,10 @@ impl SimulatedContracts {
         let book = self.book(token);
         book.locked += units;
         book.unconsumed += units;
-        let queued = Queued { token, sub_account, amount, owner };
+        let queued = Queued { token, sub_account, amount, owner, payer: from };
         let serial = self.queue.len() as u64;
         self.queue.push(queued);
-        self.events.push(SimulatedEvent::Queued(serial, queued, from));
+        self.events.push(SimulatedEvent::Queued(serial, queued));
         Ok(())
     }
 
@@ -250,10 +267,11 @@ impl SimulatedContracts {
     /// [`Refused`].
     pub fn set_auth_pub_key(&mut self, from: Address, key: [[u8; 32]; 2], nonce: u32) -> Done {
         let hash = keccak(&[&key[0], &key[1]]);
-        if self.keys.get(&(from, nonce)).is_some_and(|known| *known != hash) {
+        let place = (ChainId(0), from, nonce);
+        if self.keys.get(&place).is_some_and(|known| *known != hash) {
             return Err("KeyAlreadySet".into());
         }
-        self.keys.insert((from, nonce), hash);
+        self.keys.insert(place, hash);
         self.events.push(SimulatedEvent::Key(from, nonce, key));
         Ok(())
     }
@@ -273,6 +291,26 @@ impl SimulatedContracts {
         }
         self.book(token).locked -= units;
         self.transfer(token, self.registration.rollup(), to, units)
+    }
+
+    /// Turns refused deposits into claims of their payers: those of the block in which the first one is number `first`
+    /// of its deposits.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub(super) fn refund_deposit(&mut self, serial: u64, payer: Address) -> Done {
+        let queued = usize::try_from(serial).ok().and_then(|at| self.queue.get(at)).copied();
+        let queued = queued.filter(|queued| queued.payer == payer).ok_or("DepositMismatch")?;
+        if !self.refunded.insert(serial) {
+            return Ok(());
+        }
+        let scale = self.registration.token(queued.token)?.scale();
+        let units = scale_down(Amount(queued.amount), scale).ok_or("less than a unit")?;
+        let book = self.book(queued.token);
+        book.unconsumed = book.unconsumed.checked_sub(units).ok_or("unconsumed underflow")?;
+        book.pending += units;
+        *self.pending.entry((payer, queued.token)).or_default() += units;
+        Ok(())
     }
 
     /// Pays what waits for a receiver.

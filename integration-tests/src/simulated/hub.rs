@@ -14,7 +14,7 @@ use super::contracts::Refused;
 /// How far a block's timestamp may run ahead of the chain's clock, seconds.
 const AHEAD_MAX: u64 = 15 * 60;
 /// How far it may lag behind, seconds.
-const BEHIND_MAX: u64 = 24 * 3600;
+const BEHIND_MAX: u64 = 14 * 24 * 3600;
 
 /// Whether a proof proves a statement: a flag, or a real check.
 #[derive(Clone)]
@@ -48,12 +48,6 @@ pub fn simulated_proof(inputs: &[[u8; 32]; 4]) -> Vec<u8> {
 /// A block as it is handed to the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committing {
-    /// Its number.
-    pub number: BlockNumber,
-    /// Unix time in seconds.
-    pub timestamp: u64,
-    /// The root after it.
-    pub new_root: [u8; 32],
     /// The digest of its public data.
     pub d: [u8; 32],
     /// The on-chain vector.
@@ -75,9 +69,6 @@ pub struct HubBlock {
     pub contents: BTreeMap<ChainId, [u8; 32]>,
 }
 
-/// A chain that a released block concerns, the block's root, and the chain's content.
-pub type Released = (ChainId, [u8; 32], [u8; 32]);
-
 /// The hub's blocks, genesis first.
 #[derive(Clone, Debug)]
 pub struct SimulatedHub {
@@ -89,6 +80,8 @@ pub struct SimulatedHub {
     pub released: BlockNumber,
     /// For each chain the last block up to which it agreed.
     pub acked: BTreeMap<ChainId, BlockNumber>,
+    /// For each chain its last released block, and the last one that it was told of.
+    pub releases: BTreeMap<ChainId, (BlockNumber, BlockNumber)>,
     acks: BTreeMap<(ChainId, BlockNumber), [u8; 32]>,
     last: BTreeMap<ChainId, BlockNumber>,
     verifier: Verifier,
@@ -112,6 +105,7 @@ impl SimulatedHub {
             proven: BlockNumber(0),
             released: BlockNumber(0),
             acked: BTreeMap::new(),
+            releases: BTreeMap::new(),
             acks: BTreeMap::new(),
             last: BTreeMap::new(),
             verifier,
@@ -147,13 +141,6 @@ impl SimulatedHub {
     /// [`Refused`].
     pub fn commit_block(&mut self, given: &Committing, now: u64) -> Result<(), Refused> {
         let last = &self.blocks[self.blocks.len() - 1];
-        if self.committed().next() != Some(given.number) {
-            return Err("NotTheNextBlock".into());
-        }
-        let earliest = now.saturating_sub(BEHIND_MAX).max(last.timestamp);
-        if !(earliest..=now + AHEAD_MAX).contains(&given.timestamp) {
-            return Err(Refused(format!("BadTimestamp({}, {earliest})", given.timestamp)));
-        }
         let elements = |words: &[[u8; 32]]| -> Result<Vec<_>, Refused> {
             let elements: Option<_> = words.iter().map(|word| fr_from_be_bytes(*word)).collect();
             elements.ok_or_else(|| "WordOutOfRange".into())
@@ -162,28 +149,35 @@ impl SimulatedHub {
         let public = PublicData { onchain, data };
         let block = Block::decode(&public).map_err(|bad| Refused(bad.to_string()))?;
         let head = block.head;
-        let roots = [head.old_root, head.new_root].map(fr_to_be_bytes);
-        let fits = (head.number, head.timestamp) == (given.number, given.timestamp);
-        if !fits || roots != [last.root, given.new_root] {
+        if self.committed().next() != Some(head.number) {
+            return Err("NotTheNextBlock".into());
+        }
+        let earliest = now.saturating_sub(BEHIND_MAX).max(last.timestamp);
+        if !(earliest..=now + AHEAD_MAX).contains(&head.timestamp) {
+            return Err(Refused(format!("BadTimestamp({}, {earliest})", head.timestamp)));
+        }
+        if fr_to_be_bytes(head.old_root) != last.root {
             return Err("HeadMismatch".into());
         }
-        let inputs = public.public_inputs().map(fr_to_be_bytes);
+        let inputs = block.public_inputs().map_err(|bad| Refused(bad.to_string()))?;
+        let inputs = inputs.map(fr_to_be_bytes);
         // The contract leaves this to the proof; a simulated proof could not tell.
         if inputs[0] != given.d {
             return Err("the digest is not that of the public data".into());
         }
         let mut contents = BTreeMap::new();
-        for (chain, words) in block.chain_words() {
+        let number = head.number;
+        for (chain, content) in block.contents() {
             let (_, before) = self.content(chain);
-            contents.insert(chain, rolling_content(before, given.number, &words));
+            contents.insert(chain, rolling_content(before, number, content.hash()));
         }
         for (chain, rolling) in &contents {
-            self.last.insert(*chain, given.number);
-            if self.acks.get(&(*chain, given.number)) == Some(rolling) {
-                self.agree(*chain, given.number);
+            self.last.insert(*chain, number);
+            if self.acks.get(&(*chain, number)) == Some(rolling) {
+                self.agree(*chain, number);
             }
         }
-        let (root, timestamp) = (given.new_root, given.timestamp);
+        let (root, timestamp) = (fr_to_be_bytes(head.new_root), head.timestamp);
         self.blocks.push(Arc::new(HubBlock { root, timestamp, inputs, contents }));
         Ok(())
     }
@@ -223,22 +217,46 @@ impl SimulatedHub {
         Ok(())
     }
 
-    /// Releases the next block; gives each chain of it with root and content.
+    /// Marks all blocks up to this one released.
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn release(&mut self, number: BlockNumber) -> Result<Vec<Released>, Refused> {
-        if self.released.next() != Some(number) {
-            return Err("NotTheNextBlock".into());
+    pub fn release(&mut self, number: BlockNumber) -> Result<(), Refused> {
+        if number <= self.released {
+            return Err("NothingToRelease".into());
         }
-        let block = self.block(number).filter(|_| number <= self.proven).ok_or("NotProven")?;
-        let agreed = |chain: &ChainId| self.acked.get(chain).is_some_and(|to| *to >= number);
-        if !block.contents.keys().all(agreed) {
-            return Err("NotAcked".into());
+        if number > self.proven {
+            return Err("NotProven".into());
         }
-        let contents = block.contents.iter();
-        let released = contents.map(|(chain, rolling)| (*chain, block.root, *rolling)).collect();
+        for number in (self.released.0 + 1..=number.0).map(BlockNumber) {
+            let block = self.block(number).ok_or("NotProven")?;
+            let agreed = |chain: &ChainId| self.acked.get(chain).is_some_and(|to| *to >= number);
+            if !block.contents.keys().all(agreed) {
+                return Err("NotAcked".into());
+            }
+            for chain in block.contents.keys().copied().collect::<Vec<_>>() {
+                self.releases.entry(chain).or_default().0 = number;
+            }
+        }
         self.released = number;
-        Ok(released)
+        Ok(())
+    }
+
+    /// The last released block of a chain that was not told of it, with root and content. From then on it was told.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn take_release(
+        &mut self,
+        chain: ChainId,
+    ) -> Result<(BlockNumber, [u8; 32], [u8; 32]), Refused> {
+        let (released, sent) = self.releases.entry(chain).or_default();
+        if *released <= *sent {
+            return Err("NothingToRelease".into());
+        }
+        *sent = *released;
+        let number = *released;
+        let root = self.block(number).map(|block| block.root).unwrap_or_default();
+        Ok((number, root, self.rolling(number, chain)))
     }
 }

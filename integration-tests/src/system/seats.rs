@@ -37,7 +37,7 @@ use crate::drivers::prove::{ProverLoop, WitnessLoop, check_simulated_proof};
 use crate::drivers::read::{ReadLoop, SharedStatus, WatcherReader};
 use crate::drivers::start::{BookmarkLoop, SnapshotLoop};
 use crate::drivers::{Running, start as start_driver};
-use crate::network::{DEPLOYMENT, HUB, genesis, network, shape_ids};
+use crate::network::{DEPLOYMENT, HUB, HUB_CONTRACT, genesis, network, recorder, shape_ids};
 
 /// Bytes after which the journal begins a new segment: few, so that restarts meet several.
 const SEGMENT_BYTES: u64 = 16 << 10;
@@ -310,6 +310,7 @@ fn start_watchers(
         let config = WatchConfig {
             chain: *id,
             rollup: chain.contract,
+            recorder: recorder(*id),
             first_block: 1,
             finality: Finality::FINALIZED,
             max_range: 8,
@@ -343,7 +344,7 @@ fn follow_hub(seating: &Seating<'_>, core: &Core) {
     let (system, network) = (seating.system, network());
     let follower = HubLoop {
         client: Arc::new(system.endpoints[&HUB][0].clone()),
-        rollup: network.chains[&HUB].contract,
+        contract: HUB_CONTRACT,
         chains: network.chains.keys().copied().collect(),
         builder: core.builder.port(),
         period_ms: system.config.poll_ms,

@@ -77,6 +77,7 @@ impl User {
             amount: Amount(u128::from(self.dice.below(1_000) + 1) * ONE / 1_000_000),
             fee: Fee::closest(Amount(ONE / 1_000_000)),
             nonce,
+            key_version: zklink::id::KeyVersion(1),
         };
         Tx::Transfer(tx).sign(&self.key, DEPLOYMENT, &self.network).unwrap()
     }

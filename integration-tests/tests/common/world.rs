@@ -7,9 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
-use zklink::commitment::StateTree;
-use zklink::hash::fr_to_be_bytes;
-use zklink::id::{AccountId, ChainId, Nonce, Owner, SubAccountId, TokenId};
+use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId, TokenId};
 use zklink::key::SecretKey;
 use zklink::shape::{NANO, shape};
 use zklink::state::{DeploymentId, State};
@@ -21,7 +19,7 @@ use zklink_actors::chain::endpoint::{Endpoint, EndpointLimits};
 use zklink_actors::chain::finality::Finality;
 use zklink_actors::chain::sender::{SendPolicy, Sender};
 use zklink_actors::deploy::{
-    ChainPlan, Deployment, Plan, ShapePlan, TokenPlan, TokenSource, deploy,
+    ChainPlan, Deployment, Genesis, Plan, ShapePlan, TokenPlan, TokenSource, deploy,
 };
 use zklink_actors::gateway::Limits;
 use zklink_actors::node::{ChainSetup, Setup};
@@ -114,9 +112,9 @@ fn keys() -> Arc<ShapeKeys> {
     Arc::clone(&KEYS)
 }
 
-fn genesis() -> State {
-    let owner = Owner::from_evm(funder().address());
-    State::genesis(DEPLOYMENT, owner, Owner::from_evm([0xfd; 20]))
+fn genesis() -> Genesis {
+    let fee_owner = Owner::from_evm(funder().address());
+    Genesis { fee_owner, insurance_owner: Owner::from_evm([0xfd; 20]) }
 }
 
 fn attesters() -> Vec<EthKey> {
@@ -130,19 +128,20 @@ fn sender(client: &Arc<dyn ChainClient>, evm_chain_id: u64, key: EthKey) -> Send
 impl World {
     /// Deploys on chains on which [`funder`] and [`validator`] have coins.
     pub async fn deploy(urls: &Urls) -> World {
-        let (clients, genesis, keys) = (connect(urls).await, genesis(), keys());
-        let plan = plan(&clients, &genesis, &keys);
+        let (clients, keys) = (connect(urls).await, keys());
+        let plan = plan(&clients, &keys);
         let senders = clients
             .iter()
             .map(|(id, (evm, client))| (*id, sender(client, *evm, funder())))
             .collect();
         let deployment = deploy(&plan, &senders, &mut |_| {}).await.unwrap();
-        World { clients, deployment, genesis, keys }
+        World { clients, deployment, genesis: genesis().state(DEPLOYMENT), keys }
     }
 
     /// The same world for another process.
     pub async fn of_deployment(urls: &Urls, deployment: Deployment) -> World {
-        World { clients: connect(urls).await, deployment, genesis: genesis(), keys: keys() }
+        let genesis = deployment.genesis.state(deployment.deployment_id);
+        World { clients: connect(urls).await, deployment, genesis, keys: keys() }
     }
 
     /// A node in a data folder, on a free port.
@@ -186,6 +185,11 @@ impl World {
         self.deployment.chain(chain).unwrap().rollup
     }
 
+    /// The hub's contract.
+    pub fn hub(&self) -> [u8; 20] {
+        self.deployment.hub_contracts().1.contract
+    }
+
     pub fn token(&self, chain: ChainId) -> [u8; 20] {
         let chain = self.deployment.chain(chain).unwrap();
         chain.tokens.iter().find(|token| token.id == USDC).unwrap().address
@@ -198,7 +202,8 @@ impl World {
 
     pub fn wallet(&self, chain: ChainId, key: &EthKey) -> Wallet {
         let (evm_chain_id, client) = &self.clients[&chain];
-        Wallet::new(sender(client, *evm_chain_id, key.clone()), self.rollup(chain))
+        let contracts = self.deployment.chain(chain).unwrap().into();
+        Wallet::new(sender(client, *evm_chain_id, key.clone()), contracts)
     }
 
     /// A user with coins for gas, with whole tokens on a chain that the contract may take.
@@ -235,6 +240,7 @@ impl World {
             fee_token: USDC,
             fee: zklink::amount::Fee::ZERO,
             nonce: Nonce(0),
+            key_version: KeyVersion(0),
             eth_auth_data: KeyAuth::Onchain,
         };
         let network = self.deployment.network();
@@ -251,22 +257,18 @@ pub async fn account(rpc: &Client, owner: Owner) -> Option<AccountId> {
     rpc.account(owner.into()).await.ok().map(|account| account.id)
 }
 
-fn plan(
-    clients: &BTreeMap<ChainId, (u64, Arc<dyn ChainClient>)>,
-    genesis: &State,
-    keys: &ShapeKeys,
-) -> Plan {
+fn plan(clients: &BTreeMap<ChainId, (u64, Arc<dyn ChainClient>)>, keys: &ShapeKeys) -> Plan {
     let chains = clients.iter().map(|(id, (evm_chain_id, _))| {
         let decimals = if id.0 == 1 { 6 } else { 18 };
         let source = TokenSource::Development;
-        let token = TokenPlan { symbol: "USDC".into(), decimals, source };
+        let token = TokenPlan { symbol: "USDC".into(), decimals, least_deposit: 1, source };
         let tokens = BTreeMap::from([(USDC, token)]);
         (*id, ChainPlan { evm_chain_id: *evm_chain_id, tokens })
     });
     let key = keys.get(NANO).unwrap();
     Plan {
         deployment: DEPLOYMENT,
-        genesis_root: fr_to_be_bytes(StateTree::of(genesis).root()),
+        genesis: genesis(),
         hub: ChainId(1),
         chains: chains.collect(),
         shapes: vec![ShapePlan::of(key.shape, verifying_key_to_evm(key.key.verifying_key()))],

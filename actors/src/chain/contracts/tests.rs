@@ -41,6 +41,10 @@ const HUB: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/Hub.json"));
 const ORACLE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/LightOracle.json"));
+const RECORDER: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/KeyRecorder.json"));
+const LOCAL_ROUTE: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/LocalRoute.json"));
 const VERIFIER: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../contracts/artifacts/Groth16Verifier.json"
@@ -58,7 +62,11 @@ fn assert_calls<I: SolInterface>(artifact: &str, name: &str) {
 #[test]
 fn every_function_that_is_called_exists_in_the_artifacts() {
     assert_calls::<Rollup::RollupCalls>(ROLLUP, "Rollup");
-    assert_calls::<Rollup::RollupCalls>(HUB, "Hub");
+    assert_calls::<Endpoint::EndpointCalls>(ROLLUP, "Rollup");
+    assert_calls::<Endpoint::EndpointCalls>(HUB, "Hub");
+    assert_calls::<KeyRecorder::KeyRecorderCalls>(RECORDER, "KeyRecorder");
+    assert_calls::<Route::RouteCalls>(LOCAL_ROUTE, "LocalRoute");
+    assert_calls::<Route::RouteCalls>(ORACLE, "LightOracle");
     assert_calls::<Hub::HubCalls>(HUB, "Hub");
     assert_calls::<LightOracle::LightOracleCalls>(ORACLE, "LightOracle");
     assert_calls::<Groth16Verifier::Groth16VerifierCalls>(VERIFIER, "Groth16Verifier");
@@ -67,18 +75,17 @@ fn every_function_that_is_called_exists_in_the_artifacts() {
 
 #[test]
 fn every_event_that_is_read_exists_in_the_artifacts() {
-    for artifact in [ROLLUP, HUB] {
-        let events = signatures(artifact, "event");
-        assert!(events.contains(Rollup::DepositQueued::SIGNATURE));
-        assert!(events.contains(Rollup::AuthPubKeySet::SIGNATURE));
-    }
+    let events = signatures(ROLLUP, "event");
+    assert!(events.contains(Rollup::DepositQueued::SIGNATURE));
+    assert!(events.contains(Rollup::OperationsCommitted::SIGNATURE));
+    assert!(signatures(RECORDER, "event").contains(KeyRecorder::AuthPubKeySet::SIGNATURE));
     assert!(signatures(ORACLE, "event").contains(LightOracle::MessageSent::SIGNATURE));
 }
 
 #[test]
 fn every_error_of_the_artifacts_can_be_put_into_words_and_no_other() {
     let mut artifacts = BTreeSet::new();
-    for artifact in [ROLLUP, HUB, ORACLE, VERIFIER, TOKEN] {
+    for artifact in [ROLLUP, HUB, ORACLE, LOCAL_ROUTE, RECORDER, VERIFIER, TOKEN] {
         artifacts.append(&mut signatures(artifact, "error"));
     }
     let known: BTreeSet<[u8; 4]> = known_selectors().into_iter().collect();

@@ -5,7 +5,7 @@ use alloy_sol_types::SolEvent;
 use zklink::tx::keccak;
 
 use crate::chain::client::{At, Hash, Header, Log};
-use crate::chain::contracts::Rollup;
+use crate::chain::contracts::{KeyRecorder, Rollup};
 use crate::chain::finality::Finality;
 use crate::chain::scan::{Question, Told};
 use crate::chain::watcher::{Books, Request, Response};
@@ -13,6 +13,8 @@ use zklink::id::{BlockNumber, Serial, TokenId};
 
 /// The contract of the simulated chain.
 pub(crate) const CONTRACT: [u8; 20] = [0xcc; 20];
+/// The key recorder of the simulated chain.
+pub(crate) const RECORDER: [u8; 20] = [0xcd; 20];
 
 /// A block with its events.
 #[derive(Clone, Debug)]
@@ -52,7 +54,11 @@ impl SimChain {
         let hash = self.hash(number);
         let header = Header { number, hash, parent, timestamp: 1_000 + 10 * number };
         let logs = events.into_iter().enumerate().map(|(index, (topics, data))| Log {
-            address: CONTRACT,
+            address: if topics[0] == KeyRecorder::AuthPubKeySet::SIGNATURE_HASH.0 {
+                RECORDER
+            } else {
+                CONTRACT
+            },
             topics,
             data,
             block: number,
@@ -121,18 +127,20 @@ pub(crate) fn deposit(serial: u64, token: u16, amount: u128) -> (Vec<[u8; 32]>, 
         serial,
         token,
         owner: FixedBytes([5; 32]),
+        home: 2,
         subAccount: 3,
         amount,
-        from: Address::repeat_byte(6),
+        payer: Address::repeat_byte(6),
     };
     encoded(&event)
 }
 
 /// A key event.
 pub(crate) fn key_event(x: [u8; 32], y: [u8; 32], nonce: u32) -> (Vec<[u8; 32]>, Vec<u8>) {
-    encoded(&Rollup::AuthPubKeySet {
+    encoded(&KeyRecorder::AuthPubKeySet {
         owner: Address::repeat_byte(6),
         nonce,
+        home: 0,
         keyX: U256::from_be_bytes(x),
         keyY: U256::from_be_bytes(y),
     })

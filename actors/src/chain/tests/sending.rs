@@ -61,6 +61,7 @@ impl ChainClient for Forgetful {
         estimate_gas(call: Call) -> u64;
         fee_market() -> FeeMarket;
         receipt(tx_hash: Hash) -> Option<Receipt>;
+        input(tx_hash: Hash) -> Option<Vec<u8>>;
     }
 }
 

@@ -6,8 +6,11 @@ use super::*;
 use crate::chain::finality::{Anchor, Finality};
 use crate::chain::scan::Question;
 use crate::chain::testing::Inbox;
-use crate::chain::testing::sim::{CONTRACT, SimChain, confirmations, deposit, key_event};
+use crate::chain::testing::sim::{CONTRACT, RECORDER, SimChain, confirmations, deposit, key_event};
 use zklink::id::ChainId;
+
+const WATCHED: WatchedContracts =
+    WatchedContracts { chain: ChainId(1), rollup: CONTRACT, recorder: RECORDER };
 
 struct Rig {
     chain: SimChain,
@@ -30,6 +33,7 @@ impl Rig {
         let config = WatchConfig {
             chain: ChainId(1),
             rollup: CONTRACT,
+            recorder: RECORDER,
             first_block: 1,
             finality,
             max_range: 3,
@@ -84,7 +88,9 @@ fn a_deposit_is_told_once_and_only_when_it_is_final() {
     let told = rig.deposits.take();
     let [DepositFinal(told)] = &told[..] else { panic!("{told:?}") };
     assert_eq!((told.chain, told.serial, told.amount.0), (ChainId(1), Serial(0), 77));
-    assert_eq!((told.owner, told.sub_account.0, told.l1_block), (Owner([5; 32]), 3, 1));
+    let owner = Owner { home: ChainId(2), address: [5; 32] };
+    assert_eq!((told.owner, told.sub_account.0, told.l1_block), (owner, 3, 1));
+    assert_eq!(told.payer, Owner::from_evm([6; 20]));
     rig.chain.grow(20);
     rig.poll();
     assert_eq!(rig.serials(), Vec::<u64>::new());
@@ -518,7 +524,7 @@ proptest! {
         prop_assert_eq!(rig.halted(), None);
         let logs = rig.chain.blocks.iter().flat_map(|block| &block.logs);
         let on_chain: Vec<(u64, u128)> = logs
-            .map(|log| match RollupEvent::decode(log).unwrap() {
+            .map(|log| match RollupEvent::decode(log, &WATCHED).unwrap() {
                 RollupEvent::Deposit { serial, amount, .. } => (serial.0, amount.0),
                 RollupEvent::Key { .. } => unreachable!("only deposits were mined"),
             })

@@ -67,5 +67,5 @@ pub(super) async fn start_proving(
 fn check_proof(keys: &ShapeKeys, job: &Job, proof: &[u8]) -> Result<(), String> {
     let shape = zklink::shape::shape(job.shape).ok_or("an unknown shape")?;
     let witness = Witness::decode(&job.witness, shape).map_err(|error| error.to_string())?;
-    keys.check(job.shape, &witness.inputs(), proof).map_err(|error| error.to_string())
+    keys.check(job.shape, &witness.inputs, proof).map_err(|error| error.to_string())
 }

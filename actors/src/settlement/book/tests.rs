@@ -2,6 +2,9 @@ use super::*;
 use crate::chain::account::EthKey;
 use crate::timestamp::Timestamp;
 
+/// The oracle that delivers.
+const ORACLE: [u8; 20] = [1; 20];
+
 fn deployment() -> DeploymentId {
     DeploymentId([7; 31])
 }
@@ -12,12 +15,14 @@ fn key(index: u8) -> EthKey {
 
 fn book(threshold: usize) -> AttestationBook {
     let attesters = (1..=3).map(|index| key(index).address()).collect();
-    AttestationBook::new(deployment(), [ChainId(1), ChainId(2)].into(), attesters, threshold)
+    let oracles = [(ChainId(1), ORACLE), (ChainId(2), [2; 20])].into();
+    AttestationBook::new(deployment(), oracles, attesters, threshold)
 }
 
 fn attest(index: u8, sequence: u64, payload: &[u8]) -> Attestation {
     let (source, destination) = (ChainId(2), ChainId(1));
-    let digest = message_digest(deployment(), source, destination, sequence, payload);
+    let message = (source, destination, sequence);
+    let digest = message_digest(deployment(), ORACLE, message, payload);
     let signature = key(index).sign_digest(&digest);
     Attestation { source, destination, sequence, payload: payload.to_vec(), signature }
 }
@@ -37,7 +42,7 @@ fn enough_signatures_over_the_same_bytes_make_a_message_deliverable() {
     assert_eq!(book.take(attest(2, 0, b"release")), Ok(()));
     let found = ask(&mut book, 0);
     assert_eq!(found[0].payload, b"release");
-    let digest = message_digest(deployment(), ChainId(2), ChainId(1), 0, b"release");
+    let digest = message_digest(deployment(), ORACLE, (ChainId(2), ChainId(1), 0), b"release");
     let signers: Vec<_> =
         found[0].signatures.iter().map(|s| recover(&digest, s).unwrap()).collect();
     assert_eq!(signers.len(), 2);
@@ -50,9 +55,12 @@ fn what_was_delivered_is_forgotten_and_the_window_moves() {
     book.take(attest(1, 0, b"a")).unwrap();
     book.take(attest(1, 1, b"b")).unwrap();
     assert_eq!(book.take(attest(1, WINDOW, b"far")), Err(BadAttestation::Window));
+    let both: Vec<u64> = ask(&mut book, 0).iter().map(|found| found.sequence).collect();
+    assert_eq!(both, [0, 1], "all that follow each other");
     assert_eq!(ask(&mut book, 1)[0].payload, b"b");
     assert_eq!(book.take(attest(1, 0, b"a")), Err(BadAttestation::Window));
     assert_eq!(book.take(attest(1, WINDOW, b"far")), Ok(()));
+    assert_eq!(ask(&mut book, 1).len(), 1, "not what lies behind a gap");
     // The destination took a delivery back: the attester offers again.
     assert_eq!(ask(&mut book, 0), vec![]);
     assert_eq!(book.take(attest(1, 0, b"a")), Ok(()));
@@ -95,4 +103,13 @@ fn an_attester_that_signs_everything_stops_no_message() {
     }
     let found = ask(&mut book, 0);
     assert_eq!((found[0].payload.as_slice(), found[0].signatures.len()), (&b"truth"[..], 2));
+}
+
+#[test]
+fn a_signature_for_another_oracle_is_worth_nothing() {
+    let mut book = book(1);
+    let message = (ChainId(2), ChainId(1), 0);
+    let digest = message_digest(deployment(), [9; 20], message, b"x");
+    let forged = Attestation { signature: key(1).sign_digest(&digest), ..attest(1, 0, b"x") };
+    assert_eq!(book.take(forged), Err(BadAttestation::Signer));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::chain::testing::{HUB, SPOKE};
 use crate::settlement::tests::Shelf;
-use crate::settlement::{ChainPart, SealedBlock};
+use crate::settlement::{ChainPart, PayGas, SealedBlock};
 
 /// A block with operations of the given chains; its root is its number.
 fn block(number: u32, chains: &[ChainId]) -> SealedBlock {
@@ -48,6 +48,7 @@ fn hub(committed: u32, proven: u32, released: u32, acked: [u32; 2]) -> HubView {
         root: if committed == 0 { [9; 32] } else { block(committed, &[]).new_root },
         acked: [HUB, SPOKE].into_iter().zip(acked.map(BlockNumber)).collect(),
         contents: contents(BlockNumber(committed)),
+        releases: BTreeMap::new(),
     }
 }
 
@@ -72,6 +73,15 @@ fn sound(chain: ChainId, view: ChainView) -> ChainView {
     ChainView { rolling: rolling(view.committed), acked_rolling: rolling(view.acked), ..view }
 }
 
+fn blocks(first: u32, last: u32) -> Range {
+    Range { first: BlockNumber(first), last: BlockNumber(last) }
+}
+
+/// The payout of a block without withdrawals on the chain.
+fn paid(number: u32) -> Step {
+    Step::Pay(vec![Part { number: BlockNumber(number), first: 0, chunks: 0 }])
+}
+
 fn decide_all(
     chain: ChainId,
     view: ChainView,
@@ -79,7 +89,8 @@ fn decide_all(
     deliverable: &[Deliverable],
     proofs: u32,
 ) -> Result<Vec<Step>, Diverged> {
-    let situation = Situation { chain, hub_id: HUB, view: &view, hub: &hub, deliverable };
+    let (view, hub) = (&view, &hub);
+    let situation = Situation { chain, hub_id: HUB, view, hub, deliverable, refunds: &[] };
     next_steps(&situation, &shelf(proofs))
 }
 
@@ -96,31 +107,32 @@ fn decide(
 
 #[test]
 fn the_next_step_of_the_hub_follows_from_the_stages() {
-    use Step::{Ack, Commit, CommitBlock, Pay, ProveBlock, ReleaseBlock};
+    use Step::{Ack, Commit, CommitBlocks, ProveBlocks, ReleaseBlocks};
     let n = BlockNumber;
     let table = [
-        // Own part first, then the block, then the ack, which waits for the block.
-        (view(0, 0, 0, 0), hub(0, 0, 0, [0, 0]), 0, Some(Commit(n(1)))),
-        (view(1, 0, 0, 0), hub(0, 0, 0, [0, 0]), 0, Some(Commit(n(4)))),
-        (view(4, 0, 0, 0), hub(0, 0, 0, [0, 0]), 0, Some(CommitBlock(n(1)))),
+        // Own part first, then the blocks, then the ack, which waits for them.
+        (view(0, 0, 0, 0), hub(0, 0, 0, [0, 0]), 0, Some(Commit(blocks(1, 4)))),
+        (view(1, 0, 0, 0), hub(0, 0, 0, [0, 0]), 0, Some(Commit(blocks(4, 4)))),
+        (view(4, 0, 0, 0), hub(0, 0, 0, [0, 0]), 0, Some(CommitBlocks(blocks(1, 4)))),
         (view(1, 0, 0, 0), hub(1, 0, 0, [0, 0]), 0, Some(Ack(n(1)))),
-        (view(4, 1, 0, 0), hub(1, 0, 0, [1, 0]), 0, Some(CommitBlock(n(2)))),
+        (view(4, 1, 0, 0), hub(1, 0, 0, [1, 0]), 0, Some(CommitBlocks(blocks(2, 4)))),
         (view(4, 1, 0, 0), hub(4, 0, 0, [1, 0]), 0, Some(Ack(n(4)))),
         (view(4, 4, 0, 0), hub(4, 0, 0, [4, 0]), 0, None),
         // A proof that is there goes before new work, once every chain of the block agrees.
         (view(1, 0, 0, 0), hub(1, 0, 0, [0, 0]), 1, Some(Ack(n(1)))),
-        (view(1, 1, 0, 0), hub(1, 0, 0, [1, 0]), 1, Some(Commit(n(4)))),
-        (view(1, 1, 0, 0), hub(1, 0, 0, [1, 1]), 1, Some(ProveBlock(n(1)))),
-        (view(4, 4, 0, 0), hub(4, 0, 0, [4, 3]), 4, Some(ProveBlock(n(1)))),
+        (view(1, 1, 0, 0), hub(1, 0, 0, [1, 0]), 1, Some(Commit(blocks(4, 4)))),
+        (view(1, 1, 0, 0), hub(1, 0, 0, [1, 1]), 1, Some(ProveBlocks(blocks(1, 1)))),
+        (view(4, 4, 0, 0), hub(4, 0, 0, [4, 1]), 4, Some(ProveBlocks(blocks(1, 2)))),
+        (view(4, 4, 0, 0), hub(4, 0, 0, [4, 3]), 4, Some(ProveBlocks(blocks(1, 4)))),
         // Released only when every chain of the block agrees.
         (view(4, 4, 0, 0), hub(4, 1, 0, [4, 0]), 1, None),
-        (view(4, 4, 0, 0), hub(4, 1, 0, [4, 1]), 1, Some(ReleaseBlock(n(1)))),
-        (view(4, 4, 1, 1), hub(4, 2, 1, [4, 1]), 2, Some(ReleaseBlock(n(2)))),
+        (view(4, 4, 0, 0), hub(4, 1, 0, [4, 1]), 1, Some(ReleaseBlocks(blocks(1, 1)))),
+        (view(4, 4, 1, 1), hub(4, 2, 1, [4, 1]), 2, Some(ReleaseBlocks(blocks(2, 2)))),
         (view(4, 4, 1, 1), hub(4, 4, 2, [4, 1]), 4, None),
-        (view(4, 4, 1, 1), hub(4, 4, 2, [4, 3]), 4, Some(ReleaseBlock(n(3)))),
+        (view(4, 4, 1, 1), hub(4, 4, 2, [4, 3]), 4, Some(ReleaseBlocks(blocks(3, 4)))),
         // What was released is paid before anything else.
-        (view(4, 4, 1, 0), hub(4, 4, 1, [4, 3]), 4, Some(Pay(n(1)))),
-        (view(4, 4, 4, 1), hub(4, 4, 4, [4, 3]), 4, Some(Pay(n(4)))),
+        (view(4, 4, 1, 0), hub(4, 4, 1, [4, 3]), 4, Some(paid(1))),
+        (view(4, 4, 4, 1), hub(4, 4, 4, [4, 3]), 4, Some(paid(4))),
         (view(4, 4, 4, 4), hub(4, 4, 4, [4, 3]), 4, None),
     ];
     for (index, (view, hub, proofs, expected)) in table.into_iter().enumerate() {
@@ -131,12 +143,12 @@ fn the_next_step_of_the_hub_follows_from_the_stages() {
 
 #[test]
 fn the_next_step_of_a_spoke_follows_from_the_stages() {
-    use Step::{Ack, Commit, Deliver, Pay};
+    use Step::{Ack, Commit, Deliver};
     let n = BlockNumber;
-    let deliver = |sequence| Some(Deliver { source: HUB, sequence });
+    let deliver = |first| Some(Deliver { source: HUB, first, count: 1 });
     let table = [
-        (view(0, 0, 0, 0), hub(0, 0, 0, [0, 0]), vec![], Some(Commit(n(1)))),
-        (view(1, 0, 0, 0), hub(0, 0, 0, [0, 0]), vec![], Some(Commit(n(3)))),
+        (view(0, 0, 0, 0), hub(0, 0, 0, [0, 0]), vec![], Some(Commit(blocks(1, 3)))),
+        (view(1, 0, 0, 0), hub(0, 0, 0, [0, 0]), vec![], Some(Commit(blocks(3, 3)))),
         (view(3, 0, 0, 0), hub(0, 0, 0, [0, 0]), vec![], None),
         (view(3, 0, 0, 0), hub(2, 0, 0, [0, 0]), vec![], Some(Ack(n(1)))),
         (view(3, 1, 0, 0), hub(2, 0, 0, [0, 1]), vec![], None),
@@ -144,9 +156,9 @@ fn the_next_step_of_a_spoke_follows_from_the_stages() {
         (view(3, 0, 0, 0), hub(3, 0, 0, [0, 0]), vec![], Some(Ack(n(3)))),
         (view(3, 3, 0, 0), hub(4, 4, 2, [4, 3]), vec![], None),
         (view(3, 3, 0, 0), hub(4, 4, 2, [4, 3]), message(0), deliver(0)),
-        (view(3, 3, 1, 0), hub(4, 4, 2, [4, 3]), message(1), Some(Pay(n(1)))),
+        (view(3, 3, 1, 0), hub(4, 4, 2, [4, 3]), message(1), Some(paid(1))),
         (view(3, 3, 1, 1), hub(4, 4, 2, [4, 3]), message(1), deliver(1)),
-        (view(3, 3, 3, 1), hub(4, 4, 3, [4, 3]), vec![], Some(Pay(n(3)))),
+        (view(3, 3, 3, 1), hub(4, 4, 3, [4, 3]), vec![], Some(paid(3))),
         (view(3, 3, 3, 3), hub(4, 4, 4, [4, 3]), vec![], None),
         // A spoke never proves nor releases.
         (view(3, 3, 0, 0), hub(4, 1, 0, [4, 3]), vec![], None),
@@ -189,41 +201,110 @@ fn contracts_that_hold_something_else_stop_settlement() {
 
 #[test]
 fn all_that_a_chain_would_take_is_listed_so_that_none_waits_for_another() {
-    use Step::{Ack, Commit, CommitBlock, Deliver, Pay, ProveBlock, ReleaseBlock};
+    use Step::{Ack, Commit, CommitBlocks, Deliver, ProveBlocks, ReleaseBlocks, SendRelease};
     let n = BlockNumber;
-    let messages: Vec<Deliverable> = [(SPOKE, 5), (ChainId(9), 0)]
+    let messages: Vec<Deliverable> = [(SPOKE, 5), (SPOKE, 6), (ChainId(9), 0)]
         .map(|(source, sequence)| Deliverable { source, sequence, ..message(0).remove(0) })
         .into();
     let all = |view, hub| decide_all(HUB, sound(HUB, view), hub, &messages, 4).unwrap();
-    let (first, second) =
-        (Deliver { source: SPOKE, sequence: 5 }, Deliver { source: ChainId(9), sequence: 0 });
-    let expected = vec![
-        Pay(n(1)),
-        first.clone(),
-        second.clone(),
-        ReleaseBlock(n(2)),
-        ProveBlock(n(3)),
-        Commit(n(4)),
-        CommitBlock(n(4)),
+    let delivered = vec![
+        Deliver { source: SPOKE, first: 5, count: 2 },
+        Deliver { source: SPOKE, first: 5, count: 1 },
+        Deliver { source: ChainId(9), first: 0, count: 1 },
     ];
-    assert_eq!(all(view(1, 1, 1, 0), hub(3, 2, 1, [1, 3])), expected);
-    let expected = vec![first, second, Ack(n(1)), Commit(n(4)), CommitBlock(n(3))];
+    let behind = vec![
+        SendRelease { chain: SPOKE, number: n(1) },
+        ReleaseBlocks(blocks(2, 2)),
+        ProveBlocks(blocks(3, 3)),
+        Commit(blocks(4, 4)),
+        CommitBlocks(blocks(4, 4)),
+    ];
+    let mut told = hub(3, 2, 1, [1, 3]);
+    told.releases = [(HUB, (n(1), n(1))), (SPOKE, (n(1), n(0)))].into();
+    let expected = [vec![paid(1)], delivered.clone(), behind].concat();
+    assert_eq!(all(view(1, 1, 1, 0), told), expected);
+    // Behind a range its first block alone: one that is refused holds up none before it.
+    let behind =
+        [Ack(n(1)), Commit(blocks(4, 4)), CommitBlocks(blocks(3, 4)), CommitBlocks(blocks(3, 3))];
+    let expected = [delivered, behind.into()].concat();
     assert_eq!(all(view(1, 0, 0, 0), hub(2, 0, 0, [0, 0])), expected);
+}
+
+#[test]
+fn refused_deposits_are_refunded_before_the_payouts() {
+    let (view, hub) = (sound(HUB, view(4, 4, 1, 0)), hub(4, 4, 1, [4, 3]));
+    let refunds = [BlockNumber(1)];
+    let situation = Situation {
+        chain: HUB,
+        hub_id: HUB,
+        view: &view,
+        hub: &hub,
+        deliverable: &[],
+        refunds: &refunds,
+    };
+    let steps = next_steps(&situation, &shelf(4)).unwrap();
+    assert_eq!(steps[..2], [Step::Refund(BlockNumber(1)), paid(1)]);
+}
+
+/// Blocks with so many withdrawals on the spoke.
+fn paying_shelf(withdrawals: &[usize]) -> Shelf {
+    let mut shelf = Shelf::default();
+    for (number, count) in (1..).zip(withdrawals) {
+        let mut block = block(number, &[SPOKE]);
+        let part = block.chains.get_mut(&SPOKE).unwrap();
+        part.words = vec![[7; 32]; 2 * count];
+        part.content.chunks = part.words.chunks(64).map(<[[u8; 32]]>::to_vec).collect();
+        shelf.blocks.push(block);
+    }
+    shelf
+}
+
+#[test]
+fn payouts_go_in_whole_chunks_as_far_as_the_gas_of_one_transaction_reaches() {
+    let gas = PayGas { base: 100_000, portion: 120_000, withdrawal: 200_000 };
+    let shelf = paying_shelf(&[80, 0, 5, 33]);
+    let parts = |paid: u32, chunks| {
+        let at = (BlockNumber(paid), chunks);
+        let parts = payouts(&shelf, SPOKE, at, BlockNumber(4), &gas);
+        let parts = parts.into_iter().map(|part| (part.number.0, part.first, part.chunks));
+        parts.collect::<Vec<_>>()
+    };
+    // 32 withdrawals cost 6.4 million gas: two chunks fit, then what is left with the next blocks.
+    assert_eq!(parts(0, 0), [(1, 0, 2)]);
+    assert_eq!(parts(0, 2), [(1, 2, 1), (2, 0, 0), (3, 0, 1), (4, 0, 1)]);
+    assert_eq!(parts(3, 1), [(4, 1, 1)]);
+    assert_eq!(parts(4, 0), []);
+    assert!(gas.of(1, 64) <= 15_000_000 && gas.of(1, 80) > 15_000_000);
+    // A chunk is paid, however much it costs.
+    let dear = PayGas { withdrawal: 1_000_000, ..gas };
+    let first = payouts(&shelf, SPOKE, (BlockNumber(0), 0), BlockNumber(4), &dear);
+    assert_eq!(first, [Part { number: BlockNumber(1), first: 0, chunks: 1 }]);
+}
+
+#[test]
+fn a_range_ends_before_its_words_pass_the_bound() {
+    let shelf = paying_shelf(&[400, 400, 300, 9_000, 1]);
+    let words = |block: &SealedBlock| block.chains[&SPOKE].words.len();
+    let range = |from: u32| range_of((from..=5).map(BlockNumber), &shelf, words);
+    assert_eq!(range(1), Some(blocks(1, 2)), "2048 words are the bound");
+    assert_eq!(range(3), Some(blocks(3, 3)));
+    assert_eq!(range(4), Some(blocks(4, 4)), "one block goes whatever it has");
+    assert_eq!(range(6), None);
 }
 
 /// Also of a spoke that is ahead of the hub, which cannot say yet what the spoke should hold.
 #[test]
 fn wrong_records_that_are_not_acked_are_taken_back_before_anything_else() {
-    use Step::{Commit, Deliver, Pay, RevertCommits};
+    use Step::{Commit, Deliver, RevertCommits};
     let n = BlockNumber;
     let mut wrong = sound(SPOKE, view(3, 1, 1, 0));
     wrong.rolling[0] ^= 1;
-    let deliver = Deliver { source: HUB, sequence: 7 };
+    let deliver = Deliver { source: HUB, first: 7, count: 1 };
     for committed in [0, 4] {
         let hub = hub(committed, 0, 0, [0, 0]);
         let steps = decide_all(SPOKE, wrong, hub, &message(7), 0).unwrap();
         // Neither acked nor built upon.
-        assert_eq!(steps, [RevertCommits(n(1)), Pay(n(1)), deliver.clone()]);
+        assert_eq!(steps, [RevertCommits(n(1)), paid(1), deliver.clone()]);
     }
     // The chain holds block 2, in which the archive has nothing for it.
     let mut invented = sound(SPOKE, view(2, 0, 0, 0));
@@ -232,7 +313,7 @@ fn wrong_records_that_are_not_acked_are_taken_back_before_anything_else() {
     assert_eq!(steps, [RevertCommits(n(0))]);
     let mended = sound(SPOKE, view(1, 1, 1, 1));
     let steps = decide_all(SPOKE, mended, hub(0, 0, 0, [0, 0]), &[], 0).unwrap();
-    assert_eq!(steps, [Commit(n(3))]);
+    assert_eq!(steps, [Commit(blocks(3, 3))]);
 }
 
 #[test]

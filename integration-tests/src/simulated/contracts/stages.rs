@@ -1,9 +1,9 @@
 //! The stages of this chain's part of a block: commit, ack, release, pay; and the messages in between.
 
-use zklink::block::rolling_content;
-use zklink::hash::fr_from_be_bytes;
-use zklink::id::{BlockNumber, ChainId, Nonce};
-use zklink::op::{ChangePubKey, Deposit, Op, SlotKind, Withdraw};
+use zklink::block::{CHUNK, rolling_content};
+use zklink::hash::{Fr, fr_from_be_bytes};
+use zklink::id::{BlockNumber, ChainId, KeyVersion, Nonce};
+use zklink::op::{ChangePubKey, Deposit, Op, Withdraw};
 use zklink::token::{Address, scale_down};
 use zklink::tx::{ChangePubKeyTx, KeyAuth, keccak, recover};
 use zklink_actors::settlement::book::message_digest;
@@ -11,62 +11,122 @@ use zklink_actors::settlement::book::message_digest;
 use super::{Done, Queued, Refused, Registration, SimulatedContracts, SimulatedEvent};
 use super::{SimulatedRecord, word};
 
+/// This chain's operations of a block, as it is given them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recording {
+    /// The block.
+    pub number: BlockNumber,
+    /// The words.
+    pub words: Vec<[u8; 32]>,
+    /// Of the key changes.
+    pub witnesses: Vec<Vec<u8>>,
+    /// Of the deposits.
+    pub payers: Vec<Address>,
+}
+
+/// Some chunks of the payouts of a block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paying {
+    /// The block.
+    pub number: BlockNumber,
+    /// The hash of deposits and key changes.
+    pub rest: [u8; 32],
+    /// Hashes of the chunks that are paid.
+    pub before: Vec<[u8; 32]>,
+    /// Words of the next ones.
+    pub words: Vec<[u8; 32]>,
+    /// Hashes of the others.
+    pub behind: Vec<[u8; 32]>,
+}
+
+fn hash(words: &[[u8; 32]]) -> [u8; 32] {
+    keccak(&[words.concat().as_slice()])
+}
+
+/// The content hash of a block from the hashes of its parts.
+fn joined(rest: [u8; 32], chunks: &[[u8; 32]]) -> [u8; 32] {
+    keccak(&[&rest, chunks.concat().as_slice()])
+}
+
+/// The words of the operations, cut as the content hash has it: the rest, and the chunks of withdrawals.
+type Parts = (Vec<[u8; 32]>, Vec<Vec<[u8; 32]>>);
+
+fn parts(words: &[[u8; 32]]) -> Result<Parts, Refused> {
+    let (mut rest, mut payouts) = (Vec::new(), Vec::new());
+    for (op, own) in operations(words)? {
+        let part = if matches!(op, Op::Withdraw(_)) { &mut payouts } else { &mut rest };
+        part.extend_from_slice(own);
+    }
+    let chunks = payouts.chunks(2 * CHUNK).map(<[[u8; 32]]>::to_vec);
+    Ok((rest, chunks.collect()))
+}
+
+fn content(words: &[[u8; 32]]) -> Result<[u8; 32], Refused> {
+    let (rest, chunks) = parts(words)?;
+    let chunks: Vec<[u8; 32]> = chunks.iter().map(|chunk| hash(chunk)).collect();
+    Ok(joined(hash(&rest), &chunks))
+}
+
 impl SimulatedContracts {
-    /// Takes this chain's operations of a block, which follow the content `previous`.
+    /// Takes this chain's operations of blocks, which follow the content `previous`.
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn commit(
-        &mut self,
-        from: Address,
-        number: BlockNumber,
-        previous: [u8; 32],
-        words: &[[u8; 32]],
-        witnesses: &[Vec<u8>],
-    ) -> Done {
+    pub fn commit(&mut self, from: Address, previous: [u8; 32], blocks: &[Recording]) -> Done {
         if from != self.registration.validator {
             return Err("Forbidden".into());
         }
-        let last = self.last();
-        if words.is_empty() || number <= last.number {
-            return Err("NoWords or NumberNotIncreasing".into());
+        if blocks.is_empty() {
+            return Err("NoBlocks".into());
         }
-        if previous != last.rolling {
+        if previous != self.last().rolling {
             return Err("WrongPredecessor".into());
         }
-        let (mut cursor, mut used) = (last.cursor, 0);
-        for op in operations(words)? {
+        blocks.iter().try_for_each(|block| self.record(block))
+    }
+
+    fn record(&mut self, block: &Recording) -> Done {
+        let last = self.last();
+        if block.words.is_empty() || block.number <= last.number {
+            return Err("NoWords or NumberNotIncreasing".into());
+        }
+        let mut cursor = last.cursor;
+        let (mut witnesses, mut payers) = (block.witnesses.iter(), block.payers.iter());
+        for (op, _) in operations(&block.words)? {
             if op.chain() != Some(self.registration.chain) {
                 return Err("ForeignOperation".into());
             }
             match &op {
                 Op::Deposit(deposit) => {
-                    self.consume(cursor, deposit)?;
+                    self.consume(cursor, deposit, *payers.next().ok_or("PayerCount")?)?;
                     cursor += 1;
                 }
                 Op::Withdraw(withdraw) => self.check_withdraw(withdraw)?,
                 Op::ChangePubKey(change) => {
-                    let witness = witnesses.get(used).ok_or("WitnessCount")?;
-                    self.check_key(change, witness)?;
-                    used += 1;
+                    self.check_key(change, witnesses.next().ok_or("WitnessCount")?)?;
                 }
-                Op::Noop(_) | Op::Transfer(_) => return Err("BadWord".into()),
+                Op::Transfer(_) => return Err("BadWord".into()),
             }
         }
-        if used != witnesses.len() {
-            return Err("WitnessCount".into());
+        if witnesses.next().is_some() || payers.next().is_some() {
+            return Err("WitnessCount or PayerCount".into());
         }
-        let rolling = rolling_content(last.rolling, number, words);
-        self.records.push(SimulatedRecord { number, rolling, cursor });
+        let rolling = rolling_content(last.rolling, block.number, content(&block.words)?);
+        let record = SimulatedRecord { number: block.number, rolling, cursor };
+        self.records.push(record);
+        self.events.push(SimulatedEvent::Committed(record));
         Ok(())
     }
 
-    fn consume(&mut self, cursor: u64, op: &Deposit) -> Done {
+    fn consume(&mut self, cursor: u64, op: &Deposit, payer: Address) -> Done {
         let queued = usize::try_from(cursor).ok().and_then(|at| self.queue.get(at)).copied();
         let (token, sub_account) = (op.token, op.sub_account.0);
-        let given = Queued { token, sub_account, amount: op.amount.0, owner: op.owner };
+        let given = Queued { token, sub_account, amount: op.amount.0, owner: op.owner, payer };
         if queued != Some(given) {
             return Err(Refused(format!("DepositMismatch({cursor})")));
+        }
+        if op.refused {
+            return Ok(());
         }
         let scale = self.registration.token(token)?.scale();
         let units = scale_down(op.amount, scale).ok_or("a deposit of less than a unit")?;
@@ -84,10 +144,13 @@ impl SimulatedContracts {
 
     fn check_key(&self, op: &ChangePubKey, witness: &[u8]) -> Done {
         let owner = op.owner.to_evm().ok_or("NotAnAddress")?;
+        if op.owner.is_contract() && (op.owner.home != op.chain || !witness.is_empty()) {
+            return Err("ForeignHome or WitnessLength".into());
+        }
         if witness.is_empty() {
             let coordinates = [op.key.x(), op.key.y()].map(zklink::hash::fr_to_be_bytes);
             let hash = keccak(&[&coordinates[0], &coordinates[1]]);
-            let known = self.keys.get(&(owner, op.nonce.0)) == Some(&hash);
+            let known = self.keys.get(&(op.owner.home, owner, op.nonce.0)) == Some(&hash);
             return if known { Ok(()) } else { Err("KeyNotAuthorised".into()) };
         }
         let signature: [u8; 65] = witness.try_into().map_err(|_| Refused::from("WitnessLength"))?;
@@ -99,6 +162,8 @@ impl SimulatedContracts {
             fee_token: op.fee_token,
             fee: op.fee,
             nonce: Nonce(op.nonce.0),
+            // The owner's wallet does not sign it.
+            key_version: KeyVersion(0),
             eth_auth_data: KeyAuth::Onchain,
         };
         let digest = tx.eth_digest(&self.registration.domain);
@@ -108,21 +173,36 @@ impl SimulatedContracts {
         Ok(())
     }
 
-    /// Takes back all records above a block, none of which is acked.
+    /// Takes back all records above a block, none of which is acked; `words` are theirs, oldest first.
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn revert_commits(&mut self, from: Address, down_to: BlockNumber) -> Done {
+    pub fn revert_commits(
+        &mut self,
+        from: Address,
+        down_to: BlockNumber,
+        words: &[Vec<[u8; 32]>],
+    ) -> Done {
         if from != self.registration.validator || down_to < self.records[self.acked].number {
             return Err("Forbidden or RecordsAreAcked".into());
         }
-        let end = self.last().cursor;
-        self.records.retain(|record| record.number <= down_to);
-        for serial in self.last().cursor..end {
-            let queued = self.queue[usize::try_from(serial).map_err(|_| "a serial")?];
-            let scale = self.registration.token(queued.token)?.scale();
-            let units = scale_down(zklink::amount::Amount(queued.amount), scale);
-            self.book(queued.token).unconsumed += units.ok_or("a deposit of less than a unit")?;
+        let kept = self.records.partition_point(|record| record.number <= down_to);
+        let gone = self.records.split_off(kept);
+        if gone.len() != words.len() {
+            return Err("RevertCount".into());
+        }
+        let mut rolling = self.last().rolling;
+        for (record, words) in gone.iter().zip(words) {
+            rolling = rolling_content(rolling, record.number, content(words)?);
+            if rolling != record.rolling {
+                return Err("ContentMismatch".into());
+            }
+            for (op, _) in operations(words)? {
+                let Op::Deposit(op) = op else { continue };
+                let scale = self.registration.token(op.token)?.scale();
+                let units = scale_down(op.amount, scale).ok_or("less than a unit")?;
+                self.book(op.token).unconsumed += if op.refused { 0 } else { units };
+            }
         }
         Ok(())
     }
@@ -162,53 +242,64 @@ impl SimulatedContracts {
         self.events.push(SimulatedEvent::Sent(to, sequence, payload));
     }
 
-    /// Releases a block on the hub, which tells every chain of it.
+    /// Tells a chain which of its blocks are released.
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn release_block(&mut self, number: BlockNumber) -> Done {
-        let own = self.registration.chain;
-        let released = self.hub.as_mut().ok_or("not the hub")?.release(number)?;
-        for (chain, root, rolling) in released {
-            if chain == own {
-                self.release(number, rolling)?;
-            } else {
-                let payload = [word(2), word(number.0.into()), root, rolling].concat();
-                self.send(chain, payload);
-            }
+    pub fn send_release(&mut self, chain: ChainId) -> Done {
+        let hub = self.hub.as_mut().ok_or("not the hub")?;
+        let (number, root, rolling) = hub.take_release(chain)?;
+        if chain == self.registration.chain {
+            return self.release(number, rolling);
         }
+        self.send(chain, [word(2), word(number.0.into()), root, rolling].concat());
         Ok(())
     }
 
     fn release(&mut self, number: BlockNumber, rolling: [u8; 32]) -> Done {
-        let index = self.released + 1;
-        let record = self.records.get(index).filter(|_| index <= self.acked);
-        let record = record.filter(|record| record.number == number).ok_or("WrongRecord")?;
-        if record.rolling != rolling {
+        let index = self.record_of(number).ok_or("WrongRecord")?;
+        if index <= self.released || index > self.acked {
+            return Err("WrongRecord".into());
+        }
+        if self.records[index].rolling != rolling {
             return Err("ContentMismatch".into());
         }
         self.released = index;
         Ok(())
     }
 
-    /// Takes a message with signatures of attesters.
+    /// Takes messages with signatures of attesters.
     ///
     /// # Errors
     /// [`Refused`].
     pub fn deliver(
         &mut self,
         source: ChainId,
+        first: u64,
+        messages: &[(Vec<u8>, Vec<Vec<u8>>)],
+    ) -> Done {
+        if messages.is_empty() {
+            return Err("ListLength".into());
+        }
+        (first..).zip(messages).try_for_each(|(sequence, (payload, signatures))| {
+            self.deliver_one(source, sequence, payload, signatures)
+        })
+    }
+
+    fn deliver_one(
+        &mut self,
+        source: ChainId,
         sequence: u64,
         payload: &[u8],
         signatures: &[Vec<u8>],
     ) -> Done {
-        let Registration { chain, deployment, threshold, .. } = *self.registration;
+        let Registration { chain, deployment, threshold, oracle, .. } = *self.registration;
         let next = self.delivered.entry(source).or_default();
         if source == chain || sequence != *next {
             return Err(Refused(format!("OutOfOrder({next}, {sequence})")));
         }
         *next += 1;
-        let digest = message_digest(deployment, source, chain, sequence, payload);
+        let digest = message_digest(deployment, oracle, (source, chain, sequence), payload);
         let mut last = [0; 20];
         for signature in signatures {
             let signature: Option<[u8; 65]> = signature.as_slice().try_into().ok();
@@ -241,40 +332,88 @@ impl SimulatedContracts {
         }
     }
 
-    /// Makes the payouts of a released block.
+    /// Makes payouts of released blocks.
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn pay(&mut self, number: BlockNumber, words: &[[u8; 32]]) -> Done {
+    pub fn pay(&mut self, portions: &[Paying]) -> Done {
+        portions.iter().try_for_each(|portion| self.pay_portion(portion))
+    }
+
+    fn pay_portion(&mut self, portion: &Paying) -> Done {
         let index = self.paid + 1;
         let record = self.records.get(index).filter(|_| index <= self.released).copied();
-        let record = record.filter(|record| record.number == number).ok_or("WrongRecord")?;
+        let record = record.filter(|record| record.number == portion.number);
+        let record = record.ok_or("WrongRecord")?;
+        let size = 2 * CHUNK;
+        let is_last = portion.behind.is_empty();
+        let whole = match (is_last, portion.words.len()) {
+            (true, 0) => portion.before.is_empty(),
+            (true, _) => true,
+            (false, words) => words > 0 && words.is_multiple_of(size),
+        };
+        if portion.before.len() != self.chunks || !whole {
+            return Err("BadPortion".into());
+        }
+        let mut chunks = portion.before.clone();
+        chunks.extend(portion.words.chunks(size).map(hash));
+        let paid = chunks.len();
+        chunks.extend(&portion.behind);
         let before = self.records[index - 1].rolling;
-        if rolling_content(before, number, words) != record.rolling {
+        let content = joined(portion.rest, &chunks);
+        if rolling_content(before, portion.number, content) != record.rolling {
             return Err("ContentMismatch".into());
         }
-        self.paid = index;
-        for op in operations(words)? {
-            if let Op::Withdraw(withdraw) = op {
-                self.pay_out(number, &withdraw)?;
+        (self.paid, self.chunks) = if is_last { (index, 0) } else { (self.paid, paid) };
+        for (op, _) in operations(&portion.words)? {
+            let Op::Withdraw(withdraw) = op else { return Err("BadWord".into()) };
+            self.pay_out(portion.number, &withdraw)?;
+        }
+        Ok(())
+    }
+
+    /// Turns refused deposits of a released block into claims: those from `first` on, counted within the block.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn refund(
+        &mut self,
+        number: BlockNumber,
+        words: &[[u8; 32]],
+        chunks: &[[u8; 32]],
+        first: usize,
+        payers: &[Address],
+    ) -> Done {
+        let index = self.record_of(number).filter(|index| *index <= self.released);
+        let index = index.ok_or("WrongRecord")?;
+        let before = self.records[index - 1];
+        let content = joined(hash(words), chunks);
+        if rolling_content(before.rolling, number, content) != self.records[index].rolling {
+            return Err("ContentMismatch".into());
+        }
+        let deposits = operations(words)?.into_iter().filter_map(|(op, _)| match op {
+            Op::Deposit(deposit) => Some(deposit.refused),
+            _ => None,
+        });
+        let deposits: Vec<(u64, bool)> = (before.cursor..).zip(deposits).collect();
+        for ((serial, refused), payer) in deposits.iter().skip(first).zip(payers) {
+            if *refused {
+                self.refund_deposit(*serial, *payer)?;
             }
         }
         Ok(())
     }
 }
 
-/// The operations in the words of one chain, which have no empty slots.
-fn operations(words: &[[u8; 32]]) -> Result<Vec<Op>, Refused> {
-    let mut ops = Vec::new();
-    let mut rest = words;
-    while let Some(first) = rest.first() {
-        let mut kinds = SlotKind::ALL.into_iter().filter(|kind| kind.is_onchain());
-        let kind = kinds.find(|kind| kind.code() == first[1]).ok_or("BadWord")?;
-        let (own, after) = rest.split_at_checked(kind.words()).ok_or("TruncatedOperation")?;
-        let elements: Option<Vec<_>> = own.iter().map(|word| fr_from_be_bytes(*word)).collect();
-        let elements = elements.ok_or("WordOutOfRange")?;
-        ops.push(Op::decode(kind, &elements).map_err(|bad| Refused(bad.to_string()))?);
-        rest = after;
+/// The operations in the words of one chain, each with its words.
+fn operations(words: &[[u8; 32]]) -> Result<Vec<(Op, &[[u8; 32]])>, Refused> {
+    let elements: Option<Vec<Fr>> = words.iter().map(|word| fr_from_be_bytes(*word)).collect();
+    let elements = elements.ok_or("WordOutOfRange")?;
+    let (mut ops, mut rest) = (Vec::new(), &elements[..]);
+    while !rest.is_empty() {
+        let from = words.len() - rest.len();
+        let published = Op::take_onchain(&mut rest).map_err(|bad| Refused(bad.to_string()))?;
+        ops.push((published.op, &words[from..words.len() - rest.len()]));
     }
     Ok(ops)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use zklink::id::ChainId;
+use zklink::token::Address;
 use zklink_actors::archive::ArchiveReader;
 use zklink_actors::attester::driver::Line;
 use zklink_actors::attester::history::History;
@@ -12,8 +13,8 @@ use zklink_actors::chain::client::ChainClient;
 use zklink_actors::chain::finality::Finality;
 use zklink_actors::node::follow::ArchivedBlocks;
 use zklink_actors::port::Port;
+use zklink_actors::settlement::Retries;
 use zklink_actors::settlement::book::{Attestation, AttestationBook};
-use zklink_actors::settlement::{Contracts, Retries};
 use zklink_actors::timestamp::Timestamp;
 use zklink_actors::world::Place;
 
@@ -21,27 +22,24 @@ use super::Seating;
 use crate::drivers::read::{AttesterReader, ReadLoop};
 use crate::drivers::settle::{SettleLoop, Stage};
 use crate::drivers::start as start_driver;
-use crate::network::{DEPLOYMENT, HUB, THRESHOLD, attesters, network, oracle, validator};
+use crate::network::{DEPLOYMENT, HUB, THRESHOLD, attesters, oracle, settled_contracts, validator};
 use crate::system::ENDPOINTS;
 
 /// The attestation book, the attesters, and a settler for each chain.
 pub(super) fn start(seating: &mut Seating<'_>, reader: &ArchiveReader) -> Place<AttestationBook> {
     let system = seating.system;
-    let ids: BTreeSet<ChainId> = system.chains.keys().copied().collect();
+    let oracles: BTreeMap<ChainId, Address> =
+        system.chains.keys().map(|id| (*id, oracle(*id))).collect();
     let addresses: BTreeSet<_> = attesters().iter().map(|key| key.address()).collect();
     let book = seating.seat_follower("attestation-book", move || {
-        AttestationBook::new(DEPLOYMENT, ids.clone(), addresses.clone(), THRESHOLD)
+        AttestationBook::new(DEPLOYMENT, oracles.clone(), addresses.clone(), THRESHOLD)
     });
     for number in 0..attesters().len() {
         start_attester(seating, number, &book);
     }
     // Proofs are handed on as they are stored, because here they are not Groth16 proofs.
     let source = Arc::new(ArchivedBlocks::new(reader.clone(), |proof| Ok(proof.to_vec())));
-    let contracts: BTreeMap<ChainId, Contracts> = network()
-        .chains
-        .iter()
-        .map(|(id, chain)| (*id, Contracts { rollup: chain.contract, oracle: oracle(*id) }))
-        .collect();
+    let contracts = settled_contracts();
     let client =
         |id: ChainId| -> Arc<dyn ChainClient> { Arc::new(system.endpoints[&id][0].clone()) };
     for (id, pool) in &system.chains {

@@ -25,6 +25,7 @@ const VERSION: u32 = 2;
 pub(super) struct Report {
     version: u32,
     deployment_id: String,
+    genesis_root: String,
     genesis: GenesisReport,
     chains: Vec<ChainReport>,
     blocks: Vec<BlockReport>,
@@ -38,7 +39,6 @@ pub(super) struct Report {
 /// The state before the first block, and the shapes of blocks: what others need to begin with.
 #[derive(Serialize)]
 struct GenesisReport {
-    root: String,
     deployment_id: String,
     fee_owner: Owner,
     insurance_owner: Owner,
@@ -181,6 +181,7 @@ pub(super) fn make(
     Ok(Report {
         version: VERSION,
         deployment_id: hex0x(deployment.deployment_id.0),
+        genesis_root: hex0x(deployment.genesis_root),
         genesis: genesis(network),
         chains: chains(network),
         blocks: blocks.collect::<Result<_>>()?,
@@ -214,7 +215,6 @@ fn genesis(network: &LocalNetwork) -> GenesisReport {
         room: key.shape.room,
     };
     GenesisReport {
-        root: hex0x(deployment.genesis_root),
         deployment_id: hex0x(deployment.deployment_id.0),
         fee_owner: deployment.genesis.fee_owner,
         insurance_owner: deployment.genesis.insurance_owner,
