@@ -1,6 +1,7 @@
-//! Chores of the repository: `tidy`, `vectors`, `docs`, `test`.
+//! Chores of the repository: `tidy`, `vectors`, `docs`, `test`, `mutants`.
 
 mod docs;
+mod mutants;
 mod presets;
 mod repository;
 mod test;
@@ -29,6 +30,8 @@ enum Chore {
     Docs,
     /// Runs every test: contract artifacts, forge, and the workspace. The last line counts them.
     Test,
+    /// Runs a seeded sample of mutants of the protocol against its tests and says how many they notice.
+    Mutants(mutants::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -55,5 +58,6 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Chore::Test => test::run(&root),
+        Chore::Mutants(options) => mutants::run(&root, &options),
     }
 }
