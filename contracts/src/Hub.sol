@@ -42,26 +42,21 @@ contract Hub is Endpoint, IHub {
         bytes32 keyHash
     ) external onlyGovernor {
         Shape storage shape = _blocks.shapes[id];
-        bool lengths = onchainWords >= HubBlocks.HEAD && onchainWords <= MAX_WORDS
-            && dataWords <= MAX_WORDS;
+        bool lengths =
+            onchainWords >= HubBlocks.HEAD && onchainWords <= MAX_WORDS && dataWords <= MAX_WORDS;
         address store = _keyStoreOf(address(verifier), keyHash);
         bool taken = address(shape.verifier) != address(0);
         if (taken || !lengths || store == address(0)) revert BadShape(ShapeId.unwrap(id));
         uint48 from = _registry.finished ? uint48(block.timestamp + SHAPE_DELAY) : 0;
         _blocks.shapes[id] = Shape(onchainWords, uint16(dataWords), from, verifier, store);
-        emit ShapeRegistered(
-            ShapeId.unwrap(id), onchainWords, dataWords, address(verifier), from
-        );
+        emit ShapeRegistered(ShapeId.unwrap(id), onchainWords, dataWords, address(verifier), from);
     }
 
     // ------------------------------------------------------------- settlement
 
     /// @inheritdoc IHub
     function commitBlocks(BlockCommit[] calldata blocks) external onlyValidator guarded {
-        if (blocks.length == 0) revert BlockCount(1, 0);
-        for (uint256 i = 0; i < blocks.length; ++i) {
-            _blocks.commit(blocks[i], _registry.chains, true);
-        }
+        _commit(blocks);
     }
 
     /// @inheritdoc IHub
@@ -69,9 +64,11 @@ contract Hub is Endpoint, IHub {
         if (proofs.length == 0) revert BlockCount(1, 0);
         HubBlocks.checkNext(_blocks.proven, first);
         Claim[] memory claims = new Claim[](proofs.length);
-        for (uint256 i = 0; i < proofs.length; ++i) {
-            BlockNumber number = BlockNumber.wrap(uint32(BlockNumber.unwrap(first) + i));
-            claims[i] = _blocks.claimOf(number, proofs[i]);
+        unchecked {
+            for (uint256 i = 0; i < proofs.length; ++i) {
+                BlockNumber number = BlockNumber.wrap(uint32(BlockNumber.unwrap(first) + i));
+                claims[i] = _blocks.claimOf(number, proofs[i]);
+            }
         }
         _blocks.prove(first, claims);
     }
@@ -82,16 +79,14 @@ contract Hub is Endpoint, IHub {
         onlyValidator
         guarded
     {
-        if (blocks.length == 0 || blocks.length != proofs.length) {
+        if (blocks.length != proofs.length) {
             revert BlockCount(blocks.length, proofs.length);
         }
         BlockNumber first = BlockNumber.wrap(BlockNumber.unwrap(_blocks.committed) + 1);
         HubBlocks.checkNext(_blocks.proven, first);
-        Claim[] memory claims = new Claim[](blocks.length);
-        for (uint256 i = 0; i < blocks.length; ++i) {
-            (uint256[4] memory inputs, ShapeId shape) =
-                _blocks.commit(blocks[i], _registry.chains, false);
-            claims[i] = Claim(_blocks.shapes[shape].keyStore, inputs, proofs[i]);
+        Claim[] memory claims = _commit(blocks);
+        for (uint256 i = 0; i < proofs.length; ++i) {
+            claims[i].proof = proofs[i];
         }
         _blocks.prove(first, claims);
     }
@@ -205,6 +200,18 @@ contract Hub is Endpoint, IHub {
         (ChainId sender, BlockNumber number, bytes32 rolling) = Messages.decodeAck(payload);
         if (sender != source) revert BadMessage();
         _blocks.acknowledge(source, number, rolling);
+    }
+
+    /// Commits all blocks, and gives the claims that their proofs must show.
+    /// @dev Asks which of the two calls this is instead of being told: with a constant argument
+    ///      the compiler would make two copies of all that a commit does.
+    function _commit(BlockCommit[] calldata blocks) private returns (Claim[] memory claims) {
+        if (blocks.length == 0) revert BlockCount(1, 0);
+        bool keep = msg.sig == IHub.commitBlocks.selector;
+        claims = new Claim[](blocks.length);
+        for (uint256 i = 0; i < blocks.length; ++i) {
+            claims[i] = _blocks.commit(blocks[i], _registry.chains, keep);
+        }
     }
 
     /// The store of the key with this hash, or zero if `verifier` is none that has it.

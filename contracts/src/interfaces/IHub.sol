@@ -76,8 +76,8 @@ interface IHub is IEndpoint {
     error VectorLength(uint256 limit, uint256 given);
     /// @notice The data vector ends with a zero word.
     error TrailingZero();
-    /// @notice A head word differs from what the hub holds, or its padding is not zero.
-    error HeadMismatch(uint256 index, bytes32 expected, bytes32 given);
+    /// @notice The first head word is not the root after the block before.
+    error HeadMismatch(bytes32 expected, bytes32 given);
     /// @notice The timestamp is before the last block's, or too far from the chain's clock.
     error BadTimestamp(uint64 given, uint64 earliest, uint64 latest);
     /// @notice The digest is not below the field's modulus.
@@ -85,7 +85,7 @@ interface IHub is IEndpoint {
     /// @notice A word is not below the field's modulus.
     error WordOutOfRange(uint256 index);
     /// @notice The word at `index` of the on-chain vector begins no operation of this protocol, or
-    ///         its padding is not zero.
+    ///         its padding is not zero (index 2: the third word of the head).
     error BadWord(uint256 index);
     /// @notice The operation at `index` needs more words than there are.
     error TruncatedOperation(uint256 index);

@@ -37,7 +37,8 @@ library Field {
                 y := addmod(mulmod(y, z, r), word, r)
             }
         }
-        if (bad != 0) _refuse(words);
+        if (bad == 0) return y;
+        _refuse(words);
     }
 
     /// @notice The value at z of the polynomial of degree < 4096 with p(w^k) = words[k], and zero
@@ -46,6 +47,7 @@ library Field {
     ///      fraction, which needs four products a word and a single inversion; a fifth product
     ///      gives the next power of w.
     function blobValue(uint256 z, bytes32[] calldata words) internal view returns (uint256) {
+        if (words.length == 0) return 0;
         uint256 vanishing = addmod(_power4096(z), MODULUS - 1, MODULUS);
         if (vanishing == 0) revert IHub.EvaluationPointInDomain();
         uint256 numerator;

@@ -10,8 +10,9 @@ import {Field} from "./Field.sol";
 import {Pubdata} from "./Pubdata.sol";
 import {Records} from "./Records.sol";
 
-/// @notice The third word of a block's head.
+/// @notice The head of a block, but for the old root.
 struct Head {
+    bytes32 newRoot;
     BlockNumber number;
     uint64 timestamp;
     ShapeId shape;
@@ -27,33 +28,34 @@ library HubBlocks {
     /// were sealed before it can still be committed. Sealing stops at half of it.
     uint256 internal constant MAX_BEHIND = 14 days;
 
-    /// @notice Appends the next block, and gives its public inputs.
+    /// @notice Appends the next block, and gives what a proof of it must show, without the proof.
     /// @param registered The chains that may have operations.
     /// @param keep Whether the block will be proven later, by its commitment.
     function commit(Blocks storage self, BlockCommit calldata info, uint64 registered, bool keep)
         internal
-        returns (uint256[4] memory inputs, ShapeId shape)
+        returns (Claim memory claim)
     {
-        Head memory head = _checkHead(self, info);
-        shape = head.shape;
-        inputs = _evaluate(info);
+        (bytes32[] calldata onchain, bytes32[] calldata data) = (info.onchain, info.data);
+        Head memory head = _checkHead(self, onchain);
+        claim.keyStore = _checkShape(self.shapes[head.shape], head.shape, onchain, data);
+        uint256[4] memory inputs = _evaluate(info.d, onchain, data);
+        claim.inputs = inputs;
         (uint256 fault, uint64 chains, bytes32[64] memory contents) =
-            Contents.split(info.onchain, HEAD, registered);
-        if (fault != info.onchain.length) {
-            (, ChainId chain,) = Pubdata.header(info.onchain, fault);
+            Contents.split(onchain, HEAD, registered);
+        if (fault != onchain.length) {
+            (, ChainId chain,) = Pubdata.header(onchain, fault);
             revert IHub.UnknownChain(fault, ChainId.unwrap(chain));
         }
-        bytes32 newRoot = info.onchain[1];
         HubBlock storage made = self.blocks[head.number];
-        made.root = newRoot;
+        made.root = head.newRoot;
         (made.timestamp, made.chains, made.shape) = (head.timestamp, chains, head.shape);
-        if (keep) made.commitment = _commitmentOf(shape, inputs, newRoot);
+        if (keep) made.commitment = _commitmentOf(head.shape, inputs, head.newRoot);
         self.committed = head.number;
         _link(self, head.number, chains, contents);
         emit IHub.BlockCommitted(
             BlockNumber.unwrap(head.number),
-            ShapeId.unwrap(shape),
-            newRoot,
+            ShapeId.unwrap(head.shape),
+            head.newRoot,
             inputs[0],
             inputs[1],
             inputs[2],
@@ -85,10 +87,11 @@ library HubBlocks {
         if (!self.shapes[shape].verifier.verifyBatch(claims)) {
             revert IHub.ProofRefused(BlockNumber.unwrap(first));
         }
-        BlockNumber last =
-            BlockNumber.wrap(uint32(BlockNumber.unwrap(first) + claims.length - 1));
-        self.proven = last;
-        emit IHub.BlocksProven(BlockNumber.unwrap(last));
+        unchecked {
+            uint32 last = uint32(BlockNumber.unwrap(first) + claims.length - 1);
+            self.proven = BlockNumber.wrap(last);
+            emit IHub.BlocksProven(last);
+        }
     }
 
     /// @notice Marks all blocks up to `number` released, if they are proven and every chain in each
@@ -98,15 +101,19 @@ library HubBlocks {
         if (number > self.proven) revert IHub.NotProven(last);
         if (!(number > self.released)) revert IHub.NothingToRelease(last);
         uint64 seen = 0;
-        // From the last one down: the first time a chain is met, it is in its last block.
-        for (uint32 n = last; n > BlockNumber.unwrap(self.released); --n) {
-            uint64 chains = self.blocks[BlockNumber.wrap(n)].chains & ~seen;
-            seen |= chains;
-            for (uint8 c = 1; chains >> c != 0; ++c) {
-                if ((chains >> c) & 1 == 0) continue;
-                ChainView storage state = self.chains[ChainId.wrap(c)];
-                if (BlockNumber.unwrap(state.ackedThrough) < n) revert IHub.NotAcked(n, c);
-                state.released = BlockNumber.wrap(n);
+        unchecked {
+            // From the last one down: the first time a chain is met, it is in its last block.
+            for (uint32 n = last; n > BlockNumber.unwrap(self.released); --n) {
+                uint64 chains = self.blocks[BlockNumber.wrap(n)].chains & ~seen;
+                seen |= chains;
+                for (uint256 c = 1; chains >> c != 0; ++c) {
+                    if ((chains >> c) & 1 == 0) continue;
+                    ChainView storage state = self.chains[ChainId.wrap(uint8(c))];
+                    if (BlockNumber.unwrap(state.ackedThrough) < n) {
+                        revert IHub.NotAcked(n, uint8(c));
+                    }
+                    state.released = BlockNumber.wrap(n);
+                }
             }
         }
         self.released = number;
@@ -147,16 +154,18 @@ library HubBlocks {
             revert IHub.BlocksAreFinal(BlockNumber.unwrap(lowest), BlockNumber.unwrap(downTo));
         }
         uint32 number = BlockNumber.unwrap(self.committed);
-        for (; number > BlockNumber.unwrap(downTo); --number) {
-            BlockNumber top = BlockNumber.wrap(number);
-            uint64 chains = self.blocks[top].chains;
-            for (uint8 c = 1; chains >> c != 0; ++c) {
-                if ((chains >> c) & 1 == 0) continue;
-                ChainId chain = ChainId.wrap(c);
-                self.chains[chain].last = self.contents[top][chain].previous;
-                delete self.contents[top][chain];
+        unchecked {
+            for (; number > BlockNumber.unwrap(downTo); --number) {
+                BlockNumber top = BlockNumber.wrap(number);
+                uint64 chains = self.blocks[top].chains;
+                for (uint256 c = 1; chains >> c != 0; ++c) {
+                    if ((chains >> c) & 1 == 0) continue;
+                    ChainId chain = ChainId.wrap(uint8(c));
+                    self.chains[chain].last = self.contents[top][chain].previous;
+                    delete self.contents[top][chain];
+                }
+                delete self.blocks[top];
             }
-            delete self.blocks[top];
         }
         self.committed = BlockNumber.wrap(number);
         emit IHub.BlocksReverted(BlockNumber.unwrap(downTo));
@@ -170,66 +179,82 @@ library HubBlocks {
         }
     }
 
-    /// Checks everything of a block's head against the last block, the clock and the shape.
-    function _checkHead(Blocks storage self, BlockCommit calldata info)
+    /// Reads a block's head, and checks it against the last block and the clock.
+    function _checkHead(Blocks storage self, bytes32[] calldata onchain)
         private
         view
         returns (Head memory head)
     {
-        uint256 length = info.onchain.length;
-        if (length < HEAD) revert IHub.VectorLength(HEAD, length);
+        if (onchain.length < HEAD) revert IHub.VectorLength(HEAD, onchain.length);
+        bytes32 oldRoot;
+        uint256 word;
+        assembly ("memory-safe") {
+            oldRoot := calldataload(onchain.offset)
+            word := calldataload(add(onchain.offset, 64))
+        }
+        head.newRoot = onchain[1];
         // A zero byte, number 4, timestamp 8, shape 2, and zeros.
-        uint256 word = uint256(info.onchain[2]);
         head.number = BlockNumber.wrap(uint32(word >> 216));
         head.timestamp = uint64(word >> 152);
         head.shape = ShapeId.wrap(uint16(word >> 136));
-        if (word >> 248 != 0 || uint136(word) != 0) {
-            revert IHub.HeadMismatch(2, bytes32((word << 8 >> 144) << 136), bytes32(word));
-        }
-        checkNext(self.committed, head.number);
-        HubBlock storage last = self.blocks[self.committed];
-        if (info.onchain[0] != last.root) {
-            revert IHub.HeadMismatch(0, last.root, info.onchain[0]);
-        }
+        if (word >> 248 != 0 || uint136(word) != 0) revert IHub.BadWord(2);
+        BlockNumber committed = self.committed;
+        checkNext(committed, head.number);
+        HubBlock storage last = self.blocks[committed];
+        if (oldRoot != last.root) revert IHub.HeadMismatch(last.root, oldRoot);
         // Being below the modulus is checked with all other words.
-        if (info.onchain[1] == 0) revert IHub.BadRoot(0);
+        if (head.newRoot == 0) revert IHub.BadRoot(0);
         _checkTime(last.timestamp, head.timestamp);
-        if (info.d >= Field.MODULUS) revert IHub.DigestOutOfRange(info.d);
-        _checkShape(self.shapes[head.shape], head.shape, info);
     }
 
-    function _checkShape(Shape storage shape, ShapeId id, BlockCommit calldata info) private view {
-        if (address(shape.verifier) == address(0)) revert IHub.UnknownShape(ShapeId.unwrap(id));
+    /// Checks the vectors' lengths; gives the store of the key.
+    function _checkShape(
+        Shape storage shape,
+        ShapeId id,
+        bytes32[] calldata onchain,
+        bytes32[] calldata data
+    ) private view returns (address) {
+        if (address(shape.verifier) == address(0)) {
+            revert IHub.UnknownShape(ShapeId.unwrap(id));
+        }
         if (shape.usableFrom > block.timestamp) {
             revert IHub.ShapeNotUsableYet(ShapeId.unwrap(id), shape.usableFrom);
         }
-        if (info.onchain.length > shape.onchainWords) {
-            revert IHub.VectorLength(shape.onchainWords, info.onchain.length);
-        }
-        uint256 length = info.data.length;
-        if (length > shape.dataWords) revert IHub.VectorLength(shape.dataWords, length);
-        if (length != 0 && info.data[length - 1] == 0) revert IHub.TrailingZero();
+        _checkLength(onchain.length, shape.onchainWords);
+        _checkLength(data.length, shape.dataWords);
+        if (data.length != 0 && data[data.length - 1] == 0) revert IHub.TrailingZero();
+        return shape.keyStore;
+    }
+
+    function _checkLength(uint256 given, uint256 limit) private pure {
+        if (given > limit) revert IHub.VectorLength(limit, given);
     }
 
     /// A sealed block cannot be made younger; with no lower bound, though, one that was sealed long
     /// ago could bring back prices and expiries of that time.
     function _checkTime(uint64 last, uint64 given) private view {
-        uint64 latest = uint64(block.timestamp + MAX_AHEAD);
-        uint64 earliest =
-            block.timestamp > MAX_BEHIND ? uint64(block.timestamp - MAX_BEHIND) : 0;
-        if (earliest < last) earliest = last;
-        if (given < earliest || given > latest) {
-            revert IHub.BadTimestamp(given, earliest, latest);
+        unchecked {
+            // No chain's clock stands at the end or at the beginning of time.
+            uint64 latest = uint64(block.timestamp + MAX_AHEAD);
+            uint64 earliest = uint64(block.timestamp - MAX_BEHIND);
+            if (earliest < last) earliest = last;
+            if (given < earliest || given > latest) {
+                revert IHub.BadTimestamp(given, earliest, latest);
+            }
         }
     }
 
     /// d, z, yData and yOnchain. z depends on the digest and on both vectors, so it is fixed after
     /// all of them.
-    function _evaluate(BlockCommit calldata info) private view returns (uint256[4] memory inputs) {
-        bytes32 onchain = Contents.hash(info.onchain);
-        bytes32 data = Contents.hash(info.data);
-        uint256 z = uint256(keccak256(abi.encode(info.d, onchain, data))) % Field.MODULUS;
-        return [info.d, z, Field.blobValue(z, info.data), Field.powerSum(z, info.onchain)];
+    function _evaluate(uint256 d, bytes32[] calldata onchain, bytes32[] calldata data)
+        private
+        view
+        returns (uint256[4] memory)
+    {
+        if (d >= Field.MODULUS) revert IHub.DigestOutOfRange(d);
+        bytes32 hash = keccak256(abi.encode(d, Contents.hash(onchain), Contents.hash(data)));
+        uint256 z = uint256(hash) % Field.MODULUS;
+        return [d, z, Field.blobValue(z, data), Field.powerSum(z, onchain)];
     }
 
     /// Writes what the chains in the set `chains` must hold after the block.
@@ -239,17 +264,20 @@ library HubBlocks {
         uint64 chains,
         bytes32[64] memory contents
     ) private {
-        for (uint8 c = 1; chains >> c != 0; ++c) {
-            if ((chains >> c) & 1 == 0) continue;
-            ChainId chain = ChainId.wrap(c);
-            ChainView storage state = self.chains[chain];
-            BlockNumber previous = state.last;
-            bytes32 rolling =
-                Records.roll(self.contents[previous][chain].rolling, number, contents[c]);
-            self.contents[number][chain] = ContentLink(rolling, previous);
-            state.last = number;
-            // The chain may have been faster than the hub.
-            if (self.acks[chain][number] == rolling) _agree(self, state, number);
+        if (chains == 0) return;
+        unchecked {
+            for (uint256 c = 1; chains >> c != 0; ++c) {
+                if ((chains >> c) & 1 == 0) continue;
+                ChainId chain = ChainId.wrap(uint8(c));
+                ChainView storage state = self.chains[chain];
+                BlockNumber previous = state.last;
+                bytes32 rolling =
+                    Records.roll(self.contents[previous][chain].rolling, number, contents[c]);
+                self.contents[number][chain] = ContentLink(rolling, previous);
+                state.last = number;
+                // The chain may have been faster than the hub.
+                if (self.acks[chain][number] == rolling) _agree(self, state, number);
+            }
         }
     }
 
