@@ -2,9 +2,9 @@
 pragma solidity ^0.8.30;
 
 import {IHub} from "../src/interfaces/IHub.sol";
-import {IRollup} from "../src/interfaces/IRollup.sol";
 import {Field} from "../src/libraries/Field.sol";
 import {Base} from "./base/Base.sol";
+import {Plain} from "./base/Plain.sol";
 
 contract FieldHarness {
     function powerSum(uint256 z, bytes32[] calldata words) external pure returns (uint256) {
@@ -81,10 +81,26 @@ contract FieldTest is Base {
         uint256 i = uint256(place) % 4;
         bytes32[] memory words = new bytes32[](4);
         words[i] = bytes32(word);
-        vm.expectRevert(abi.encodeWithSelector(IRollup.WordOutOfRange.selector, i));
+        vm.expectRevert(abi.encodeWithSelector(IHub.WordOutOfRange.selector, i));
         harness.powerSum(5, words);
-        vm.expectRevert(abi.encodeWithSelector(IRollup.WordOutOfRange.selector, i));
+        vm.expectRevert(abi.encodeWithSelector(IHub.WordOutOfRange.selector, i));
         harness.blobValue(5, words);
+    }
+
+    /// The loops in assembly against their plain form.
+    function testFuzzEvaluationsEqualThePlainForm(uint256 seed, uint256 z, uint16 length)
+        public
+        view
+    {
+        z = bound(z, 2, R - 2);
+        bytes32[] memory words = new bytes32[](length % 300);
+        for (uint256 i = 0; i < words.length; ++i) {
+            uint256 word = uint256(keccak256(abi.encode(seed, i)));
+            // Some are zero, some the greatest.
+            words[i] = word % 7 == 0 ? bytes32(0) : bytes32(word % 11 == 0 ? R - 1 : word % R);
+        }
+        eq(harness.powerSum(z, words), Plain.powerSum(z, words), "power sum");
+        eq(harness.blobValue(z, words), Plain.blobValue(z, words), "blob value");
     }
 
     function testFuzzInverse(uint256 x) public {

@@ -187,12 +187,14 @@ library HubBlocks {
     {
         if (onchain.length < HEAD) revert IHub.VectorLength(HEAD, onchain.length);
         bytes32 oldRoot;
+        bytes32 newRoot;
         uint256 word;
         assembly ("memory-safe") {
             oldRoot := calldataload(onchain.offset)
+            newRoot := calldataload(add(onchain.offset, 32))
             word := calldataload(add(onchain.offset, 64))
         }
-        head.newRoot = onchain[1];
+        head.newRoot = newRoot;
         // A zero byte, number 4, timestamp 8, shape 2, and zeros.
         head.number = BlockNumber.wrap(uint32(word >> 216));
         head.timestamp = uint64(word >> 152);
@@ -203,7 +205,7 @@ library HubBlocks {
         HubBlock storage last = self.blocks[committed];
         if (oldRoot != last.root) revert IHub.HeadMismatch(last.root, oldRoot);
         // Being below the modulus is checked with all other words.
-        if (head.newRoot == 0) revert IHub.BadRoot(0);
+        if (newRoot == 0) revert IHub.BadRoot(0);
         _checkTime(last.timestamp, head.timestamp);
     }
 
