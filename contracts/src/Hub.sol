@@ -8,7 +8,7 @@ import {Claim, IVerifier} from "./interfaces/IVerifier.sol";
 import {Blocks, ChainView, HubBlock, Shape} from "./Layout.sol";
 import {Ask} from "./libraries/Ask.sol";
 import {Field} from "./libraries/Field.sol";
-import {HubBlocks} from "./libraries/HubBlocks.sol";
+import {Head, HubBlocks, Keep} from "./libraries/HubBlocks.sol";
 import {Messages} from "./libraries/Messages.sol";
 import {BlockNumber, ChainId, ShapeId} from "./types/Ids.sol";
 
@@ -64,13 +64,14 @@ contract Hub is Endpoint, IHub {
         if (proofs.length == 0) revert BlockCount(1, 0);
         HubBlocks.checkNext(_blocks.proven, first);
         Claim[] memory claims = new Claim[](proofs.length);
+        ShapeId shape;
         unchecked {
             for (uint256 i = 0; i < proofs.length; ++i) {
                 BlockNumber number = BlockNumber.wrap(uint32(BlockNumber.unwrap(first) + i));
-                claims[i] = _blocks.claimOf(number, proofs[i]);
+                (claims[i], shape) = _blocks.claimOf(number, proofs[i]);
             }
         }
-        _blocks.prove(first, claims);
+        _blocks.prove(first, claims, shape);
     }
 
     /// @inheritdoc IHub
@@ -84,11 +85,11 @@ contract Hub is Endpoint, IHub {
         }
         BlockNumber first = BlockNumber.wrap(BlockNumber.unwrap(_blocks.committed) + 1);
         HubBlocks.checkNext(_blocks.proven, first);
-        Claim[] memory claims = _commit(blocks);
+        (Claim[] memory claims, ShapeId shape) = _commit(blocks);
         for (uint256 i = 0; i < proofs.length; ++i) {
             claims[i].proof = proofs[i];
         }
-        _blocks.prove(first, claims);
+        _blocks.prove(first, claims, shape);
     }
 
     /// @inheritdoc IHub
@@ -202,16 +203,23 @@ contract Hub is Endpoint, IHub {
         _blocks.acknowledge(source, number, rolling);
     }
 
-    /// Commits all blocks, and gives the claims that their proofs must show.
+    /// Commits all blocks, and gives the claims that their proofs must show, and the last shape.
     /// @dev Asks which of the two calls this is instead of being told: with a constant argument
     ///      the compiler would make two copies of all that a commit does.
-    function _commit(BlockCommit[] calldata blocks) private returns (Claim[] memory claims) {
+    function _commit(BlockCommit[] calldata blocks)
+        private
+        returns (Claim[] memory claims, ShapeId)
+    {
         if (blocks.length == 0) revert BlockCount(1, 0);
-        bool keep = msg.sig == IHub.commitBlocks.selector;
+        bool proven = msg.sig != IHub.commitBlocks.selector;
         claims = new Claim[](blocks.length);
-        for (uint256 i = 0; i < blocks.length; ++i) {
-            claims[i] = _blocks.commit(blocks[i], _registry.chains, keep);
+        Head memory head = _blocks.lastHead();
+        for (uint256 i = 0; i < blocks.length;) {
+            BlockCommit calldata info = blocks[i];
+            Keep keep = proven ? (i + 1 < blocks.length ? Keep.Little : Keep.Proven) : Keep.All;
+            claims[i++] = _blocks.commit(info, head, _registry.chains, keep);
         }
+        return (claims, head.shape);
     }
 
     /// The store of the key with this hash, or zero if `verifier` is none that has it.

@@ -145,11 +145,14 @@ interface IHub is IEndpoint {
 
     /// @notice The state root after the last committed block.
     function root() external view returns (bytes32);
-    /// @notice The state root after a block; the genesis root for 0, zero if there is no such
-    ///         block.
+    /// @notice The state root after a block; the genesis root for 0, zero if there is no such block,
+    ///         and for blocks that `commitAndProve` took together with later ones and that have no
+    ///         on-chain operations: of these nothing is stored but events.
     function rootOf(BlockNumber number) external view returns (bytes32);
     /// @notice What the hub holds of a block. Bit c of `chains` is set if chain c has operations in
-    ///         it. `commitment` is zero if the block was committed and proven at once.
+    ///         it. `commitment` is the shape (2 bytes) and the first 30 bytes of
+    ///         keccak256(abi.encode(d, z, yData, yOnchain)); zero if the block was committed and
+    ///         proven at once.
     function blockInfo(BlockNumber number)
         external
         view

@@ -10,9 +10,20 @@ import {Field} from "./Field.sol";
 import {Pubdata} from "./Pubdata.sol";
 import {Records} from "./Records.sol";
 
+/// @notice What is stored of a committed block.
+enum Keep {
+    /// Everything.
+    All,
+    /// Everything but the commitment, since it is proven at once.
+    Proven,
+    /// Nothing if no chain takes part: it is proven at once, and so is a later one.
+    Little
+}
+
 /// @notice The head of a block, but for the old root.
 struct Head {
-    bytes32 newRoot;
+    /// The root after the block.
+    bytes32 root;
     BlockNumber number;
     uint64 timestamp;
     ShapeId shape;
@@ -28,15 +39,26 @@ library HubBlocks {
     /// were sealed before it can still be committed. Sealing stops at half of it.
     uint256 internal constant MAX_BEHIND = 14 days;
 
+    /// @notice The head of the last committed block.
+    function lastHead(Blocks storage self) internal view returns (Head memory head) {
+        head.number = self.committed;
+        HubBlock storage last = self.blocks[head.number];
+        (head.root, head.timestamp) = (last.root, last.timestamp);
+    }
+
     /// @notice Appends the next block, and gives what a proof of it must show, without the proof.
+    /// @param head That of the block before; becomes that of this one.
     /// @param registered The chains that may have operations.
-    /// @param keep Whether the block will be proven later, by its commitment.
-    function commit(Blocks storage self, BlockCommit calldata info, uint64 registered, bool keep)
-        internal
-        returns (Claim memory claim)
-    {
+    /// @param keep What is stored of the block.
+    function commit(
+        Blocks storage self,
+        BlockCommit calldata info,
+        Head memory head,
+        uint64 registered,
+        Keep keep
+    ) internal returns (Claim memory claim) {
         (bytes32[] calldata onchain, bytes32[] calldata data) = (info.onchain, info.data);
-        Head memory head = _checkHead(self, onchain);
+        _checkHead(head, onchain);
         claim.keyStore = _checkShape(self.shapes[head.shape], head.shape, onchain, data);
         uint256[4] memory inputs = _evaluate(info.d, onchain, data);
         claim.inputs = inputs;
@@ -46,16 +68,18 @@ library HubBlocks {
             (, ChainId chain,) = Pubdata.header(onchain, fault);
             revert IHub.UnknownChain(fault, ChainId.unwrap(chain));
         }
-        HubBlock storage made = self.blocks[head.number];
-        made.root = head.newRoot;
-        (made.timestamp, made.chains, made.shape) = (head.timestamp, chains, head.shape);
-        if (keep) made.commitment = _commitmentOf(head.shape, inputs, head.newRoot);
+        if (keep != Keep.Little || chains != 0) {
+            HubBlock storage made = self.blocks[head.number];
+            made.root = head.root;
+            (made.timestamp, made.chains, made.shape) = (head.timestamp, chains, head.shape);
+            if (keep == Keep.All) made.commitment = _commitmentOf(head.shape, inputs);
+        }
         self.committed = head.number;
         _link(self, head.number, chains, contents);
         emit IHub.BlockCommitted(
             BlockNumber.unwrap(head.number),
             ShapeId.unwrap(head.shape),
-            head.newRoot,
+            head.root,
             inputs[0],
             inputs[1],
             inputs[2],
@@ -63,27 +87,30 @@ library HubBlocks {
         );
     }
 
-    /// @notice The claim that a later proof of block `number` must show, if `given` are its inputs.
+    /// @notice The claim that a proof of block `number` must show, if `given` are its inputs, and
+    ///         the block's shape.
     function claimOf(Blocks storage self, BlockNumber number, BlockProof calldata given)
         internal
         view
-        returns (Claim memory claim)
+        returns (Claim memory claim, ShapeId shape)
     {
         // A block that is not committed has the commitment zero, which nothing hashes to.
-        HubBlock storage info = self.blocks[number];
-        bytes32 commitment = _commitmentOf(info.shape, given.inputs, info.root);
-        if (commitment != info.commitment) {
-            revert IHub.CommitmentMismatch(BlockNumber.unwrap(number), info.commitment, commitment);
+        bytes32 held = self.blocks[number].commitment;
+        shape = ShapeId.wrap(uint16(uint256(held) >> 240));
+        bytes32 commitment = _commitmentOf(shape, given.inputs);
+        if (commitment != held) {
+            revert IHub.CommitmentMismatch(BlockNumber.unwrap(number), held, commitment);
         }
-        return Claim(self.shapes[info.shape].keyStore, given.inputs, given.proof);
+        return (Claim(self.shapes[shape].keyStore, given.inputs, given.proof), shape);
     }
 
-    /// @notice Marks the blocks from `first` on proven, which are the next ones, if the verifier
-    ///         accepts the claims, one for each of them.
-    /// @dev Every verifier checks proofs under every key. The first block's is asked for all: who
-    ///      could have a bad one registered could commit blocks of its shape as well.
-    function prove(Blocks storage self, BlockNumber first, Claim[] memory claims) internal {
-        ShapeId shape = self.blocks[first].shape;
+    /// @notice Marks the blocks from `first` on proven, which are the next ones, if the verifier of
+    ///         `shape` accepts the claims, one for each of them.
+    /// @dev Every verifier checks proofs under every key. One block's is asked for all: who could
+    ///      have a bad one registered could commit blocks of its shape as well.
+    function prove(Blocks storage self, BlockNumber first, Claim[] memory claims, ShapeId shape)
+        internal
+    {
         if (!self.shapes[shape].verifier.verifyBatch(claims)) {
             revert IHub.ProofRefused(BlockNumber.unwrap(first));
         }
@@ -179,12 +206,8 @@ library HubBlocks {
         }
     }
 
-    /// Reads a block's head, and checks it against the last block and the clock.
-    function _checkHead(Blocks storage self, bytes32[] calldata onchain)
-        private
-        view
-        returns (Head memory head)
-    {
+    /// Reads a block's head, and checks it against `head`, that of the block before, and the clock.
+    function _checkHead(Head memory head, bytes32[] calldata onchain) private view {
         if (onchain.length < HEAD) revert IHub.VectorLength(HEAD, onchain.length);
         bytes32 oldRoot;
         bytes32 newRoot;
@@ -194,19 +217,17 @@ library HubBlocks {
             newRoot := calldataload(add(onchain.offset, 32))
             word := calldataload(add(onchain.offset, 64))
         }
-        head.newRoot = newRoot;
         // A zero byte, number 4, timestamp 8, shape 2, and zeros.
-        head.number = BlockNumber.wrap(uint32(word >> 216));
-        head.timestamp = uint64(word >> 152);
-        head.shape = ShapeId.wrap(uint16(word >> 136));
         if (word >> 248 != 0 || uint136(word) != 0) revert IHub.BadWord(2);
-        BlockNumber committed = self.committed;
-        checkNext(committed, head.number);
-        HubBlock storage last = self.blocks[committed];
-        if (oldRoot != last.root) revert IHub.HeadMismatch(last.root, oldRoot);
+        BlockNumber number = BlockNumber.wrap(uint32(word >> 216));
+        checkNext(head.number, number);
+        if (oldRoot != head.root) revert IHub.HeadMismatch(head.root, oldRoot);
         // Being below the modulus is checked with all other words.
         if (newRoot == 0) revert IHub.BadRoot(0);
-        _checkTime(last.timestamp, head.timestamp);
+        uint64 timestamp = uint64(word >> 152);
+        _checkTime(head.timestamp, timestamp);
+        (head.root, head.number, head.timestamp) = (newRoot, number, timestamp);
+        head.shape = ShapeId.wrap(uint16(word >> 136));
     }
 
     /// Checks the vectors' lengths; gives the store of the key.
@@ -283,18 +304,17 @@ library HubBlocks {
         }
     }
 
-    /// What the hub keeps of a block until it is proven.
-    function _commitmentOf(ShapeId shape, uint256[4] memory inputs, bytes32 newRoot)
-        private
-        pure
-        returns (bytes32)
-    {
-        return keccak256(abi.encode(shape, inputs, newRoot));
+    /// What the hub keeps of a block until it is proven: the shape, and 30 bytes of the hash of its
+    /// public inputs. z among them depends on both vectors, so on all that the head says.
+    function _commitmentOf(ShapeId shape, uint256[4] memory inputs) private pure returns (bytes32) {
+        uint256 hash = uint256(keccak256(abi.encode(inputs))) >> 16;
+        return bytes32(uint256(ShapeId.unwrap(shape)) << 240 | hash);
     }
 
     /// Neither height may fall: an older message that comes later makes nothing revertible again.
     function _agree(Blocks storage self, ChainView storage state, BlockNumber number) private {
-        if (number > state.ackedThrough) state.ackedThrough = number;
         if (number > self.agreed) self.agreed = number;
+        if (!(number > state.ackedThrough)) return;
+        state.ackedThrough = number;
     }
 }

@@ -1,5 +1,5 @@
 // z, yOnchain and yData for several lengths, from coefficients.
-import { Fr, element, hash, word } from './field.mjs';
+import { Fr, element, hash, short, word } from './field.mjs';
 
 const SIZE = 4096;
 
@@ -41,7 +41,7 @@ export function evaluate(d, onchain, data) {
 
 function vector(seed, onchainLength, dataLength, zeroEvery) {
   const make = (stream, length) =>
-    Array.from({ length }, (_, i) => (zeroEvery && i % zeroEvery === 0 ? 0n : element(stream, i)));
+    Array.from({ length }, (_, i) => (zeroEvery && i % zeroEvery === 0 ? 0n : short(stream, i)));
   const onchain = make(seed, onchainLength).map(word);
   const data = make(seed + 1, dataLength).map(word);
   const d = word(element(seed + 2, 0));

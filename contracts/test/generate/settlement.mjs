@@ -1,7 +1,7 @@
 // Two blocks of a deployment with the chains 1 and 2 as test/Vectors.t.sol reads them: what is published, and the
 // public inputs, contents and proofs that must follow from it.
 import { evaluate } from './evaluation.mjs';
-import { element, hash, word } from './field.mjs';
+import { element, hash, short, word } from './field.mjs';
 import { prove, verifyingKey } from './groth16.mjs';
 
 const onchainWords = 90;
@@ -58,7 +58,7 @@ export function settlementVectors() {
     const newRoot = word(element(5000, number));
     const head = [root, newRoot, packed([number, 4], [timestamp + i, 8], [shape, 2])];
     const onchain = [...head, ...operations.flatMap(([, words]) => words)];
-    const data = Array.from({ length: 6 }, (_, k) => word(k % 3 === 1 ? 0n : element(5001 + i, k)));
+    const data = Array.from({ length: 6 }, (_, k) => word(k % 3 === 1 ? 0n : short(5001 + i, k)));
     const d = word(element(6000, number));
     const { z, yData, yOnchain } = evaluate(d, onchain, data);
     const contents = [1, 2].flatMap((chain) => {
