@@ -220,7 +220,6 @@ contract GasTest is World {
             tokens += data[i] == 0 ? 1 : 4;
         }
         used += 4 * tokens;
-        vm.snapshotValue("exec", step, used - 4 * tokens - 21_000);
         uint256 floor = 21_000 + 10 * tokens;
         if (used < floor) used = floor;
         vm.snapshotValue("gas", step, used);

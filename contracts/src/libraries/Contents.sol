@@ -28,6 +28,7 @@ library Contents {
         pure
         returns (uint256 fault, uint64 chains, bytes32[CHAINS] memory contents)
     {
+        if (first == words.length) return (first, 0, contents);
         // For each chain two cells: where the next words of its rest, and of its withdrawals, go.
         uint256[2 * CHAINS] memory cells;
         (fault, chains) = _count(words, first, registered, cells);
