@@ -28,7 +28,8 @@ fn deposit(account: u32) -> Op {
         sub_account: SubAccountId(0),
         token: USDC,
         amount: Amount(ONE),
-        owner: Owner(owner),
+        owner: Owner { home: ChainId(0), address: owner },
+        refused: false,
     })
 }
 

@@ -9,7 +9,7 @@ use crate::amount::Amount;
 use crate::hash::{Domain, Fr, compress4, hash_many};
 use crate::id::{AccountId, ChainId, Owner, Serial, SlotId, SubAccountId, TokenId};
 use crate::layout::{Packed, field, low_bytes, low_word, power_of_two};
-use crate::shape::WorkingSet;
+use crate::shape::{ACCOUNT_PAGE, TOKEN_PAGE, WorkingSet};
 use crate::state::{Account, Cell, OrderSlot, State, SubAccount, System};
 use crate::tree::{Path, Tree};
 
@@ -265,6 +265,13 @@ impl StateTree {
         for (chain, token) in &set.pools {
             pools.entry(*chain).or_default().insert(u64::from(token.0));
         }
+        // A page of which no member is opened needs its own path: that of any of its leaves.
+        for (id, sub, page) in &set.balance_pages {
+            tokens.entry((*id, *sub)).or_default().insert(TOKEN_PAGE.first(u64::from(*page)));
+        }
+        for (chain, page) in &set.pool_pages {
+            pools.entry(*chain).or_default().insert(TOKEN_PAGE.first(u64::from(*page)));
+        }
         let mut account_trees = BTreeMap::new();
         for (id, subs) in subs {
             let tree = self.account_tree(id);
@@ -279,6 +286,8 @@ impl StateTree {
             opened.balances.insert(sub, balances);
         }
         let accounts = set.accounts.iter().map(|id| u64::from(id.0));
+        let pages = set.account_pages.iter().map(|page| ACCOUNT_PAGE.first(u64::from(*page)));
+        let accounts = accounts.chain(pages);
         let chains = set.chains.iter().map(|id| u64::from(id.0));
         StateTree {
             accounts: self.accounts.opened(accounts),
@@ -301,6 +310,21 @@ impl StateTree {
     /// The four parts of the root: accounts, chains, markets, system.
     pub fn parts(&mut self) -> [Fr; 4] {
         [self.accounts.root(), self.chains.root(), empty_tokens_root(), self.system]
+    }
+
+    /// The tree of all accounts.
+    pub fn accounts_tree(&mut self) -> &mut Tree {
+        &mut self.accounts
+    }
+
+    /// The tree of the balances of a sub-account.
+    pub fn balances_tree(&mut self, id: AccountId, sub: SubAccountId) -> &mut Tree {
+        self.account_tree(id).balances(sub)
+    }
+
+    /// The tree of the pools of a chain.
+    pub fn pools_tree(&mut self, chain: ChainId) -> &mut Tree {
+        self.pool_tree(chain)
     }
 
     /// Path of a balance below the balances root of its sub-account.

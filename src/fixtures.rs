@@ -14,6 +14,8 @@ use crate::state::{DeploymentId, State};
 use crate::token::{Chain, L1Token, Network, Token, scale_up};
 use crate::tx::{ChangePubKeyTx, KeyAuth, KeyAuthorisations, SignedTx, TransferTx, Tx, WithdrawTx};
 
+mod random;
+
 /// A token with 6 decimals on chain 1 and 18 on chain 2.
 pub const USDC: TokenId = TokenId(17);
 /// The native coin, on chains 1 and 3.
@@ -142,35 +144,55 @@ impl Scenario {
         n: u8,
         amount: u128,
     ) -> Result<Op, Reject> {
-        let chain = ChainId(chain);
-        let owner = Scenario::owner(n);
-        let scale = self.network.l1_token(chain, token)?.scale();
+        self.deposit_to(chain, token, (Scenario::owner(n), SubAccountId(0)), amount)
+    }
+
+    /// Applies the next deposit of a chain for a sub-account of any owner.
+    pub fn deposit_to(
+        &mut self,
+        chain: u8,
+        token: TokenId,
+        (owner, sub_account): (Owner, SubAccountId),
+        amount: u128,
+    ) -> Result<Op, Reject> {
         let account = match self.state.account_of(owner) {
             Some(id) => id,
             None => self.state.next_account()?,
         };
-        let op = Op::Deposit(Deposit {
-            chain,
-            account,
-            sub_account: SubAccountId(0),
-            token,
-            amount: scale_up(amount, scale).ok_or(Reject::AmountOverflow)?,
-            owner,
-            refused: false,
-        });
+        let chain = ChainId(chain);
+        let amount = self.deposited(chain, token, amount)?;
+        let refused = false;
+        self.queued(Deposit { chain, account, sub_account, token, amount, owner, refused })
+    }
+
+    /// Refuses the next deposit of a chain.
+    pub fn refuse_deposit(
+        &mut self,
+        chain: u8,
+        token: TokenId,
+        owner: Owner,
+        amount: u128,
+    ) -> Result<Op, Reject> {
+        let chain = ChainId(chain);
+        let amount = self.deposited(chain, token, amount)?;
+        let (account, sub_account, refused) = (AccountId(0), SubAccountId(0), true);
+        self.queued(Deposit { chain, account, sub_account, token, amount, owner, refused })
+    }
+
+    fn deposited(&self, chain: ChainId, token: TokenId, amount: u128) -> Result<Amount, Reject> {
+        let scale = self.network.l1_token(chain, token)?.scale();
+        scale_up(amount, scale).ok_or(Reject::AmountOverflow)
+    }
+
+    fn queued(&mut self, deposit: Deposit) -> Result<Op, Reject> {
+        let op = Op::Deposit(deposit);
         op.apply(&mut self.state)?;
         self.open.push((op.clone(), None));
         Ok(op)
     }
 
     /// Refuses the next deposit of a chain, which is for user `n`: `amount` in the units of the chain.
-    pub fn refuse(
-        &mut self,
-        chain: u8,
-        token: TokenId,
-        n: u8,
-        amount: u128,
-    ) -> Result<Op, Reject> {
+    pub fn refuse(&mut self, chain: u8, token: TokenId, n: u8, amount: u128) -> Result<Op, Reject> {
         let chain = ChainId(chain);
         let scale = self.network.l1_token(chain, token)?.scale();
         let op = Op::Deposit(Deposit {
@@ -189,13 +211,29 @@ impl Scenario {
 
     /// Signs with the key of user `n`, verifies and applies.
     pub fn send(&mut self, n: u8, tx: Tx) -> Result<Op, Reject> {
-        let signed = tx.sign(&Scenario::key(n), self.state.system.deployment, &self.network)?;
+        let signed = self.sign(tx, &Scenario::key(n))?;
         self.submit(&signed)
     }
 
     /// Verifies and applies a signed transaction.
     pub fn submit(&mut self, signed: &SignedTx) -> Result<Op, Reject> {
         let op = signed.verify(&self.state, &self.network, &self.authorised)?;
+        self.signed(op, signed)
+    }
+
+    /// Verifies and applies a signed withdrawal, and takes this fee of what its payer allowed.
+    ///
+    /// # Panics
+    /// When it is no withdrawal, or its payer allowed less.
+    pub fn submit_for(&mut self, signed: &SignedTx, fee: Fee) -> Result<Op, Reject> {
+        let mut op = signed.verify(&self.state, &self.network, &self.authorised)?;
+        let Op::Withdraw(withdraw) = &mut op else { panic!("{op:?} has the fee that was signed") };
+        assert!(fee.amount() <= withdraw.fee.amount(), "the payer allowed less");
+        withdraw.fee = fee;
+        self.signed(op, signed)
+    }
+
+    fn signed(&mut self, op: Op, signed: &SignedTx) -> Result<Op, Reject> {
         op.apply(&mut self.state)?;
         self.open.push((op.clone(), Some(signed.clone())));
         Ok(op)
@@ -204,22 +242,41 @@ impl Scenario {
     /// Gives user `n` the key of the fixtures, authorised on chain 1; the fee is paid in USDC.
     pub fn set_key(&mut self, n: u8) -> Result<Op, Reject> {
         let account_id = self.account(n);
-        let account = self.state.account(account_id).cloned().unwrap_or_default();
+        self.set_key_of(account_id, ChainId(1), &Scenario::key(n))
+    }
+
+    /// Gives an account a key that its owner authorised by a call on a chain; sub-account 0 pays no fee.
+    ///
+    /// # Panics
+    /// When there is no such account.
+    pub fn set_key_of(
+        &mut self,
+        account_id: AccountId,
+        chain_id: ChainId,
+        key: &SecretKey,
+    ) -> Result<Op, Reject> {
+        let account = self.state.account(account_id).expect("the account was made before");
         let (nonce, key_version) = (account.nonce, account.key_version);
-        let key = Scenario::key(n).public();
-        self.authorised.insert(ChainId(1), Scenario::owner(n), nonce, &key);
+        let new_pub_key = key.public();
+        self.authorised.insert(chain_id, account.owner, nonce, &new_pub_key);
         let tx = Tx::ChangePubKey(ChangePubKeyTx {
-            chain_id: ChainId(1),
+            chain_id,
             account_id,
             sub_account_id: SubAccountId(0),
-            new_pub_key: key,
+            new_pub_key,
             fee_token: USDC,
             fee: Fee::ZERO,
             nonce,
             key_version,
             eth_auth_data: KeyAuth::Onchain,
         });
-        self.send(n, tx)
+        let signed = self.sign(tx, key)?;
+        self.submit(&signed)
+    }
+
+    /// Signs with a key for the deployment of the fixtures.
+    pub fn sign(&self, tx: Tx, key: &SecretKey) -> Result<SignedTx, Reject> {
+        tx.sign(key, self.state.system.deployment, &self.network)
     }
 
     /// A transfer of user `n` with the next nonce.
@@ -290,32 +347,6 @@ impl Scenario {
         block.head.new_root = self.tree.root();
         self.before = self.state.clone();
         Sealed { block, signed, before, tree }
-    }
-
-    /// Applies a random operation of users 1 to 4. Many are rejected, which is the point.
-    pub fn random_op(&mut self, dice: &mut Dice) -> Result<Op, Reject> {
-        let n = 1 + dice.below(4) as u8;
-        let known = self.state.account_of(Scenario::owner(n)).is_some();
-        match dice.below(8) {
-            0 | 1 => {
-                self.deposit(1 + dice.below(2) as u8, USDC, n, u128::from(dice.below(ONE as u64)))
-            }
-            _ if !known => self.deposit(1, USDC, n, u128::from(dice.below(1 << 40))),
-            2 => self.set_key(n),
-            3 => {
-                let chain = 1 + dice.below(2) as u8;
-                let amount = u128::from(dice.below(1 << 20)) * 10u128.pow(12);
-                let tx = self.withdraw(n, chain, USDC, amount, u128::from(dice.below(5000)));
-                self.send(n, tx)
-            }
-            kind => {
-                let to = if kind == 4 { 5 + dice.below(200) } else { 1 + dice.below(4) };
-                let to = Scenario::owner(to as u8);
-                let (amount, fee) = (u128::from(dice.roll()), u128::from(dice.below(5000)));
-                let tx = self.transfer(n, to, amount, fee);
-                self.send(n, tx)
-            }
-        }
     }
 }
 

@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn domains_are_numbered_from_one_and_their_tags_differ() {
-        let mut tags = std::collections::HashSet::new();
+        let mut tags = std::collections::BTreeSet::new();
         for (index, domain) in Domain::ALL.into_iter().enumerate() {
             assert_eq!((domain as usize, domain.index()), (index + 1, index));
             assert!(tags.insert(domain.tag().to_bytes()), "{domain:?} shares a tag");
@@ -209,7 +209,7 @@ mod tests {
     fn no_two_domains_share_a_hash_of_anything_tried() {
         let zeros = [Fr::zero(); 8];
         for lanes in [small::<8>(), zeros, small::<8>().map(|lane| -lane)] {
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = std::collections::BTreeSet::new();
             for domain in Domain::ALL {
                 let narrow = [lanes[0], lanes[1], lanes[2], lanes[3]];
                 let hashes = [compress4(domain, narrow), compress8(domain, lanes)];

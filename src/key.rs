@@ -1,10 +1,11 @@
 //! Keys and signatures of layer 2: Schnorr on Jubjub with a Poseidon2 challenge.
 //!
 //! Formats and reasons are in `docs/adr/0002-schnorr.md`. A signature of message `m` under key `A`
-//! is `(R, s)` with `s*B == R + c*A` and `c = 2^128 +` the low 128 bits of `compress4(Challenge,
-//! [R.x, A.x, m, 0])`.
+//! is `(R, s)` with `8*s*B == 8*R + 8*c*A` and `c = 2^128 +` the low 128 bits of
+//! `compress4(Challenge, [R.x, A.x, m, R.y])`.
 
 pub mod base;
+mod batch;
 
 use std::fmt;
 
@@ -13,6 +14,8 @@ use jubjub::{AffinePoint, ExtendedPoint, Scalar};
 use serde::{Deserialize, Serialize};
 
 use crate::hash::{Domain, Fr, compress4, fr_to_be_bytes, hash_many};
+
+pub use batch::verify_batch;
 
 const SEED_DOMAIN: &[u8] = b"zkLink/Schnorr/key/v1";
 const NONCE_KEY_DOMAIN: &[u8] = b"zkLink/Schnorr/nonce-key/v1";
@@ -47,9 +50,6 @@ pub enum SignatureError {
     /// `R` is not the canonical encoding of a point.
     #[error("R is not the canonical encoding of a point of Jubjub")]
     InvalidCommitment,
-    /// `R` has small order: such a signature would reveal its key.
-    #[error("R has small order: draw the nonce again")]
-    SmallOrderCommitment,
     /// The equation does not hold.
     #[error("the signature is not one of this message by this key: check nonce, fields and key")]
     Mismatch,
@@ -240,18 +240,13 @@ impl Signature {
         signature
     }
 
-    /// The commitment `R` as a point.
+    /// The commitment `R` as a point, of whatever order.
     ///
     /// # Errors
-    /// [`SignatureError::InvalidCommitment`] or [`SignatureError::SmallOrderCommitment`].
+    /// [`SignatureError::InvalidCommitment`] when the bytes are not the canonical encoding of a
+    /// point.
     pub fn commitment(&self) -> Result<AffinePoint, SignatureError> {
-        let point = AffinePoint::from_bytes(self.r)
-            .into_option()
-            .ok_or(SignatureError::InvalidCommitment)?;
-        if bool::from(ExtendedPoint::from(point).is_small_order()) {
-            return Err(SignatureError::SmallOrderCommitment);
-        }
-        Ok(point)
+        AffinePoint::from_bytes(self.r).into_option().ok_or(SignatureError::InvalidCommitment)
     }
 
     /// The response `s` as a scalar.
@@ -284,7 +279,7 @@ pub fn sign(key: &SecretKey, m: Fr) -> Signature {
         Blake2b512::new().chain_update(NONCE_KEY_DOMAIN).chain_update(key.to_bytes()).finalize();
     let nonce = wide_hash(NONCE_DOMAIN, &[&nonce_key, &m.to_bytes()]);
     let commitment = AffinePoint::from(ExtendedPoint::from(base::base()) * nonce);
-    let c = challenge(commitment.get_u(), key.public().x(), m);
+    let c = challenge(&commitment, &key.public(), m);
     let response = nonce + scalar_of(c) * key.scalar;
     Signature { r: commitment.to_bytes(), s: response.to_bytes() }
 }
@@ -296,21 +291,31 @@ pub fn sign(key: &SecretKey, m: Fr) -> Signature {
 pub fn verify(key: &PublicKey, m: Fr, signature: &Signature) -> Result<(), SignatureError> {
     signature.response()?;
     let commitment = signature.commitment()?;
-    let c = challenge(commitment.get_u(), key.x(), m);
-    let left = base::multiply_base(&signature.s);
-    let right = base::multiply_leading_one(&ExtendedPoint::from(key.point), c)
-        + ExtendedPoint::from(commitment);
-    // No multiplication by the cofactor: the circuit checks this same equation.
-    if left == right { Ok(()) } else { Err(SignatureError::Mismatch) }
+    let c = challenge(&commitment, key, m);
+    check_equation(key, &commitment, c, &signature.s)
 }
 
-/// The low 128 bits of `compress4(Challenge, [R.x, A.x, m, 0])`.
+/// `8 * (s*B - c*A - R) == 0` for the canonical `s`. [`verify_batch`] and the circuit have the
+/// cofactor as well, so that all three accept the same signatures.
+fn check_equation(
+    key: &PublicKey,
+    commitment: &AffinePoint,
+    c: u128,
+    s: &[u8; 32],
+) -> Result<(), SignatureError> {
+    let product = base::multiply_leading_one(&ExtendedPoint::from(key.point), c);
+    let difference = base::multiply_base(s) - product - ExtendedPoint::from(*commitment);
+    if bool::from(difference.is_small_order()) { Ok(()) } else { Err(SignatureError::Mismatch) }
+}
+
+/// The low 128 bits of `compress4(Challenge, [R.x, A.x, m, R.y])`.
 ///
 /// The factor of the key is this number plus 2^128: with a leading one the circuit multiplies
 /// without exceptional cases.
 #[must_use]
-pub fn challenge(commitment_x: Fr, key_x: Fr, m: Fr) -> u128 {
-    let digest = compress4(Domain::Challenge, [commitment_x, key_x, m, Fr::zero()]);
+pub fn challenge(commitment: &AffinePoint, key: &PublicKey, m: Fr) -> u128 {
+    let lanes = [commitment.get_u(), key.x(), m, commitment.get_v()];
+    let digest = compress4(Domain::Challenge, lanes);
     let mut low = [0; 16];
     low.copy_from_slice(&digest.to_bytes()[..16]);
     u128::from_le_bytes(low)

@@ -5,13 +5,56 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{AccountId, ChainId, ShapeId, SubAccountId, TokenId};
 use crate::layout::HEAD_WORDS;
 use crate::op::{Op, SlotKind};
 use crate::state::Cell;
 
+/// A node of a tree that stands for all leaves below it: the way from there to the root is opened once for those of them
+/// that a block touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Levels between the leaves and the node.
+    pub levels: usize,
+}
+
+/// 65,536 accounts with one beginning of their numbers.
+pub const ACCOUNT_PAGE: Page = Page { levels: 8 };
+/// 64 tokens with one beginning of their numbers.
+pub const TOKEN_PAGE: Page = Page { levels: 3 };
+
+impl Page {
+    /// The page of a leaf.
+    pub const fn of(self, leaf: u64) -> u64 {
+        leaf >> (2 * self.levels)
+    }
+
+    /// The first leaf of a page.
+    pub const fn first(self, page: u64) -> u64 {
+        page << (2 * self.levels)
+    }
+
+    /// The leaves of a page, the last one first.
+    fn leaves(self, page: u64) -> impl Iterator<Item = u64> {
+        (self.first(page)..self.first(page + 1)).rev()
+    }
+}
+
+/// The page of an account.
+pub fn account_page(id: AccountId) -> u8 {
+    u8::try_from(ACCOUNT_PAGE.of(id.0.into())).expect("the tree has 2^24 places")
+}
+
+/// The page of a token.
+pub fn token_page(id: TokenId) -> u16 {
+    id.0 >> (2 * TOKEN_PAGE.levels)
+}
+
 /// Counts of what a block has room for, or of what operations need.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// Operations of the chains' queues.
     pub queue: usize,
@@ -19,16 +62,22 @@ pub struct Counts {
     pub signed: usize,
     /// Accounts.
     pub accounts: usize,
+    /// Pages of accounts.
+    pub account_pages: usize,
     /// Sub-accounts of all accounts.
     pub sub_accounts: usize,
     /// Balances of all sub-accounts.
     pub balances: usize,
+    /// Pages of balances of all sub-accounts.
+    pub balance_pages: usize,
     /// Tokens in which fees are paid.
     pub fee_tokens: usize,
     /// Chains.
     pub chains: usize,
     /// Pools of all chains.
     pub pools: usize,
+    /// Pages of pools of all chains.
+    pub pool_pages: usize,
 }
 
 impl Counts {
@@ -38,7 +87,7 @@ impl Counts {
         need.iter().zip(room).all(|(need, room)| *need <= room)
     }
 
-    fn list(&self) -> [usize; 8] {
+    fn list(&self) -> [usize; 11] {
         [
             self.queue,
             self.signed,
@@ -48,6 +97,9 @@ impl Counts {
             self.fee_tokens,
             self.chains,
             self.pools,
+            self.account_pages,
+            self.balance_pages,
+            self.pool_pages,
         ]
     }
 }
@@ -84,11 +136,14 @@ static SHAPES: [Shape; 6] = [
             queue: 4,
             signed: 4,
             accounts: 3,
+            account_pages: 1,
             sub_accounts: 3,
             balances: 4,
+            balance_pages: 4,
             fee_tokens: 1,
             chains: 1,
             pools: 1,
+            pool_pages: 1,
         },
     },
     Shape {
@@ -98,11 +153,14 @@ static SHAPES: [Shape; 6] = [
             queue: 8,
             signed: 8,
             accounts: 6,
+            account_pages: 1,
             sub_accounts: 7,
             balances: 10,
+            balance_pages: 8,
             fee_tokens: 2,
             chains: 2,
             pools: 3,
+            pool_pages: 3,
         },
     },
     Shape {
@@ -112,11 +170,14 @@ static SHAPES: [Shape; 6] = [
             queue: 8,
             signed: 28,
             accounts: 42,
-            sub_accounts: 44,
-            balances: 50,
+            account_pages: 10,
+            sub_accounts: 43,
+            balances: 52,
+            balance_pages: 43,
             fee_tokens: 4,
             chains: 3,
             pools: 9,
+            pool_pages: 4,
         },
     },
     Shape {
@@ -125,40 +186,49 @@ static SHAPES: [Shape; 6] = [
         room: Counts {
             queue: 24,
             signed: 104,
-            accounts: 164,
-            sub_accounts: 166,
-            balances: 186,
+            accounts: 184,
+            account_pages: 17,
+            sub_accounts: 184,
+            balances: 206,
+            balance_pages: 184,
             fee_tokens: 4,
             chains: 3,
             pools: 12,
+            pool_pages: 4,
         },
     },
     Shape {
         id: DEEP,
         name: "deep",
         room: Counts {
-            queue: 24,
-            signed: 104,
-            accounts: 12,
-            sub_accounts: 14,
-            balances: 28,
+            queue: 23,
+            signed: 105,
+            accounts: 13,
+            account_pages: 5,
+            sub_accounts: 13,
+            balances: 25,
+            balance_pages: 13,
             fee_tokens: 4,
             chains: 3,
             pools: 12,
+            pool_pages: 4,
         },
     },
     Shape {
         id: DEEPEST,
         name: "deepest",
         room: Counts {
-            queue: 96,
-            signed: 416,
-            accounts: 40,
-            sub_accounts: 44,
-            balances: 80,
+            queue: 88,
+            signed: 424,
+            accounts: 34,
+            account_pages: 6,
+            sub_accounts: 36,
+            balances: 48,
+            balance_pages: 36,
             fee_tokens: 4,
             chains: 3,
             pools: 12,
+            pool_pages: 4,
         },
     },
 ];
@@ -186,10 +256,10 @@ impl Shape {
 
     /// About how many thousands of constraints its circuit has: puts shapes in the order of what a proof costs.
     pub fn weight(&self) -> usize {
-        let Counts { queue, signed, accounts, sub_accounts, balances, fee_tokens, chains, pools } =
-            self.room;
-        let slots = 8 * signed + queue + fee_tokens;
-        slots + 8 * accounts + 3 * sub_accounts + 5 * (balances + pools) + 3 * chains
+        let Counts { queue, signed, accounts, account_pages, sub_accounts, .. } = self.room;
+        let Counts { balances, balance_pages, chains, pools, pool_pages, .. } = self.room;
+        let leaves = 6 * accounts + 3 * sub_accounts + 2 * (balances + pools) + 2 * chains;
+        4 * signed + queue + leaves + 2 * account_pages + 3 * (balance_pages + pool_pages)
     }
 
     /// Words of all slots, used or not.
@@ -216,11 +286,14 @@ pub struct Load {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Leaves {
     accounts: BTreeSet<AccountId>,
+    account_pages: BTreeSet<u8>,
     sub_accounts: BTreeSet<(AccountId, SubAccountId)>,
     balances: BTreeSet<(AccountId, SubAccountId, TokenId)>,
+    balance_pages: BTreeSet<(AccountId, SubAccountId, u16)>,
     fee_tokens: BTreeSet<TokenId>,
     chains: BTreeSet<ChainId>,
     pools: BTreeSet<(ChainId, TokenId)>,
+    pool_pages: BTreeSet<(ChainId, u16)>,
 }
 
 impl Leaves {
@@ -232,10 +305,13 @@ impl Leaves {
                     leaves.accounts.insert(account);
                     leaves.sub_accounts.insert((account, sub));
                     leaves.balances.insert((account, sub, token));
+                    leaves.account_pages.insert(account_page(account));
+                    leaves.balance_pages.insert((account, sub, token_page(token)));
                 }
                 Cell::Pool(chain, token) => {
                     leaves.chains.insert(chain);
                     leaves.pools.insert((chain, token));
+                    leaves.pool_pages.insert((chain, token_page(token)));
                 }
                 Cell::Cursor(chain) => {
                     leaves.chains.insert(chain);
@@ -278,6 +354,9 @@ impl Load {
             fee_tokens: union(&have.fee_tokens, &more.fee_tokens),
             chains: union(&have.chains, &more.chains),
             pools: union(&have.pools, &more.pools),
+            account_pages: union(&have.account_pages, &more.account_pages),
+            balance_pages: union(&have.balance_pages, &more.balance_pages),
+            pool_pages: union(&have.pool_pages, &more.pool_pages),
         }
     }
 
@@ -294,6 +373,9 @@ impl Load {
         self.leaves.fee_tokens.extend(more.fee_tokens);
         self.leaves.chains.extend(more.chains);
         self.leaves.pools.extend(more.pools);
+        self.leaves.account_pages.extend(more.account_pages);
+        self.leaves.balance_pages.extend(more.balance_pages);
+        self.leaves.pool_pages.extend(more.pool_pages);
     }
 
     /// The load of a list of operations.
@@ -309,16 +391,22 @@ impl Load {
 /// The leaves that a block opens, padding included. Each list is strictly ascending.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct WorkingSet {
-    /// Accounts.
+    /// Accounts, each in one of the pages.
     pub accounts: Vec<AccountId>,
+    /// Pages of accounts.
+    pub account_pages: Vec<u8>,
     /// Sub-accounts, each of one of the accounts.
     pub sub_accounts: Vec<(AccountId, SubAccountId)>,
-    /// Balances, each of one of the sub-accounts.
+    /// Balances, each in one of the pages.
     pub balances: Vec<(AccountId, SubAccountId, TokenId)>,
+    /// Pages of balances, each of one of the sub-accounts.
+    pub balance_pages: Vec<(AccountId, SubAccountId, u16)>,
     /// Chains.
     pub chains: Vec<ChainId>,
-    /// Pools, each of one of the chains.
+    /// Pools, each in one of the pages.
     pub pools: Vec<(ChainId, TokenId)>,
+    /// Pages of pools, each of one of the chains.
+    pub pool_pages: Vec<(ChainId, u16)>,
 }
 
 impl WorkingSet {
@@ -331,16 +419,25 @@ impl WorkingSet {
             balances: leaves.balances.into_iter().collect(),
             chains: leaves.chains.into_iter().collect(),
             pools: leaves.pools.into_iter().collect(),
+            account_pages: leaves.account_pages.into_iter().collect(),
+            balance_pages: leaves.balance_pages.into_iter().collect(),
+            pool_pages: leaves.pool_pages.into_iter().collect(),
         }
     }
 
     /// Fills each list with leaves that nothing touches, those with the highest ids first; false when one is too long.
     fn pad(&mut self, room: &Counts) -> bool {
-        let accounts = (0..AccountId::COUNT).rev().map(AccountId);
-        let chains = (1..=ChainId::MAX).rev().map(ChainId);
-        if !fill(&mut self.accounts, room.accounts, accounts)
-            || !fill(&mut self.chains, room.chains, chains)
-        {
+        self.pad_accounts(room) && self.pad_balances(room) && self.pad_pools(room)
+    }
+
+    fn pad_accounts(&mut self, room: &Counts) -> bool {
+        if !fill(&mut self.account_pages, room.account_pages, (0..=u8::MAX).rev()) {
+            return false;
+        }
+        let accounts = self.account_pages.iter().rev();
+        let accounts = accounts.flat_map(|page| ACCOUNT_PAGE.leaves((*page).into()));
+        let accounts = accounts.map(|id| AccountId(u32::try_from(id).expect("below 2^24")));
+        if !fill(&mut self.accounts, room.accounts, accounts) {
             return false;
         }
         let subs = self
@@ -348,17 +445,46 @@ impl WorkingSet {
             .iter()
             .rev()
             .flat_map(|id| (0..SubAccountId::COUNT).rev().map(|sub| (*id, SubAccountId(sub))));
-        if !fill(&mut self.sub_accounts, room.sub_accounts, subs) {
+        fill(&mut self.sub_accounts, room.sub_accounts, subs)
+    }
+
+    fn pad_balances(&mut self, room: &Counts) -> bool {
+        let pages = self.sub_accounts.iter().rev();
+        let pages = pages.flat_map(|(id, sub)| token_pages().map(|page| (*id, *sub, page)));
+        if !fill(&mut self.balance_pages, room.balance_pages, pages) {
             return false;
         }
-        let tokens = || (0..=u16::MAX).rev().map(TokenId);
-        let balances = self.sub_accounts.iter().rev();
-        let balances = balances.flat_map(|(id, sub)| tokens().map(|token| (*id, *sub, token)));
-        let pools = self.chains.iter().rev();
-        let pools = pools.flat_map(|chain| tokens().map(|token| (*chain, token)));
+        let balances = self.balance_pages.iter().rev();
+        let balances =
+            balances.flat_map(|(id, sub, page)| tokens_of(*page).map(|token| (*id, *sub, token)));
         fill(&mut self.balances, room.balances, balances)
-            && fill(&mut self.pools, room.pools, pools)
     }
+
+    fn pad_pools(&mut self, room: &Counts) -> bool {
+        let chains = (1..=ChainId::MAX).rev().map(ChainId);
+        if !fill(&mut self.chains, room.chains, chains) {
+            return false;
+        }
+        let pages = self.chains.iter().rev();
+        let pages = pages.flat_map(|chain| token_pages().map(|page| (*chain, page)));
+        if !fill(&mut self.pool_pages, room.pool_pages, pages) {
+            return false;
+        }
+        let pools = self.pool_pages.iter().rev();
+        let pools = pools.flat_map(|(chain, page)| tokens_of(*page).map(|token| (*chain, token)));
+        fill(&mut self.pools, room.pools, pools)
+    }
+}
+
+/// All pages of tokens, the last one first.
+fn token_pages() -> impl Iterator<Item = u16> {
+    (0..=token_page(TokenId(u16::MAX))).rev()
+}
+
+/// The tokens of a page, the last one first.
+fn tokens_of(page: u16) -> impl Iterator<Item = TokenId> {
+    let tokens = TOKEN_PAGE.leaves(page.into());
+    tokens.map(|token| TokenId(u16::try_from(token).expect("a page ends below 2^16")))
 }
 
 /// Adds candidates that are not in the sorted list until it has `size` members; false when it has more, or when
@@ -431,19 +557,24 @@ mod tests {
     fn each_count_binds() {
         let room = shapes()[0].room;
         assert!(room.fit(&room));
-        for at in 0..8 {
+        for at in 0..11 {
             let mut list = room.list();
             list[at] += 1;
-            let [queue, signed, accounts, sub_accounts, balances, fee_tokens, chains, pools] = list;
+            let [queue, signed, accounts, sub_accounts, balances, fee_tokens, chains, pools, ..] =
+                list;
+            let [.., account_pages, balance_pages, pool_pages] = list;
             let more = Counts {
                 queue,
                 signed,
                 accounts,
+                account_pages,
                 sub_accounts,
                 balances,
+                balance_pages,
                 fee_tokens,
                 chains,
                 pools,
+                pool_pages,
             };
             assert!(!more.fit(&room) && room.fit(&more), "count {at}");
         }

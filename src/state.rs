@@ -171,8 +171,7 @@ impl State {
             return Ok(next);
         }
         // Public data may name any place: the last one being taken does not mean that none is free.
-        let taken = self.accounts.keys().zip(0..).find(|(id, place)| id.0 != *place);
-        taken.map(|(_, place)| AccountId(place)).ok_or(Reject::AccountsFull)
+        first_free(self.accounts.keys().copied()).ok_or(Reject::AccountsFull)
     }
 
     /// The sub-account, if it was ever used.
@@ -316,11 +315,32 @@ impl State {
     }
 }
 
+/// The first place that is not among those taken, which are in order and go up to the last place.
+fn first_free(taken: impl Iterator<Item = AccountId>) -> Option<AccountId> {
+    let mut places = taken.zip(0..);
+    places.find(|(id, place)| id.0 != *place).map(|(_, place)| AccountId(place))
+}
+
 /// Keeps the map free of zeros, so that equal states are equal values.
 fn put(map: &mut BTreeMap<TokenId, Amount>, token: TokenId, amount: Amount) {
     if amount == Amount::ZERO {
         map.remove(&token);
     } else {
         map.insert(token, amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_tree_has_no_free_place() {
+        let all = || (0..AccountId::COUNT).map(AccountId);
+        assert_eq!(first_free(all()), None);
+        for free in [0, 1, 77, AccountId::COUNT - 2] {
+            let taken = all().filter(|id| id.0 != free);
+            assert_eq!(first_free(taken), Some(AccountId(free)));
+        }
     }
 }

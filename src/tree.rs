@@ -75,14 +75,37 @@ impl Tree {
 
     /// The children of every node above the leaf, the leaf's own level first.
     pub fn path(&mut self, index: u64) -> Path {
+        self.path_from(0, index)
+    }
+
+    /// The children of every node above the node `index` of `level`, that of the next level first.
+    pub fn path_from(&mut self, level: usize, index: u64) -> Path {
         self.hash_dirty();
         let mut at = index;
-        let mut path = Vec::with_capacity(self.depth());
-        for level in 0..self.depth() {
+        let mut path = Vec::with_capacity(self.depth() - level);
+        for level in level..self.depth() {
             at /= ARITY;
             path.push(self.children(level, at));
         }
         path
+    }
+
+    /// The node `index` of `level`.
+    pub fn node_at(&mut self, level: usize, index: u64) -> Fr {
+        self.hash_dirty();
+        self.value(level, index)
+    }
+
+    /// Writes a node whose leaves are written elsewhere: what lies below it is not in this tree any more.
+    pub fn set_node(&mut self, level: usize, index: u64, value: Fr) {
+        self.hash_dirty();
+        self.levels[level].insert(index, value);
+        let mut at = index;
+        for level in level..self.depth() {
+            at /= ARITY;
+            let value = node(self.children(level, at));
+            self.levels[level + 1].insert(at, value);
+        }
     }
 
     /// The tree as far as these leaves and the nodes beside their ways to the root. Other paths are not in it.
@@ -175,6 +198,18 @@ mod tests {
         assert_eq!(opened.root(), tree.root());
         let mut empty = Tree::new(2, Fr::zero());
         assert_eq!(empty.opened([3]).root(), empty.root());
+    }
+
+    #[test]
+    fn the_upper_part_of_a_tree_stands_for_itself() {
+        let mut tree = Tree::new(4, Fr::from(3));
+        tree.set(17, Fr::from(100));
+        let mut upper = tree.clone();
+        assert_eq!(upper.path_from(2, 1), tree.path(17)[2..].to_vec());
+        tree.set(18, Fr::from(7));
+        upper.set_node(2, 1, tree.node_at(2, 1));
+        assert_eq!(upper.root(), tree.root());
+        assert_eq!(upper.path_from(2, 15), tree.path_from(2, 15));
     }
 
     #[test]

@@ -12,9 +12,10 @@ use cases::{Case, Fault, USER, check_rules, edit_state, unsigned};
 use zklink::amount::{Amount, Fee};
 use zklink::fees::{FeeTable, LeastFees};
 use zklink::fixtures::{COIN, ONE, Scenario, USDC};
-use zklink::id::{AccountId, ChainId, Nonce, Owner, SubAccountId, TokenId};
+use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId, TokenId};
 use zklink::op::{Deposit, Op};
 use zklink::reject::Reject;
+use zklink::shape::SMALL;
 use zklink::state::DeploymentId;
 use zklink::tx::Tx;
 
@@ -33,10 +34,18 @@ fn balance(case: &Case, needed: u128) -> Reject {
     Reject::Balance { available, needed: Amount(needed) }
 }
 
+/// A version that no key of the tests has.
+const OTHER_VERSION: KeyVersion = KeyVersion(9);
+
+fn wrong_version(case: &Case) -> Reject {
+    let expected = case.world.key_version(case.world.account(USER));
+    Reject::KeyVersion { expected, found: OTHER_VERSION }
+}
+
 #[test]
 fn transfers_name_the_first_broken_rule() {
     let base = Case::new(|world| world.transfer(USER, Scenario::owner(7), 10 * ONE, ONE / 100));
-    let rules: [Fault; 13] = [
+    let rules: [Fault; 14] = [
         ("account", |case| case.transfer().account_id = OUTSIDE, |_| Reject::BadAccount(OUTSIDE)),
         (
             "from",
@@ -65,6 +74,7 @@ fn transfers_name_the_first_broken_rule() {
             |case| case.transfer().nonce = Nonce(5),
             |case| Reject::Nonce { expected: case.next_nonce(), found: Nonce(5) },
         ),
+        ("key version", |case| case.transfer().key_version = OTHER_VERSION, wrong_version),
         ("signature", |case| case.signer = 8, |_| Reject::Signature),
         ("fee", Case::raise_fees, Case::fee_too_low),
         ("last nonce", Case::use_up_nonce, |_| Reject::NonceExhausted),
@@ -88,7 +98,7 @@ fn transfers_name_the_first_broken_rule() {
 #[test]
 fn withdrawals_name_the_first_broken_rule() {
     let base = Case::new(|world| world.withdraw(USER, 1, USDC, 10 * ONE, ONE / 100));
-    let rules: [Fault; 15] = [
+    let rules: [Fault; 16] = [
         (
             "chain",
             |case| case.withdraw().to_chain_id = UNKNOWN_CHAIN,
@@ -114,7 +124,7 @@ fn withdrawals_name_the_first_broken_rule() {
             |case| case.withdraw().amount.0 += 1,
             |_| Reject::Dust { chain: ChainId(1), decimals: 6 },
         ),
-        ("receiver", |case| case.withdraw().to = Owner([7; 32]), |_| Reject::BadReceiver),
+        ("receiver", |case| case.withdraw().to.address = [7; 32], |_| Reject::BadReceiver),
         (
             "existence",
             |case| case.withdraw().account_id = NOBODY,
@@ -126,6 +136,7 @@ fn withdrawals_name_the_first_broken_rule() {
             |case| case.withdraw().nonce = Nonce(5),
             |case| Reject::Nonce { expected: case.next_nonce(), found: Nonce(5) },
         ),
+        ("key version", |case| case.withdraw().key_version = OTHER_VERSION, wrong_version),
         ("signature", |case| case.signer = 8, |_| Reject::Signature),
         ("fee", Case::raise_fees, Case::fee_too_low),
         ("last nonce", Case::use_up_nonce, |_| Reject::NonceExhausted),
@@ -133,7 +144,7 @@ fn withdrawals_name_the_first_broken_rule() {
             "overflow",
             |case| {
                 case.withdraw().amount = OVERFLOWING;
-                case.withdraw().fee = Fee::closest(Amount(ONE));
+                case.withdraw().max_fee = Fee::closest(Amount(ONE));
             },
             |_| Reject::AmountOverflow,
         ),
@@ -159,7 +170,7 @@ fn withdrawals_name_the_first_broken_rule() {
 #[test]
 fn key_changes_name_the_first_broken_rule() {
     let base = Case::new(cases::next_key_change);
-    let rules: [Fault; 12] = [
+    let rules: [Fault; 14] = [
         (
             "chain",
             |case| case.change().chain_id = UNKNOWN_CHAIN,
@@ -190,6 +201,7 @@ fn key_changes_name_the_first_broken_rule() {
                 Reject::Nonce { expected, found: Nonce(5) }
             },
         ),
+        ("key version", |case| case.change().key_version = OTHER_VERSION, wrong_version),
         (
             "authorisation",
             |case| case.world.authorised.0.clear(),
@@ -203,6 +215,7 @@ fn key_changes_name_the_first_broken_rule() {
         ("tampered", |case| case.tampered = true, |_| Reject::Signature),
         ("fee", Case::raise_fees, Case::fee_too_low),
         ("last nonce", Case::use_up_account_nonce, |_| Reject::NonceExhausted),
+        ("last version", Case::use_up_key_version, |_| Reject::NonceExhausted),
         (
             "balance",
             |case| case.change().fee = Fee::closest(Amount(5000 * ONE)),
@@ -222,11 +235,12 @@ fn deposits_name_the_first_broken_rule() {
         Op::Deposit(deposit) => deposit,
         other => panic!("{other:?} is not a deposit"),
     };
-    let rules: [BrokenDeposit; 6] = [
+    let rules: [BrokenDeposit; 7] = [
         (|op| op.chain = ChainId(64), Reject::UnknownChain(ChainId(64))),
         (|op| op.account = OUTSIDE, Reject::BadAccount(OUTSIDE)),
         (|op| op.sub_account = SUB_OUTSIDE, Reject::BadSubAccount(SUB_OUTSIDE)),
         (|op| op.owner = Owner::NONE, Reject::BadReceiver),
+        (|op| op.owner.home = ChainId(64), Reject::BadReceiver),
         (|op| op.amount = Amount(1 << 126), Reject::AmountOverflow),
         (|op| op.account = AccountId(0), Reject::OwnerMismatch(AccountId(0))),
     ];
@@ -267,7 +281,7 @@ fn each_kind_of_transaction_has_its_least_fee() {
         for (fee, taken) in [(Fee::closest(Amount(least.amount().0 - 1)), false), (least, true)] {
             match &mut tx {
                 Tx::Transfer(tx) => tx.fee = fee,
-                Tx::Withdraw(tx) => tx.fee = fee,
+                Tx::Withdraw(tx) => tx.max_fee = fee,
                 Tx::ChangePubKey(tx) => tx.fee = fee,
             }
             let deployment = world.state.system.deployment;
@@ -308,6 +322,7 @@ fn every_rejection_has_its_code() {
         (Reject::NonceExhausted, 205),
         (Reject::KeyNotAuthorised("why"), 108),
         (Reject::Signature, 110),
+        (Reject::KeyVersion { expected: KeyVersion(1), found: KeyVersion(2) }, 110),
         (Reject::Balance { available, needed }, 206),
         (Reject::FeeTooLow { token, paid: available, least: needed }, 207),
         (Reject::Reserve { chain, token, available, needed }, 208),
@@ -399,6 +414,11 @@ fn paying_the_fee_account_gives_it_amount_and_fee() {
     let owner = world.state.account(fees).expect("it is there from genesis").owner;
     let tx = world.transfer(USER, owner, 3 * ONE, ONE);
     assert!(world.send(USER, tx).is_ok());
+    assert_eq!(world.state.balance(fees, SubAccountId(0), USDC), Amount(3 * ONE));
+    assert_eq!(world.state.fees(), &[(USDC, Amount(ONE))].into(), "fees wait for the end");
+    assert_eq!(zklink::audit::audit(&world.state), Ok(()));
+    world.seal(SMALL);
+    assert!(world.state.fees().is_empty());
     assert_eq!(world.state.balance(fees, SubAccountId(0), USDC), Amount(4 * ONE));
     assert_eq!(zklink::audit::audit(&world.state), Ok(()));
 }

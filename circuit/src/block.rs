@@ -47,7 +47,8 @@ impl Circuit<Fr> for BlockCircuit<'_> {
         let markets = root(cs, "markets", 2)?;
         let system = SystemVar::synthesize(&mut cs.namespace(|| "system"), witness)?;
         let clock = Clock::of(room);
-        let roots = room.sub_accounts.max(room.balances).max(room.pools);
+        let roots = [room.accounts, room.sub_accounts, room.balances, room.balance_pages];
+        let roots = roots.into_iter().max().unwrap_or(0).max(room.pools).max(room.pool_pages);
         let history = witness.map(|witness| History::of(witness, &clock)).unwrap_or_default();
         let mut memory = Memory::new(clock.bits(roots, room.fee_tokens), history);
         let set = WorkingSet::open(&mut cs.namespace(|| "open"), self.shape, witness, &mut memory)?;

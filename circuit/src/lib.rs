@@ -23,3 +23,5 @@ pub mod groth16;
 pub mod proving;
 
 pub mod check;
+
+pub mod count;

@@ -54,6 +54,12 @@ pub enum Kind {
     SubAccountsRoot = 8,
     /// Root of the pools of a chain.
     PoolsRoot = 9,
+    /// Node above a page of accounts; the page.
+    AccountsPage = 10,
+    /// Node above a page of balances; `place * 2^10 + page`.
+    BalancesPage = 11,
+    /// Node above a page of pools; `chain * 2^10 + page`.
+    PoolsPage = 12,
 }
 
 impl Kind {

@@ -11,9 +11,9 @@ use zklink::hash::Fr;
 use zklink::id::{AccountId, ChainId, Nonce, Owner, Serial, ShapeId, SubAccountId, TokenId};
 use zklink::key::Signature;
 use zklink::op::{Deposit, Op};
-use zklink::shape::{Shape, WorkingSet};
+use zklink::shape::{ACCOUNT_PAGE, Page, Shape, TOKEN_PAGE, WorkingSet};
 use zklink::state::{Account, State, SubAccount, System};
-use zklink::tree::Path;
+use zklink::tree::{Path, Tree};
 use zklink::tx::{SignedTx, Tx};
 
 /// The witness of a block.
@@ -33,14 +33,20 @@ pub struct Witness {
     pub old_roots: [Fr; 3],
     /// The accounts.
     pub accounts: Vec<AccountWitness>,
+    /// Their pages.
+    pub account_pages: Vec<AccountPageWitness>,
     /// The sub-accounts.
     pub sub_accounts: Vec<SubAccountWitness>,
     /// The balances.
     pub balances: Vec<BalanceWitness>,
+    /// Their pages.
+    pub balance_pages: Vec<BalancePageWitness>,
     /// The chains.
     pub chains: Vec<ChainWitness>,
     /// The pools.
     pub pools: Vec<PoolWitness>,
+    /// Their pages.
+    pub pool_pages: Vec<PoolPageWitness>,
     /// The tokens in which fees are paid, padded with none.
     pub fee_tokens: Vec<Option<TokenId>>,
     /// The operations of the queues, in order.
@@ -59,7 +65,7 @@ pub struct AccountWitness {
     /// Root of its sub-accounts before the block.
     #[serde(with = "zklink::hash::form")]
     pub sub_accounts_root: Fr,
-    /// Path of the account.
+    /// Path of the account below its page.
     #[serde(with = "zklink::hash::form")]
     pub path: Path,
 }
@@ -90,7 +96,7 @@ pub struct AmountWitness {
     pub token: TokenId,
     /// The amount.
     pub amount: Amount,
-    /// Path of the amount below the root of its parent.
+    /// Path of the amount below its page.
     #[serde(with = "zklink::hash::form")]
     pub path: Path,
 }
@@ -128,6 +134,50 @@ pub struct ChainWitness {
     /// Path of the chain.
     #[serde(with = "zklink::hash::form")]
     pub path: Path,
+}
+
+/// A node before the block, and its path when the nodes before it were closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeWitness {
+    /// Its value.
+    #[serde(with = "zklink::hash::form")]
+    pub node: Fr,
+    /// Its path below the root of the tree.
+    #[serde(with = "zklink::hash::form")]
+    pub path: Path,
+}
+
+/// A page of accounts before the block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountPageWitness {
+    /// Its number.
+    pub page: u8,
+    /// Its node.
+    pub node: NodeWitness,
+}
+
+/// A page of the balances of a sub-account before the block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BalancePageWitness {
+    /// The account.
+    pub account: AccountId,
+    /// The sub-account.
+    pub sub_account: SubAccountId,
+    /// Its number.
+    pub page: u16,
+    /// Its node.
+    pub node: NodeWitness,
+}
+
+/// A page of the pools of a chain before the block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolPageWitness {
+    /// The chain.
+    pub chain: ChainId,
+    /// Its number.
+    pub page: u16,
+    /// Its node.
+    pub node: NodeWitness,
 }
 
 /// An operation of a chain's queue.
@@ -194,20 +244,29 @@ impl Witness {
 
     fn has_form(&self, shape: &Shape) -> bool {
         let room = &shape.room;
-        let amount = |leaf: &AmountWitness| leaf.path.len() == TokenId::DEPTH;
+        let amount = |leaf: &AmountWitness| leaf.path.len() == TOKEN_PAGE.levels;
+        let above = |node: &NodeWitness, depth: usize| node.path.len() == depth;
+        let (of_tokens, of_accounts) =
+            (TokenId::DEPTH - TOKEN_PAGE.levels, AccountId::DEPTH - ACCOUNT_PAGE.levels);
         self.accounts.len() == room.accounts
             && self.sub_accounts.len() == room.sub_accounts
             && self.balances.len() == room.balances
             && self.chains.len() == room.chains
             && self.pools.len() == room.pools
+            && self.account_pages.len() == room.account_pages
+            && self.balance_pages.len() == room.balance_pages
+            && self.pool_pages.len() == room.pool_pages
             && self.fee_tokens.len() == room.fee_tokens
             && self.queue.len() <= room.queue
             && self.signed.len() <= room.signed
-            && self.accounts.iter().all(|leaf| leaf.path.len() == AccountId::DEPTH)
+            && self.accounts.iter().all(|leaf| leaf.path.len() == ACCOUNT_PAGE.levels)
             && self.sub_accounts.iter().all(|leaf| leaf.path.len() == SubAccountId::DEPTH)
             && self.balances.iter().all(|leaf| amount(&leaf.leaf))
             && self.chains.iter().all(|leaf| leaf.path.len() == ChainId::DEPTH)
             && self.pools.iter().all(|leaf| amount(&leaf.leaf))
+            && self.account_pages.iter().all(|page| above(&page.node, of_accounts))
+            && self.balance_pages.iter().all(|page| above(&page.node, of_tokens))
+            && self.pool_pages.iter().all(|page| above(&page.node, of_tokens))
     }
 
     /// Applies the block to the state and its trees, and arranges what was touched. `signed` has the transaction of each
@@ -241,18 +300,20 @@ impl Witness {
         });
         let signed = slots.signed.iter().zip(signed);
         let signed = signed.map(|(published, signed)| SignedWitness::of(published.op, signed));
-        let Leaves { accounts, sub_accounts, balances, chains, pools } = leaves;
         Ok(Witness {
             public: block.public_data(),
             inputs: block.public_inputs()?,
             system,
             timestamp: block.head.timestamp,
             old_roots: [accounts_root, chains_root, markets_root],
-            accounts,
-            sub_accounts,
-            balances,
-            chains,
-            pools,
+            accounts: leaves.accounts,
+            account_pages: leaves.account_pages,
+            sub_accounts: leaves.sub_accounts,
+            balances: leaves.balances,
+            balance_pages: leaves.balance_pages,
+            chains: leaves.chains,
+            pools: leaves.pools,
+            pool_pages: leaves.pool_pages,
             fee_tokens,
             queue: queue.collect(),
             signed: signed.collect(),
@@ -272,10 +333,13 @@ fn fee_tokens(block: &Block) -> Result<Vec<Option<TokenId>>, BlockError> {
 /// The leaves of a working set.
 struct Leaves {
     accounts: Vec<AccountWitness>,
+    account_pages: Vec<AccountPageWitness>,
     sub_accounts: Vec<SubAccountWitness>,
     balances: Vec<BalanceWitness>,
+    balance_pages: Vec<BalancePageWitness>,
     chains: Vec<ChainWitness>,
     pools: Vec<PoolWitness>,
+    pool_pages: Vec<PoolPageWitness>,
 }
 
 impl Leaves {
@@ -319,16 +383,24 @@ impl Leaves {
             leaf: amount(*token, state.pool(*chain, *token)),
         });
         let (balances, pools) = (balances.collect(), pools.collect());
-        Leaves { accounts, sub_accounts, balances, chains, pools }
+        let (account_pages, balance_pages, pool_pages) = pages_before(set, tree);
+        Leaves {
+            accounts,
+            account_pages,
+            sub_accounts,
+            balances,
+            balance_pages,
+            chains,
+            pools,
+            pool_pages,
+        }
     }
 
-    /// Notes the path of each leaf and writes its new value, in the order of the circuit.
+    /// Notes the path of each leaf and page and writes its new value, in the order of the circuit.
     fn close(&mut self, after: &State, tree: &mut StateTree) {
-        for BalanceWitness { account, sub_account, leaf } in &mut self.balances {
-            leaf.path = tree.balance_path(*account, *sub_account, leaf.token);
-            let new = after.balance(*account, *sub_account, leaf.token);
-            tree.set_balance(*account, *sub_account, leaf.token, new);
-        }
+        // Pages are closed one after the other in trees in which their leaves are not written yet.
+        let mut upper = tree.clone();
+        self.close_balances(after, tree, &mut upper);
         for leaf in &mut self.sub_accounts {
             leaf.path = tree.sub_account_path(leaf.account, leaf.id);
             let unused = SubAccount::default();
@@ -337,16 +409,76 @@ impl Leaves {
         }
         for leaf in &mut self.accounts {
             leaf.path = tree.account_path(leaf.id);
+            leaf.path.truncate(ACCOUNT_PAGE.levels);
             let nobody = Account::default();
             tree.set_account(leaf.id, after.account(leaf.id).unwrap_or(&nobody));
         }
+        for page in &mut self.account_pages {
+            let (lower, upper) = (tree.accounts_tree(), upper.accounts_tree());
+            page.node.path = close_page(ACCOUNT_PAGE, page.page.into(), lower, upper);
+        }
         for PoolWitness { chain, leaf } in &mut self.pools {
             leaf.path = tree.pool_path(*chain, leaf.token);
+            leaf.path.truncate(TOKEN_PAGE.levels);
             tree.set_pool(*chain, leaf.token, after.pool(*chain, leaf.token));
+        }
+        for PoolPageWitness { chain, page, node } in &mut self.pool_pages {
+            let (lower, upper) = (tree.pools_tree(*chain), upper.pools_tree(*chain));
+            node.path = close_page(TOKEN_PAGE, (*page).into(), lower, upper);
         }
         for leaf in &mut self.chains {
             leaf.path = tree.chain_path(leaf.id);
             tree.set_chain(leaf.id, after.cursor(leaf.id));
         }
     }
+
+    fn close_balances(&mut self, after: &State, tree: &mut StateTree, upper: &mut StateTree) {
+        for BalanceWitness { account, sub_account, leaf } in &mut self.balances {
+            leaf.path = tree.balance_path(*account, *sub_account, leaf.token);
+            leaf.path.truncate(TOKEN_PAGE.levels);
+            let new = after.balance(*account, *sub_account, leaf.token);
+            tree.set_balance(*account, *sub_account, leaf.token, new);
+        }
+        for BalancePageWitness { account, sub_account, page, node } in &mut self.balance_pages {
+            let lower = tree.balances_tree(*account, *sub_account);
+            let upper = upper.balances_tree(*account, *sub_account);
+            node.path = close_page(TOKEN_PAGE, (*page).into(), lower, upper);
+        }
+    }
+}
+
+/// The pages before the block; the paths come later.
+fn pages_before(
+    set: &WorkingSet,
+    tree: &mut StateTree,
+) -> (Vec<AccountPageWitness>, Vec<BalancePageWitness>, Vec<PoolPageWitness>) {
+    let open = |of: Page, page: u64, tree: &mut Tree| NodeWitness {
+        node: tree.node_at(of.levels, page),
+        path: Path::new(),
+    };
+    let accounts = set.account_pages.iter().map(|page| AccountPageWitness {
+        page: *page,
+        node: open(ACCOUNT_PAGE, (*page).into(), tree.accounts_tree()),
+    });
+    let accounts = accounts.collect();
+    let balances = set.balance_pages.iter().map(|(account, sub, page)| BalancePageWitness {
+        account: *account,
+        sub_account: *sub,
+        page: *page,
+        node: open(TOKEN_PAGE, (*page).into(), tree.balances_tree(*account, *sub)),
+    });
+    let balances = balances.collect();
+    let pools = set.pool_pages.iter().map(|(chain, page)| PoolPageWitness {
+        chain: *chain,
+        page: *page,
+        node: open(TOKEN_PAGE, (*page).into(), tree.pools_tree(*chain)),
+    });
+    (accounts, balances, pools.collect())
+}
+
+/// The path of a page in the upper tree, which takes the node over from the lower one.
+fn close_page(of: Page, page: u64, lower: &mut Tree, upper: &mut Tree) -> Path {
+    let path = upper.path_from(of.levels, page);
+    upper.set_node(of.levels, page, lower.node_at(of.levels, page));
+    path
 }

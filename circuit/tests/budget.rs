@@ -61,7 +61,7 @@ const GADGETS: &[Row] = &[
     ("level of a 4-ary tree, opened and updated", 534, None),
     ("path of an account (12 levels), opened and updated", 6408, None),
     ("key of prime order", 19, None),
-    ("Schnorr signature", 2053, Some(5000)),
+    ("Schnorr signature", 2063, Some(5000)),
 ];
 
 fn merkle_cost(depth: usize) -> usize {

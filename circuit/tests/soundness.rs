@@ -62,8 +62,8 @@ const USDC_ONLY: Subs<'_> = &[(0, &[USDC])];
 /// Nothing is caught: the operation is an honest one.
 const HONEST: &[&str] = &[];
 
-/// A signature that does not verify fails in both coordinates of its last sum.
-const BAD_SIGNATURE: [&str; 2] = ["slot 0/signature/s B - c A/x", "slot 0/signature/s B - c A/y"];
+/// A signature that does not verify differs from its commitment by more than a point of small order.
+const BAD_SIGNATURE: [&str; 1] = ["slot 0/signature/T/small order"];
 
 /// What fails when the on-chain words are not those that the circuit computes.
 const OTHER_ONCHAIN: [&str; 2] = ["statement/d is the digest", "statement/y onchain is the value"];

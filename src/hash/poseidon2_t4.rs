@@ -1,6 +1,7 @@
 //! Poseidon2 over the scalar field of BLS12-381, width 4: 8 full and 56 partial rounds.
 //!
 //! The numbers are those of the crate zkhash 0.2.0 (`poseidon2_instance_bls12.rs`), big-endian hexadecimal.
+//! `cargo run --release -p zklink-xtask -- poseidon2` derives them again from the authors' generator.
 
 use super::poseidon2::{Parameters, fr};
 

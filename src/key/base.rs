@@ -38,19 +38,46 @@ pub fn base() -> AffinePoint {
 /// the base point, unless that product is the identity.
 #[must_use]
 pub fn derive_base() -> AffinePoint {
-    (0u32..)
-        .find_map(|counter| {
-            let digest = Blake2b512::new()
-                .chain_update(BASE_DOMAIN)
-                .chain_update(counter.to_le_bytes())
-                .finalize();
-            let mut encoding = [0; 32];
-            encoding.copy_from_slice(&digest[..32]);
-            let candidate = AffinePoint::from_bytes(encoding).into_option()?;
-            let point = candidate.mul_by_cofactor();
-            (!bool::from(point.is_identity())).then(|| AffinePoint::from(point))
-        })
+    candidates()
+        .map(|candidate| candidate.mul_by_cofactor())
+        .find(|point| !bool::from(point.is_identity()))
+        .map(AffinePoint::from)
         .expect("half of all encodings are points")
+}
+
+/// The points of the curve that the recipe of [`derive_base`] meets, in order.
+fn candidates() -> impl Iterator<Item = AffinePoint> {
+    (0u32..).filter_map(|counter| {
+        let digest = Blake2b512::new()
+            .chain_update(BASE_DOMAIN)
+            .chain_update(counter.to_le_bytes())
+            .finalize();
+        let mut encoding = [0; 32];
+        encoding.copy_from_slice(&digest[..32]);
+        AffinePoint::from_bytes(encoding).into_option()
+    })
+}
+
+/// The eight points whose order divides the cofactor: multiple `i` of a point of order eight.
+///
+/// Tests and vectors add them to honest points. That point is the first candidate of [`derive_base`]
+/// that has such a part, times the order of the subgroup.
+#[cfg(any(test, feature = "fixtures"))]
+#[must_use]
+pub fn small_order_points() -> [AffinePoint; 8] {
+    let mut order = (-jubjub::Scalar::one()).to_bytes();
+    // The order is odd, so that adding one to its last byte less one carries nothing.
+    order[0] += 1;
+    let generator = candidates()
+        .map(|point| point.to_niels().multiply_bits(&order))
+        .find(|point| !bool::from(point.double().double().is_identity()))
+        .expect("half of all points have a component of order eight");
+    let mut multiple = ExtendedPoint::identity();
+    [(); 8].map(|()| {
+        let point = AffinePoint::from(multiple);
+        multiple += generator;
+        point
+    })
 }
 
 /// Row `i` holds `d * 256^i * B` for every byte `d`.
@@ -107,6 +134,17 @@ mod tests {
         let derived = derive_base();
         assert_eq!(base(), derived, "{:?} {:?}", derived.get_u(), derived.get_v());
         assert!(bool::from(ExtendedPoint::from(base()).is_prime_order()));
+    }
+
+    #[test]
+    fn the_points_of_small_order_are_eight_and_cyclic() {
+        let points = small_order_points();
+        for (index, point) in points.iter().enumerate() {
+            assert!(bool::from(point.is_small_order()));
+            assert!(!points[..index].contains(point), "{index} stands twice");
+        }
+        assert_eq!(points[0], AffinePoint::identity());
+        assert_eq!((points[4].get_u(), points[4].get_v()), (Fr::zero(), -Fr::one()));
     }
 
     #[test]

@@ -4,11 +4,6 @@ fn signer() -> SecretKey {
     SecretKey::from_seed(b"a seed for tests, thirty-two bytes")
 }
 
-fn minus_one_point() -> AffinePoint {
-    // The point of order two.
-    AffinePoint::from_raw_unchecked(Fr::zero(), -Fr::one())
-}
-
 #[test]
 fn a_signature_verifies_and_is_deterministic() {
     let key = signer();
@@ -31,7 +26,7 @@ fn known_signature() {
     );
     assert_eq!(
         hex::encode(sign(&key, Fr::from(7)).to_bytes()),
-        "d6f8f2b011db2bc04d2c261fb8f9c855903ada6a2e69efbdec9ff0bc81b282ba416b762fe3fff79854cfb8da0e0d635a2ddc3ec094cf889f827a6b6858692f02"
+        "d6f8f2b011db2bc04d2c261fb8f9c855903ada6a2e69efbdec9ff0bc81b282ba0abdc1ed3362c4e144715d49de41b6b7a386f720e143656acc3978cf253bed0d"
     );
     assert_eq!(
         hex::encode(pub_key_hash(&key.public())),
@@ -78,31 +73,63 @@ fn s_plus_the_order_is_refused() {
 }
 
 #[test]
-fn small_order_and_non_canonical_commitments_are_refused() {
+fn non_canonical_commitments_are_refused() {
     let key = signer();
     let with_r = |r| verify(&key.public(), Fr::one(), &Signature { r, s: [0; 32] });
-    let identity = AffinePoint::identity().to_bytes();
-    assert_eq!(with_r(identity), Err(SignatureError::SmallOrderCommitment));
-    assert_eq!(with_r(minus_one_point().to_bytes()), Err(SignatureError::SmallOrderCommitment));
-    // The identity with the sign bit set is a second encoding of the same point.
-    let mut signed_identity = identity;
-    signed_identity[31] |= 0x80;
-    assert_eq!(with_r(signed_identity), Err(SignatureError::InvalidCommitment));
+    // The identity and the point of order two with the sign bit set are second encodings.
+    for point in [AffinePoint::identity(), base::small_order_points()[4]] {
+        let mut encoding = point.to_bytes();
+        encoding[31] |= 0x80;
+        assert_eq!(with_r(encoding), Err(SignatureError::InvalidCommitment));
+    }
+    // So is a y that is not below the modulus: 1 plus the modulus.
+    let mut beyond = (-Fr::one()).to_bytes();
+    beyond[0] += 2;
+    assert_eq!(with_r(beyond), Err(SignatureError::InvalidCommitment));
     assert_eq!(with_r([0xff; 32]), Err(SignatureError::InvalidCommitment));
 }
 
-#[test]
-fn a_commitment_outside_the_subgroup_is_refused() {
-    let key = signer();
-    let m = Fr::from(3);
-    let nonce = Scalar::from(123);
-    let shifted =
-        ExtendedPoint::from(base::base()) * nonce + ExtendedPoint::from(minus_one_point());
-    let r = AffinePoint::from(shifted);
-    let c = challenge(r.get_u(), key.public().x(), m);
+/// Signs with a nonce and a commitment that are chosen, as no honest signer does.
+pub(super) fn sign_with(key: &SecretKey, m: Fr, nonce: Scalar, shift: AffinePoint) -> Signature {
+    let commitment = ExtendedPoint::from(base::base()) * nonce + ExtendedPoint::from(shift);
+    let commitment = AffinePoint::from(commitment);
+    let c = challenge(&commitment, &key.public(), m);
     let s = nonce + scalar_of(c) * key.scalar;
-    let signature = Signature { r: r.to_bytes(), s: s.to_bytes() };
-    assert_eq!(verify(&key.public(), m, &signature), Err(SignatureError::Mismatch));
+    Signature { r: commitment.to_bytes(), s: s.to_bytes() }
+}
+
+/// The equation has the cofactor: a part of small order in R does not matter, nor does a nonce of
+/// zero (which reveals the key of whoever signed so).
+#[test]
+fn a_part_of_small_order_in_the_commitment_is_accepted() {
+    let (key, m) = (signer(), Fr::from(3));
+    for shift in base::small_order_points() {
+        for nonce in [Scalar::from(123), Scalar::zero()] {
+            let signature = sign_with(&key, m, nonce, shift);
+            assert_eq!(verify(&key.public(), m, &signature), Ok(()));
+        }
+    }
+}
+
+/// The challenge covers the whole of R: nobody else can add a part of small order afterwards.
+#[test]
+fn a_commitment_cannot_be_shifted_after_signing() {
+    let (key, m) = (signer(), Fr::from(3));
+    let signature = sign(&key, m);
+    let commitment = ExtendedPoint::from(signature.commitment().unwrap());
+    for shift in &base::small_order_points()[1..] {
+        let r = AffinePoint::from(commitment + ExtendedPoint::from(*shift)).to_bytes();
+        let shifted = Signature { r, ..signature };
+        assert_eq!(verify(&key.public(), m, &shifted), Err(SignatureError::Mismatch));
+    }
+    // Nor can R be taken for the point with the same x.
+    let point = signature.commitment().unwrap();
+    let mirrored = AffinePoint::from_raw_unchecked(point.get_u(), -point.get_v());
+    let mirrored = Signature { r: mirrored.to_bytes(), ..signature };
+    assert_eq!(verify(&key.public(), m, &mirrored), Err(SignatureError::Mismatch));
+    let challenges = [signature, mirrored]
+        .map(|signature| challenge(&signature.commitment().unwrap(), &key.public(), m));
+    assert_ne!(challenges[0], challenges[1]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use zklink::amount::{Amount, Fee};
 use zklink::fees::{FeeTable, LeastFees};
 use zklink::fixtures::{ONE, Scenario, USDC};
 use zklink::hash::Fr;
-use zklink::id::{AccountId, ChainId, Nonce, SubAccountId};
+use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, SubAccountId};
 use zklink::key::sign;
 use zklink::op::Op;
 use zklink::reject::Reject;
@@ -30,7 +30,8 @@ pub(crate) fn world() -> Scenario {
 /// The next key change of the user, authorised on chain 1.
 pub(crate) fn next_key_change(world: &mut Scenario) -> Tx {
     let account_id = world.account(USER);
-    let nonce = world.state.account(account_id).expect("it was just found").nonce;
+    let account = world.state.account(account_id).expect("it was just found");
+    let (nonce, key_version) = (account.nonce, account.key_version);
     let key = Scenario::key(USER).public();
     world.authorised.insert(ChainId(1), Scenario::owner(USER), nonce, &key);
     Tx::ChangePubKey(ChangePubKeyTx {
@@ -41,6 +42,7 @@ pub(crate) fn next_key_change(world: &mut Scenario) -> Tx {
         fee_token: USDC,
         fee: Fee::ZERO,
         nonce,
+        key_version,
         eth_auth_data: KeyAuth::Onchain,
     })
 }
@@ -115,6 +117,14 @@ impl Case {
         let key = Scenario::key(USER).public();
         self.world.authorised.insert(ChainId(1), Scenario::owner(USER), nonce, &key);
         self.change().nonce = nonce;
+    }
+
+    /// The account has had all keys that it can count, and this is one more.
+    pub(crate) fn use_up_key_version(&mut self) {
+        edit_state(&mut self.world.state, |state| {
+            state["accounts"]["2"]["key_version"] = u32::MAX.into();
+        });
+        self.change().key_version = KeyVersion(u32::MAX);
     }
 
     /// The operator asks for a fee that the transaction does not pay.

@@ -2,12 +2,13 @@
 
 use k256::ecdsa::SigningKey;
 use zklink::amount::{Amount, Fee};
+use zklink::block::BlockError;
 use zklink::fixtures::{COIN, ONE, Scenario, USDC};
 use zklink::id::{AccountId, ChainId, Owner, SubAccountId};
 use zklink::key::Signature;
 use zklink::op::{Deposit, Op, SlotKind, Transfer, Withdraw};
 use zklink::reject::Reject;
-use zklink::shape::{NANO, shape};
+use zklink::shape::{NANO, SMALL, shape};
 use zklink::tx::{ChangePubKeyTx, KeyAuth, Tx, evm_address};
 
 use crate::cases::{USER, world};
@@ -67,6 +68,7 @@ fn signed_key_change(
         fee_token: USDC,
         fee: Fee::ZERO,
         nonce: Default::default(),
+        key_version: Default::default(),
         eth_auth_data: KeyAuth::Onchain,
     };
     let digest = tx.eth_digest(world.network.chain(chain_signed).expect("it is connected"));
@@ -151,6 +153,7 @@ fn operations_outside_of_the_ranges_of_the_circuit_are_refused_by_execution() {
         token: USDC,
         amount: Amount(1),
         owner: Scenario::owner(USER),
+        refused: false,
     };
     let (big, outside) = (Amount(1 << 126), SubAccountId(32));
     let refused = [
@@ -179,7 +182,8 @@ fn operations_outside_of_the_ranges_of_the_circuit_are_refused_by_execution() {
 #[test]
 fn withdrawal_to_an_address_that_the_chain_cannot_pay_is_refused() {
     let mut world = world();
-    for to in [Owner::NONE, Owner([0xab; 32])] {
+    let wide = Owner { home: ChainId(0), address: [0xab; 32] };
+    for to in [Owner::NONE, wide, Owner::contract(ChainId(1), [0xab; 20])] {
         let mut tx = world.withdraw(USER, 1, USDC, ONE, 0);
         if let Tx::Withdraw(tx) = &mut tx {
             tx.to = to;
@@ -193,12 +197,18 @@ fn withdrawal_to_an_address_that_the_chain_cannot_pay_is_refused() {
 fn operations_that_do_not_fit_a_block_are_not_filled_in() {
     let mut world = world();
     let nano = shape(NANO).expect("a known shape");
-    // Two deposits are open; the smallest shape has one slot for them.
+    // Deposits of two chains are open; the smallest shape has room for one chain.
     assert!(!world.fits(nano));
     world.open.clear();
     let one = world.deposit(1, COIN, 2, ONE).expect("it is in order");
-    assert_eq!(one.slot_kind(), Some(SlotKind::Deposit));
+    assert_eq!(one.slot_kind(), SlotKind::Queue);
     assert!(world.fits(nano));
-    let two = world.deposit(3, COIN, 3, ONE).expect("it is in order");
-    assert_eq!(nano.fill(&[one, two]), None);
+    world.deposit(3, COIN, 3, ONE).expect("it is in order");
+    assert!(!world.fits(nano));
+    // Whoever fills it in all the same has no block: neither its form nor its leaves are those of the shape.
+    let mut block = world.seal(SMALL).block;
+    assert_eq!(block.check_form(AccountId(0)), Ok(()));
+    block.head.shape = NANO;
+    assert_eq!(block.check_form(AccountId(0)), Err(BlockError::Full(NANO)));
+    assert_eq!(block.working_set(world.before()), Err(BlockError::Full(NANO)));
 }

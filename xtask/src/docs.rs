@@ -116,24 +116,25 @@ fn range(at: usize, bytes: usize) -> String {
 
 fn shape_table() -> String {
     let mut table = String::from(
-        "| Id | Name | Queue | Signed | Accounts | Sub-accounts | Balances | Fee tokens | Chains | Pools | \
-         On-chain words | Data words |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+        "| Id | Name | Queue | Signed | Accounts (pages) | Sub-accounts | Balances (pages) | Fee tokens | Chains \
+         | Pools (pages) | On-chain words | Data words |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for shape in shapes() {
         let room = shape.room;
+        let paged = |members: usize, pages: usize| format!("{members} ({pages})");
         let counts = [
-            room.queue,
-            room.signed,
-            room.accounts,
-            room.sub_accounts,
-            room.balances,
-            room.fee_tokens,
-            room.chains,
-            room.pools,
-            shape.onchain_words(),
-            shape.data_words(),
+            room.queue.to_string(),
+            room.signed.to_string(),
+            paged(room.accounts, room.account_pages),
+            room.sub_accounts.to_string(),
+            paged(room.balances, room.balance_pages),
+            room.fee_tokens.to_string(),
+            room.chains.to_string(),
+            paged(room.pools, room.pool_pages),
+            shape.onchain_words().to_string(),
+            shape.data_words().to_string(),
         ];
-        let counts = counts.map(|count| count.to_string()).join(" | ");
+        let counts = counts.join(" | ");
         table.push_str(&format!("| {} | {} | {counts} |\n", shape.id, shape.name));
     }
     table

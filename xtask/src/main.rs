@@ -1,6 +1,8 @@
-//! Chores of the repository: `tidy`, `vectors`, `docs`, `test`.
+//! Chores of the repository: `tidy`, `vectors`, `docs`, `figures`, `poseidon2`, `test`.
 
 mod docs;
+mod figures;
+mod poseidon2;
 mod presets;
 mod repository;
 mod test;
@@ -27,6 +29,10 @@ enum Chore {
     Vectors,
     /// Writes the tables in docs/protocol from the declared layouts.
     Docs,
+    /// Measures what this project claims of itself (constraints, gas, bytes of code) and prints it as a table.
+    Figures(figures::Options),
+    /// Derives the parameters of Poseidon2 from their generator and compares them with src/hash.
+    Poseidon2,
     /// Runs every test: contract artifacts, forge, and the workspace. The last line counts them.
     Test,
 }
@@ -53,6 +59,14 @@ fn main() -> anyhow::Result<ExitCode> {
         Chore::Docs => {
             docs::write(&root)?;
             Ok(ExitCode::SUCCESS)
+        }
+        Chore::Figures(options) => {
+            figures::run(&root, &options)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Chore::Poseidon2 => {
+            let code = u8::from(poseidon2::check() > 0);
+            Ok(ExitCode::from(code))
         }
         Chore::Test => test::run(&root),
     }

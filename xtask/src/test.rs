@@ -60,7 +60,7 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
 }
 
 /// Fetches the pinned tools of the contracts where they are missing or older than the lock file.
-fn install(folder: &Path) -> Result<()> {
+pub(crate) fn install(folder: &Path) -> Result<()> {
     let time = |path: &str| std::fs::metadata(folder.join(path)).and_then(|meta| meta.modified());
     let fresh = match (time("node_modules/.package-lock.json"), time("package-lock.json")) {
         (Ok(installed), Ok(wanted)) => installed >= wanted,

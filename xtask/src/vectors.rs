@@ -94,6 +94,9 @@ fn words(elements: &[Fr]) -> Vec<String> {
 }
 
 #[cfg(test)]
+mod document;
+
+#[cfg(test)]
 mod tests {
     #[test]
     fn vectors_are_fresh() {

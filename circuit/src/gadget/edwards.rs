@@ -3,12 +3,30 @@
 //! `d` is not a square and -1 is one, so the addition law is complete: it has no exceptional
 //! points.
 
+use std::sync::LazyLock;
+
 use bellman::{ConstraintSystem, SynthesisError};
+use ff::Field;
 use zklink::hash::Fr;
 use zklink::key::edwards_d;
 
 use super::expression::combine;
 use super::{Bit, Expression, zero};
+
+/// `(x y)^2` at the points of order eight.
+///
+/// The double of such a point has order four and therefore y = 0, so `y^2 = -x^2`; with that the
+/// curve equation is `d x^4 - 2 x^2 - 1 = 0`. Of its two solutions for `x^2` one is a square.
+static PRODUCT_SQUARED: LazyLock<Fr> = LazyLock::new(|| {
+    let root = (Fr::one() + edwards_d()).sqrt().into_option().expect("1 + d is a square");
+    let over_d = edwards_d().invert().into_option().expect("d is not zero");
+    let x_squared = [root, -root]
+        .map(|root| (Fr::one() + root) * over_d)
+        .into_iter()
+        .find(|candidate| bool::from(candidate.sqrt().is_some()))
+        .expect("the curve has points of order eight");
+    -x_squared.square()
+});
 
 /// A point, or what should be one: see the functions for what is checked.
 #[derive(Clone, Debug)]
@@ -71,6 +89,30 @@ impl Point {
         let right = &(&y2 - &x2) - Fr::one();
         Expression::enforce_product(cs, "on the curve", &(&x2 * edwards_d()), &y2, &right);
         Ok(())
+    }
+
+    /// Allocates a point whose order divides the cofactor 8: four constraints.
+    ///
+    /// `p = x y` is zero at the points of order one and two (x = 0) and four (y = 0), and a root of
+    /// [`PRODUCT_SQUARED`] at those of order eight. Nothing else passes: with p = 0 the curve
+    /// equation leaves those four points, and with `p^2 = -X^2` it is `y^2 - x^2 = -2 X`, so
+    /// `y^2` and `-x^2`, whose product is `X^2`, are both `-X`.
+    ///
+    /// # Errors
+    /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
+    pub fn of_small_order<CS: ConstraintSystem<Fr>>(
+        cs: &mut CS,
+        coordinates: Option<(Fr, Fr)>,
+    ) -> Result<Self, SynthesisError> {
+        let point = Self::unchecked(cs, coordinates)?;
+        let product = Expression::product(cs, "x y", &point.x, &point.y)?;
+        let square = Expression::product(cs, "x y squared", &product, &product)?;
+        let (down, up) = (&point.y - &point.x, &point.y + &point.x);
+        let right = &(&square * edwards_d()) + Fr::one();
+        Expression::enforce_product(cs, "on the curve", &down, &up, &right);
+        let distance = &square - *PRODUCT_SQUARED;
+        Expression::enforce_product(cs, "small order", &product, &distance, &Expression::zero());
+        Ok(point)
     }
 
     /// The mirror image: free.
@@ -224,7 +266,7 @@ pub(super) fn value_of(a: &Expression, b: &Expression, f: impl FnOnce(Fr, Fr) ->
 #[cfg(test)]
 mod tests {
     use jubjub::{AffinePoint, ExtendedPoint, Scalar};
-    use zklink::key::base::base;
+    use zklink::key::base::{base, small_order_points};
 
     use super::*;
     use crate::gadget::fixture::{Fixture, NONE};
@@ -313,6 +355,38 @@ mod tests {
         let mut fixture = Fixture::new();
         Point::witness(&mut fixture.cs, Some((Fr::zero(), Fr::zero()))).unwrap();
         assert_eq!(fixture.cs.first_failure(), Some("on the curve"));
+    }
+
+    #[test]
+    fn points_of_small_order_pass() {
+        for point in small_order_points() {
+            let mut fixture = Fixture::new();
+            Point::of_small_order(&mut fixture.cs, Some(coordinates(point))).unwrap();
+            assert_eq!(fixture.cost(), 4);
+            assert_eq!(fixture.cs.first_failure(), None);
+        }
+    }
+
+    #[test]
+    fn points_of_another_order_do_not() {
+        let refused = |point| {
+            let mut fixture = Fixture::new();
+            Point::of_small_order(&mut fixture.cs, Some(point)).unwrap();
+            fixture.cs.first_failure().map(str::to_owned)
+        };
+        let five = ExtendedPoint::from(multiple(5));
+        for shift in small_order_points() {
+            let point = AffinePoint::from(five + ExtendedPoint::from(shift));
+            assert_eq!(refused(coordinates(point)).as_deref(), Some("small order"));
+        }
+        // Off the curve, with the right product.
+        let (x, y) = coordinates(small_order_points()[1]);
+        for point in [(x.double(), y * Fr::from(2).invert().unwrap()), (Fr::zero(), Fr::zero())] {
+            assert_eq!(refused(point).as_deref(), Some("on the curve"));
+        }
+        for point in [(Fr::zero(), Fr::from(2)), (Fr::one(), Fr::zero()), (Fr::one(), Fr::one())] {
+            assert_eq!(refused(point).as_deref(), Some("on the curve"));
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Checking a Schnorr signature: `s B = R + c A`, with `c = 2^128 +` the low 128 bits of
-//! `compress4(Challenge, [R.x, A.x, m, 0])`. See `docs/adr/0002-schnorr.md`.
+//! Checking a Schnorr signature: `8 s B = 8 R + 8 c A`, with `c = 2^128 +` the low 128 bits of
+//! `compress4(Challenge, [R.x, A.x, m, R.y])`. See `docs/adr/0002-schnorr.md`.
 //!
 //! | part | constraints |
 //! |---|---|
@@ -7,10 +7,13 @@
 //! | challenge: hash, canonical bits | 264 + 324 |
 //! | `s B` with the bits of `s` | 676 |
 //! | `c A` | 781 |
-//! | `s B - c A = R` | 6 |
+//! | `s B - c A` | 6 |
+//! | `T`, a point with `8 T = 0` | 4 |
+//! | `s B - c A + T = R` | 6 |
 //!
-//! `R` is the output of the last addition, so it needs no check of its own: a sum of points of the
-//! subgroup is one.
+//! There is such a `T` just when the equation holds with the cofactor; to find it is cheaper
+//! than eight times a point. `R` is the output of the last addition, so it needs no check of its own:
+//! a sum of points of the curve is one, and the addition law is complete.
 
 use bellman::{ConstraintSystem, SynthesisError};
 use jubjub::AffinePoint;
@@ -36,7 +39,7 @@ impl SignatureWitness {
     /// The witness of a signature.
     ///
     /// # Errors
-    /// A [`SignatureError`] when R or s is not canonical. Whether the signature fits a message is
+    /// A [`SignatureError`] when the encoding of R or s is not canonical. Whether the signature fits a message is
     /// for the circuit to find out.
     pub fn of(signature: &Signature) -> Result<Self, SignatureError> {
         signature.response()?;
@@ -60,7 +63,7 @@ impl SignatureWitness {
     }
 }
 
-/// Checks, if `enabled`, that `signature` is one of `message` by `key`: 2,053 constraints, two
+/// Checks, if `enabled`, that `signature` is one of `message` by `key`: 2,063 constraints, two
 /// fewer with a constant `enabled`.
 ///
 /// `key` must be of prime order, or (0, 0): keys are checked when they enter the state. (0, 0), an
@@ -84,7 +87,7 @@ pub fn verify<CS: ConstraintSystem<Fr>>(
     let mut commitment_cs = cs.namespace(|| "commitment");
     let commitment = edwards::Point::unchecked(&mut commitment_cs, signature.commitment)?;
     drop(commitment_cs);
-    let lanes = [commitment.x.clone(), key.x.clone(), message.clone(), Expression::zero()];
+    let lanes = [commitment.x.clone(), key.x.clone(), message.clone(), commitment.y.clone()];
     let digest =
         poseidon2::compress4(&mut cs.namespace(|| "challenge"), Domain::Challenge, &lanes)?;
     let digest_bits = bits::canonical_bits(&mut cs.namespace(|| "challenge bits"), &digest)?;
@@ -93,7 +96,21 @@ pub fn verify<CS: ConstraintSystem<Fr>>(
     drop(response_cs);
     let product = multiply_leading_one(&mut cs.namespace(|| "c A"), &key, &digest_bits[..128])?;
     let mut sum_cs = cs.namespace(|| "s B - c A");
-    edwards::Point::enforce_sum(&mut sum_cs, &response, &product.negated(), &commitment)
+    let sum = edwards::Point::add(&mut sum_cs, &response, &product.negated())?;
+    drop(sum_cs);
+    enforce_equal_up_to_small_order(cs, &sum, &commitment)
+}
+
+/// Checks that eight times `sum`, a point of the curve, is eight times `commitment`: 10 constraints.
+fn enforce_equal_up_to_small_order<CS: ConstraintSystem<Fr>>(
+    cs: &mut CS,
+    sum: &edwards::Point,
+    commitment: &edwards::Point,
+) -> Result<(), SynthesisError> {
+    let shift = sum.negated().value().zip(commitment.value());
+    let shift = shift.map(|(sum, commitment)| edwards::native_sum(commitment, sum));
+    let shift = edwards::Point::of_small_order(&mut cs.namespace(|| "T"), shift)?;
+    edwards::Point::enforce_sum(&mut cs.namespace(|| "R"), sum, &shift, commitment)
 }
 
 /// `(2^128 + c) * point` for a point of prime order and the 128 bits of `c`, lowest first: 781

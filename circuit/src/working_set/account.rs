@@ -3,10 +3,10 @@
 use bellman::{ConstraintSystem, SynthesisError};
 use zklink::commitment::ACCOUNT_WORD;
 use zklink::hash::{Domain, Fr};
-use zklink::id::AccountId;
 use zklink::layout::{low_word, power_of_two};
+use zklink::shape::ACCOUNT_PAGE;
 
-use super::{ACCOUNT_BITS, CHAIN_BITS, NONCE_BITS, number, way};
+use super::{ACCOUNT_BITS, CHAIN_BITS, NONCE_BITS, change_root, number, way};
 use crate::gadget::bits::to_bits;
 use crate::gadget::poseidon2::hash_many;
 use crate::gadget::select::Digit;
@@ -21,6 +21,7 @@ const KEPT_BITS: usize = 64 + 8 + 8;
 #[derive(Clone, Debug)]
 pub(super) struct AccountVar {
     pub(super) id: Expression,
+    page: Expression,
     index: Vec<Digit>,
     old: AccountFields,
     path: merkle::Path,
@@ -46,24 +47,28 @@ impl AccountVar {
         memory: &mut Memory,
     ) -> Result<AccountVar, SynthesisError> {
         let id = witness.map(|witness| u64::from(witness.id.0));
-        let (index, id) = number(&mut cs.namespace(|| "id"), id, ACCOUNT_BITS)?;
-        let (index, path) = way(index, witness.map(|witness| &witness.path), AccountId::DEPTH);
+        let id = number(&mut cs.namespace(|| "id"), id, ACCOUNT_BITS)?;
+        let (low, high) = id.split(2 * ACCOUNT_PAGE.levels);
+        let (id, page) = (id.number, high.number);
+        let path = witness.map(|witness| &witness.path);
+        let (index, path) = way(low.bits, path, ACCOUNT_PAGE.levels);
         let old = AccountFields::witness(cs, witness)?;
         memory.bind_small(&id, ACCOUNT_BITS);
         memory.insert(&Kind::Owner.at(&id), &old.owner);
         memory.insert(&Kind::Key.at(&id), &old.key);
         let sub_accounts = std::slice::from_ref(&old.sub_accounts);
         memory.insert(&Kind::SubAccountsRoot.at(&id), sub_accounts);
-        Ok(AccountVar { id, index, old, path })
+        Ok(AccountVar { id, page, index, old, path })
     }
 
+    /// Puts the new leaf into its page.
     pub(super) fn close<CS: ConstraintSystem<Fr>>(
         &self,
         cs: &mut CS,
-        root: &Expression,
+        at: usize,
         created: &Expression,
         memory: &mut Memory,
-    ) -> Result<Expression, SynthesisError> {
+    ) -> Result<(), SynthesisError> {
         let owner = Kind::Owner.at(&self.id);
         let owner = pair(memory.remove(&mut cs.namespace(|| "new owner"), &owner, 2)?);
         let key = Kind::Key.at(&self.id);
@@ -82,7 +87,9 @@ impl AccountVar {
         };
         let old = self.old.leaf(&mut cs.namespace(|| "old leaf"))?;
         let new = new.leaf(&mut cs.namespace(|| "new leaf"))?;
-        merkle::update(cs, root, &self.index, &self.path, &old, &new)
+        change_root(cs, &Kind::AccountsPage.at(&self.page), at, memory, |cs, root| {
+            merkle::update(cs, root, &self.index, &self.path, &old, &new)
+        })
     }
 
     /// An account that belonged to nobody and now belongs to somebody was created by this block.
@@ -110,7 +117,7 @@ impl AccountFields {
         let head = account
             .map(|account| u64::from(account.owner.home.0) << 8 | u64::from(account.owner.top()));
         // The packed word of the leaf is taken apart: all its fields need their ranges.
-        let (_, head) = number(&mut cs.namespace(|| "owner head"), head, CHAIN_BITS + 8)?;
+        let head = number(&mut cs.namespace(|| "owner head"), head, CHAIN_BITS + 8)?.number;
         let low = account.map(|account| low_word(account.owner.low()));
         let owner_low = Expression::witness(cs, "owner low", low)?;
         let kept = account.map(|account| {
@@ -123,9 +130,9 @@ impl AccountFields {
         let recipient_low = account.map(|account| low_word(account.recipient.low()));
         let recipient_low = Expression::witness(cs, "recipient low", recipient_low)?;
         let version = account.map(|account| u64::from(account.key_version.0));
-        let (_, version) = number(&mut cs.namespace(|| "key version"), version, NONCE_BITS)?;
+        let version = number(&mut cs.namespace(|| "key version"), version, NONCE_BITS)?.number;
         let nonce = account.map(|account| u64::from(account.nonce.0));
-        let (_, nonce) = number(&mut cs.namespace(|| "nonce"), nonce, NONCE_BITS)?;
+        let nonce = number(&mut cs.namespace(|| "nonce"), nonce, NONCE_BITS)?.number;
         let key = account
             .map(|account| account.key.map_or((Fr::zero(), Fr::zero()), |key| (key.x(), key.y())));
         let x = Expression::witness(cs, "key x", key.map(|key| key.0))?;

@@ -1,10 +1,10 @@
-//! A balance or a pool: an amount of a token below a root that its parent has.
+//! A balance or a pool: an amount of a token in a page of its parent.
 
 use bellman::{ConstraintSystem, SynthesisError};
 use zklink::commitment::amount_to_fr;
 use zklink::hash::Fr;
-use zklink::id::TokenId;
 use zklink::layout::power_of_two;
+use zklink::shape::TOKEN_PAGE;
 
 use super::{AMOUNT_BITS, CHAIN_BITS, PLACE_BITS, TOKEN_BITS, change_root, number, way};
 use crate::gadget::bits::to_bits;
@@ -16,8 +16,8 @@ use crate::witness::AmountWitness;
 #[derive(Clone, Debug)]
 pub(super) struct AmountVar {
     kind: Kind,
-    /// The place of a balance, the chain of a pool.
-    parent: Expression,
+    /// The place of a balance or the chain of a pool, and behind it the number of the page.
+    page: Expression,
     /// `parent * 2^16 + token`.
     pub(super) address: Expression,
     index: Vec<Digit>,
@@ -34,23 +34,26 @@ impl AmountVar {
         memory: &mut Memory,
     ) -> Result<AmountVar, SynthesisError> {
         let token = witness.map(|witness| u64::from(witness.token.0));
-        let (index, token) = number(&mut cs.namespace(|| "token"), token, TOKEN_BITS)?;
-        let (index, path) = way(index, witness.map(|witness| &witness.path), TokenId::DEPTH);
+        let token = number(&mut cs.namespace(|| "token"), token, TOKEN_BITS)?;
+        let address = &(&parent * power_of_two(TOKEN_BITS)) + &token.number;
+        let (low, high) = token.split(2 * TOKEN_PAGE.levels);
+        let page = &(&parent * power_of_two(TOKEN_BITS - low.bits.len())) + &high.number;
+        let path = witness.map(|witness| &witness.path);
+        let (index, path) = way(low.bits, path, TOKEN_PAGE.levels);
         // No range check: the leaf is in the old root, and its range was checked when it was written there.
         let amount = witness.map(|witness| amount_to_fr(witness.amount));
         let old = Expression::witness(cs, "amount", amount)?;
-        let address = &(&parent * power_of_two(TOKEN_BITS)) + &token;
         let bits = TOKEN_BITS + if kind == Kind::Pool { CHAIN_BITS } else { PLACE_BITS };
         memory.bind_small(&address, bits);
         memory.insert(&kind.at(&address), std::slice::from_ref(&old));
-        Ok(AmountVar { kind, parent, address, index, old, path })
+        Ok(AmountVar { kind, page, address, index, old, path })
     }
 
-    /// Checks the range of the new value and puts it below the root of its parent.
+    /// Checks the range of the new value and puts it into its page.
     pub(super) fn close<CS: ConstraintSystem<Fr>>(
         &self,
         cs: &mut CS,
-        root: Kind,
+        page: Kind,
         at: usize,
         memory: &mut Memory,
     ) -> Result<(), SynthesisError> {
@@ -58,7 +61,7 @@ impl AmountVar {
         let values = memory.remove(&mut cs.namespace(|| "new"), &cell, 1)?;
         let new = &values[0];
         to_bits(&mut cs.namespace(|| "range"), new, AMOUNT_BITS)?;
-        change_root(cs, &root.at(&self.parent), at, memory, |cs, root| {
+        change_root(cs, &page.at(&self.page), at, memory, |cs, root| {
             merkle::update(cs, root, &self.index, &self.path, &self.old, new)
         })
     }

@@ -29,10 +29,11 @@ impl ChainVar {
         memory: &mut Memory,
     ) -> Result<ChainVar, SynthesisError> {
         let id = witness.map(|witness| u64::from(witness.id.0));
-        let (index, id) = number(&mut cs.namespace(|| "id"), id, CHAIN_BITS)?;
+        let id = number(&mut cs.namespace(|| "id"), id, CHAIN_BITS)?;
         // No chain has the number zero: execution refuses its operations, so they must not be provable either.
-        enforce_nonzero(&mut cs.namespace(|| "a chain"), &id)?;
-        let (index, path) = way(index, witness.map(|witness| &witness.path), ChainId::DEPTH);
+        enforce_nonzero(&mut cs.namespace(|| "a chain"), &id.number)?;
+        let (index, path) = way(id.bits, witness.map(|witness| &witness.path), ChainId::DEPTH);
+        let id = id.number;
         let cursor = witness.map(|witness| Fr::from(witness.cursor.0));
         let cursor = Expression::witness(cs, "cursor", cursor)?;
         let roots = witness.map(|witness| witness.roots);

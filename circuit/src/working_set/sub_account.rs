@@ -34,16 +34,16 @@ impl SubAccountVar {
         memory: &mut Memory,
     ) -> Result<SubAccountVar, SynthesisError> {
         let account = witness.map(|witness| u64::from(witness.account.0));
-        let (_, account) = number(&mut cs.namespace(|| "account"), account, ACCOUNT_BITS)?;
+        let account = number(&mut cs.namespace(|| "account"), account, ACCOUNT_BITS)?.number;
         let id = witness.map(|witness| u64::from(witness.id.0));
-        let (index, id) = number(&mut cs.namespace(|| "id"), id, SUB_ACCOUNT_BITS)?;
-        let (index, path) = way(index, witness.map(|witness| &witness.path), SubAccountId::DEPTH);
-        let place = &(&account * power_of_two(8)) + &id;
+        let id = number(&mut cs.namespace(|| "id"), id, SUB_ACCOUNT_BITS)?;
+        let place = &(&account * power_of_two(8)) + &id.number;
+        let (index, path) = way(id.bits, witness.map(|witness| &witness.path), SubAccountId::DEPTH);
         // Both ranges are needed to tell the two counters of a leaf apart.
         let nonce = witness.map(|witness| u64::from(witness.nonce.0));
-        let (_, nonce) = number(&mut cs.namespace(|| "nonce"), nonce, NONCE_BITS)?;
+        let nonce = number(&mut cs.namespace(|| "nonce"), nonce, NONCE_BITS)?.number;
         let epoch = witness.map(|witness| u64::from(witness.epoch));
-        let (_, epoch) = number(&mut cs.namespace(|| "epoch"), epoch, NONCE_BITS)?;
+        let epoch = number(&mut cs.namespace(|| "epoch"), epoch, NONCE_BITS)?.number;
         let roots = witness.map(|witness| witness.roots);
         let balances = Expression::witness(cs, "balances", roots.map(|roots| roots[0]))?;
         let slots = Expression::witness(cs, "slots", roots.map(|roots| roots[1]))?;

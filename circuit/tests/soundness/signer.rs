@@ -106,7 +106,7 @@ fn a_used_or_skipped_nonce_is_refused() {
     let cheat = transfer_of(&world, transfer(2, 3, ONE));
     let again = cheat.witness.slots[0].clone();
     let caught = cheat.slot(SlotKind::Transfer, again.op, again.signature).caught();
-    assert_eq!(caught, ["slot 1/signature/s B - c A/x", "slot 1/signature/s B - c A/y"]);
+    assert_eq!(caught, ["slot 1/signature/T/small order"]);
 }
 
 #[test]

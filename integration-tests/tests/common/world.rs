@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
-use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId, TokenId};
+use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, ShapeId, SubAccountId, TokenId};
 use zklink::key::SecretKey;
 use zklink::shape::{NANO, shape};
 use zklink::state::{DeploymentId, State};
@@ -26,7 +26,7 @@ use zklink_actors::node::{ChainSetup, Setup};
 use zklink_actors::wallet::Wallet;
 use zklink_circuit::groth16::KeyFileError;
 use zklink_circuit::groth16::evm::verifying_key_to_evm;
-use zklink_circuit::proving::{KeysError, ShapeKeys};
+use zklink_circuit::proving::{KeysError, ShapeKey, ShapeKeys};
 use zklink_client::{Client, ZkLinkClient};
 use zklink_devnet::{DevChain, DevChainConfig, DevChainHandle};
 
@@ -97,19 +97,21 @@ async fn connect(urls: &Urls) -> BTreeMap<ChainId, (u64, Arc<dyn ChainClient>)> 
 
 /// Keys are made once and kept below `target`; after a change of the circuit they are made anew.
 fn keys() -> Arc<ShapeKeys> {
-    static KEYS: LazyLock<Arc<ShapeKeys>> = LazyLock::new(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("keys");
-        let open = || ShapeKeys::open(&folder, &[shape(NANO).unwrap()], |_, _| {});
-        let keys = match open() {
+    static KEYS: LazyLock<Arc<ShapeKeys>> = LazyLock::new(|| open_keys(&[NANO]));
+    Arc::clone(&KEYS)
+}
+
+fn open_keys(ids: &[ShapeId]) -> Arc<ShapeKeys> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("keys");
+    let shapes: Vec<_> = ids.iter().map(|id| shape(*id).unwrap()).collect();
+    loop {
+        match ShapeKeys::open(&folder, &shapes, |_, _| {}) {
             Err(KeysError::Key { source: KeyFileError::Stale { path, .. }, .. }) => {
                 std::fs::remove_file(path).unwrap();
-                open()
             }
-            opened => opened,
-        };
-        Arc::new(keys.unwrap())
-    });
-    Arc::clone(&KEYS)
+            opened => return Arc::new(opened.unwrap()),
+        }
+    }
 }
 
 fn genesis() -> Genesis {
@@ -128,7 +130,16 @@ fn sender(client: &Arc<dyn ChainClient>, evm_chain_id: u64, key: EthKey) -> Send
 impl World {
     /// Deploys on chains on which [`funder`] and [`validator`] have coins.
     pub async fn deploy(urls: &Urls) -> World {
-        let (clients, keys) = (connect(urls).await, keys());
+        World::deploy_keys(urls, keys()).await
+    }
+
+    /// As [`World::deploy`], with these shapes.
+    pub async fn deploy_shapes(urls: &Urls, shapes: &[ShapeId]) -> World {
+        World::deploy_keys(urls, open_keys(shapes)).await
+    }
+
+    async fn deploy_keys(urls: &Urls, keys: Arc<ShapeKeys>) -> World {
+        let clients = connect(urls).await;
         let plan = plan(&clients, &keys);
         let senders = clients
             .iter()
@@ -265,13 +276,14 @@ fn plan(clients: &BTreeMap<ChainId, (u64, Arc<dyn ChainClient>)>, keys: &ShapeKe
         let tokens = BTreeMap::from([(USDC, token)]);
         (*id, ChainPlan { evm_chain_id: *evm_chain_id, tokens })
     });
-    let key = keys.get(NANO).unwrap();
+    let shape =
+        |key: &ShapeKey| ShapePlan::of(key.shape, verifying_key_to_evm(key.key.verifying_key()));
     Plan {
         deployment: DEPLOYMENT,
         genesis: genesis(),
         hub: ChainId(1),
         chains: chains.collect(),
-        shapes: vec![ShapePlan::of(key.shape, verifying_key_to_evm(key.key.verifying_key()))],
+        shapes: keys.iter().map(shape).collect(),
         dev_proving_keys: true,
         validator: validator().address(),
         attesters: attesters().iter().map(EthKey::address).collect(),

@@ -36,7 +36,7 @@ const ALLOWED: [(&str, &[Edge]); 8] = [
             Edge::always("zklink-actors"),
         ],
     ),
-    ("zklink-xtask", &[Edge::always("zklink")]),
+    ("zklink-xtask", &[Edge::always("zklink"), Edge::always("zklink-circuit")]),
 ];
 
 /// A permitted use.

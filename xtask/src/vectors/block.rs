@@ -37,20 +37,7 @@ struct ShapeExample {
     name: &'static str,
     onchain_words: usize,
     data_words: usize,
-    room: Room,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Room {
-    queue: usize,
-    signed: usize,
-    accounts: usize,
-    sub_accounts: usize,
-    balances: usize,
-    fee_tokens: usize,
-    chains: usize,
-    pools: usize,
+    room: Counts,
 }
 
 #[derive(Serialize)]
@@ -117,14 +104,12 @@ pub(super) fn in_shape(shape: ShapeId) -> Result<(String, Vec<BlockExample>)> {
 }
 
 fn shape_example(shape: &zklink::shape::Shape) -> ShapeExample {
-    let Counts { queue, signed, accounts, sub_accounts, balances, fee_tokens, chains, pools } =
-        shape.room;
     ShapeExample {
         id: shape.id.0,
         name: shape.name,
         onchain_words: shape.onchain_words(),
         data_words: shape.data_words(),
-        room: Room { queue, signed, accounts, sub_accounts, balances, fee_tokens, chains, pools },
+        room: shape.room,
     }
 }
 

@@ -18,6 +18,8 @@ use zklink::tx::{
 
 use super::{bytes, word};
 
+mod verification;
+
 /// The deployment of all examples.
 const DEPLOYMENT: DeploymentId = DeploymentId([0xd1; 31]);
 
@@ -27,6 +29,7 @@ pub(super) struct Vectors {
     deployment_id: String,
     keys: Vec<KeyExample>,
     schnorr: Vec<SchnorrExample>,
+    verification: Vec<verification::Case>,
     messages: Vec<MessageExample>,
     eip712: Vec<Eip712Example>,
 }
@@ -50,6 +53,7 @@ struct SchnorrExample {
     key: usize,
     message: String,
     commitment_x: String,
+    commitment_y: String,
     /// The low 128 bits of the hash; the factor of the key is this plus 2^128.
     challenge: String,
     signature: String,
@@ -99,6 +103,7 @@ pub(super) fn vectors() -> Result<Vectors> {
         deployment_id: bytes(&DEPLOYMENT.0),
         keys,
         schnorr: schnorr.into(),
+        verification: verification::cases(&secrets)?,
         messages,
         eip712,
     })
@@ -118,12 +123,13 @@ fn key_example(n: u8, secret: &SecretKey) -> KeyExample {
 
 fn schnorr_example(secret: &SecretKey, message: Fr) -> SchnorrExample {
     let signature = sign(secret, message);
-    let commitment_x = signature.commitment().expect("it was just made").get_u();
-    let challenge = challenge(commitment_x, secret.public().x(), message);
+    let commitment = signature.commitment().expect("it was just made");
+    let challenge = challenge(&commitment, &secret.public(), message);
     SchnorrExample {
         key: 0,
         message: word(message),
-        commitment_x: word(commitment_x),
+        commitment_x: word(commitment.get_u()),
+        commitment_y: word(commitment.get_v()),
         challenge: format!("0x{challenge:032x}"),
         signature: bytes(&signature.to_bytes()),
     }

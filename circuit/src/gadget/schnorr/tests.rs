@@ -1,7 +1,7 @@
 use super::*;
 use crate::gadget::fixture::{Fixture, NONE};
 use jubjub::{ExtendedPoint, Scalar};
-use zklink::key::base::base;
+use zklink::key::base::{base, small_order_points};
 
 fn signer() -> SecretKey {
     SecretKey::from_seed(b"signer of the circuit's tests")
@@ -41,10 +41,10 @@ fn signatures_of_the_node_pass() {
         let enabled = Bit::constant(true);
         let fixture = run(coordinates(&secret), message, &signature, enabled);
         assert_eq!(fixture.cs.first_failure(), None);
-        assert_eq!(fixture.cost(), 2051);
+        assert_eq!(fixture.cost(), 2061);
         let fixture = run_with_flag(coordinates(&secret), message, &signature, true);
         assert_eq!(fixture.cs.first_failure(), None);
-        assert_eq!(fixture.cost(), 2053);
+        assert_eq!(fixture.cost(), 2063);
     }
 }
 
@@ -66,7 +66,7 @@ fn another_message_key_or_response_is_refused() {
     let message = Fr::from(5);
     let signature = witness(&secret, message);
     let failure = |fixture: Fixture| fixture.cs.first_failure().map(str::to_owned);
-    let sum = |failure: Option<String>| failure.is_some_and(|path| path.starts_with("s B - c A"));
+    let sum = |failure: Option<String>| failure.is_some_and(|path| path == "T/small order");
     let key = coordinates(&secret);
     assert!(sum(failure(run_with_flag(key, Fr::from(6), &signature, true))));
     let other = coordinates(&SecretKey::from_seed(b"other"));
@@ -82,6 +82,80 @@ fn another_message_key_or_response_is_refused() {
     let mut changed = signature;
     changed.commitment = signature.commitment.map(|(x, y)| (-x, y));
     assert!(sum(failure(run_with_flag(key, message, &changed, true))));
+}
+
+/// A signature with a chosen nonce and a part of small order in its commitment.
+fn shifted(secret: &SecretKey, message: Fr, nonce: Scalar, shift: AffinePoint) -> Signature {
+    let commitment = ExtendedPoint::from(base()) * nonce + ExtendedPoint::from(shift);
+    let commitment = AffinePoint::from(commitment);
+    let mut factor = [0; 32];
+    let challenge = key::challenge(&commitment, &secret.public(), message);
+    factor[..16].copy_from_slice(&challenge.to_le_bytes());
+    factor[16] = 1;
+    let [factor, secret] = [factor, secret.to_bytes()].map(|of| Scalar::from_bytes(&of).unwrap());
+    Signature { r: commitment.to_bytes(), s: (nonce + factor * secret).to_bytes() }
+}
+
+/// Alone, in a batch and here the same signatures pass.
+#[test]
+fn a_part_of_small_order_in_the_commitment_is_accepted_as_natively() {
+    let (secret, message) = (signer(), Fr::from(12));
+    let public = secret.public();
+    let other = (public, Fr::from(13), key::sign(&secret, Fr::from(13)));
+    for shift in small_order_points() {
+        for nonce in [Scalar::from(123), Scalar::zero()] {
+            let signature = shifted(&secret, message, nonce, shift);
+            assert_eq!(key::verify(&public, message, &signature), Ok(()));
+            let mut batch = [other; 20];
+            batch[1] = (public, message, signature);
+            assert_eq!(key::verify_batch(&batch), Ok(()));
+            let witness = SignatureWitness::of(&signature).unwrap();
+            let fixture = run_with_flag(coordinates(&secret), message, &witness, true);
+            assert_eq!(fixture.cs.first_failure(), None);
+        }
+    }
+}
+
+/// The same for a part that is added after signing, and so changes the challenge.
+#[test]
+fn a_commitment_that_is_shifted_after_signing_is_refused_as_natively() {
+    let (secret, message) = (signer(), Fr::from(12));
+    let public = secret.public();
+    let signed = key::sign(&secret, message);
+    let commitment = ExtendedPoint::from(signed.commitment().unwrap());
+    for shift in &small_order_points()[1..] {
+        let r = AffinePoint::from(commitment + ExtendedPoint::from(*shift)).to_bytes();
+        let signature = Signature { r, ..signed };
+        let refused = key::SignatureError::Mismatch;
+        assert_eq!(key::verify(&public, message, &signature), Err(refused));
+        let other = (public, message, signed);
+        let mut batch = [other; 20];
+        batch[1] = (public, message, signature);
+        assert_eq!(key::verify_batch(&batch), Err(vec![(1, refused)]));
+        let witness = SignatureWitness::of(&signature).unwrap();
+        let fixture = run_with_flag(coordinates(&secret), message, &witness, true);
+        assert_eq!(fixture.cs.first_failure(), Some("T/small order"));
+    }
+}
+
+/// A prover who writes another T, with all that belongs to it, is refused by the last sum.
+#[test]
+fn no_other_shift_makes_up_for_a_wrong_signature() {
+    let secret = signer();
+    let signature = witness(&secret, Fr::from(5));
+    for (message, right) in [(5u64, true), (6, false)] {
+        let mut fixture = run_with_flag(coordinates(&secret), Fr::from(message), &signature, true);
+        for (index, shift) in small_order_points().into_iter().enumerate() {
+            let (x, y) = (shift.get_u(), shift.get_v());
+            fixture.cs.tamper("T/x", x);
+            fixture.cs.tamper("T/y", y);
+            fixture.cs.tamper("T/x y", x * y);
+            fixture.cs.tamper("T/x y squared", (x * y).square());
+            let failures = fixture.cs.failures();
+            assert!(failures.iter().all(|path| path.starts_with("R/")), "{failures:?}");
+            assert_eq!(failures.is_empty(), right && index == 0);
+        }
+    }
 }
 
 #[test]
@@ -141,6 +215,6 @@ fn the_system_does_not_depend_on_the_witness() {
     let idle = run_with_flag((Fr::zero(), Fr::zero()), Fr::from(3), &dummy, false);
     assert_eq!(idle.cs.digest(), digests[0]);
     // Pinned: keys made for another system do not fit.
-    let pinned = "1f507e87e5330bfad15782bcf9a2b6858441c0d3847bc09d143efa707b4cd6ae";
+    let pinned = "4b4a95868d9e14e0332300d463f226bce50728804a4b5d9d561c190c8b450439";
     assert_eq!(hex::encode(digests[0]), pinned);
 }

@@ -53,14 +53,8 @@ struct ShapeReport {
     /// The most words of the on-chain vector, head included, and of the data vector.
     onchain_words: usize,
     data_words: usize,
-    queue: usize,
-    signed: usize,
-    accounts: usize,
-    sub_accounts: usize,
-    balances: usize,
-    fee_tokens: usize,
-    chains: usize,
-    pools: usize,
+    /// Its slots of each kind and its leaves.
+    room: Counts,
 }
 
 #[derive(Serialize)]
@@ -212,24 +206,13 @@ pub(super) fn write(path: &Path, report: &Report) -> Result<()> {
 
 fn genesis(network: &LocalNetwork) -> GenesisReport {
     let deployment = &network.deployment;
-    let shape = |key: &ShapeKey| {
-        let Counts { queue, signed, accounts, sub_accounts, balances, fee_tokens, chains, pools } =
-            key.shape.room;
-        ShapeReport {
-            id: key.shape.id,
-            name: key.shape.name,
-            constraints: key.constraints(),
-            onchain_words: key.shape.onchain_words(),
-            data_words: key.shape.data_words(),
-            queue,
-            signed,
-            accounts,
-            sub_accounts,
-            balances,
-            fee_tokens,
-            chains,
-            pools,
-        }
+    let shape = |key: &ShapeKey| ShapeReport {
+        id: key.shape.id,
+        name: key.shape.name,
+        constraints: key.constraints(),
+        onchain_words: key.shape.onchain_words(),
+        data_words: key.shape.data_words(),
+        room: key.shape.room,
     };
     GenesisReport {
         deployment_id: hex0x(deployment.deployment_id.0),
