@@ -73,10 +73,10 @@ abstract contract Endpoint is IEndpoint {
         if (id == 0 || id > MAX_CHAIN || _registry.routes[other] != address(0) || !_serves(other)) {
             revert BadChain(id);
         }
-        bool fits = Ask.says(route, abi.encodeCall(IRoute.chain, ()), ChainId.unwrap(chain))
-            && Ask.says(route, abi.encodeCall(IRoute.deploymentId, ()), uint256(deploymentId))
-            && Ask.says(route, abi.encodeCall(IRoute.identity, ()), uint256(identity))
-            && Ask.says(route, abi.encodeCall(IRoute.connects, (address(this), other)), 1);
+        bytes memory question =
+            abi.encodeCall(IRoute.connects, (address(this), deploymentId, chain, other));
+        bool fits = Ask.says(route, question, 1)
+            && Ask.says(route, abi.encodeCall(IRoute.identity, ()), uint256(identity));
         if (!fits) revert BadRoute(route);
         _registry.routes[other] = route;
         _registry.chains |= uint64(1 << id);

@@ -8,7 +8,7 @@ import {Claim, IVerifier} from "./interfaces/IVerifier.sol";
 import {Blocks, ChainView, HubBlock, Shape} from "./Layout.sol";
 import {Ask} from "./libraries/Ask.sol";
 import {Field} from "./libraries/Field.sol";
-import {HubBlocks} from "./libraries/HubBlocks.sol";
+import {Head, HubBlocks, Keep} from "./libraries/HubBlocks.sol";
 import {Messages} from "./libraries/Messages.sol";
 import {BlockNumber, ChainId, ShapeId} from "./types/Ids.sol";
 
@@ -42,26 +42,21 @@ contract Hub is Endpoint, IHub {
         bytes32 keyHash
     ) external onlyGovernor {
         Shape storage shape = _blocks.shapes[id];
-        bool lengths = onchainWords >= HubBlocks.HEAD && onchainWords <= MAX_WORDS
-            && dataWords <= MAX_WORDS;
+        bool lengths =
+            onchainWords >= HubBlocks.HEAD && onchainWords <= MAX_WORDS && dataWords <= MAX_WORDS;
         address store = _keyStoreOf(address(verifier), keyHash);
         bool taken = address(shape.verifier) != address(0);
         if (taken || !lengths || store == address(0)) revert BadShape(ShapeId.unwrap(id));
         uint48 from = _registry.finished ? uint48(block.timestamp + SHAPE_DELAY) : 0;
         _blocks.shapes[id] = Shape(onchainWords, uint16(dataWords), from, verifier, store);
-        emit ShapeRegistered(
-            ShapeId.unwrap(id), onchainWords, dataWords, address(verifier), from
-        );
+        emit ShapeRegistered(ShapeId.unwrap(id), onchainWords, dataWords, address(verifier), from);
     }
 
     // ------------------------------------------------------------- settlement
 
     /// @inheritdoc IHub
     function commitBlocks(BlockCommit[] calldata blocks) external onlyValidator guarded {
-        if (blocks.length == 0) revert BlockCount(1, 0);
-        for (uint256 i = 0; i < blocks.length; ++i) {
-            _blocks.commit(blocks[i], _registry.chains, true);
-        }
+        _commit(blocks);
     }
 
     /// @inheritdoc IHub
@@ -69,11 +64,14 @@ contract Hub is Endpoint, IHub {
         if (proofs.length == 0) revert BlockCount(1, 0);
         HubBlocks.checkNext(_blocks.proven, first);
         Claim[] memory claims = new Claim[](proofs.length);
-        for (uint256 i = 0; i < proofs.length; ++i) {
-            BlockNumber number = BlockNumber.wrap(uint32(BlockNumber.unwrap(first) + i));
-            claims[i] = _blocks.claimOf(number, proofs[i]);
+        ShapeId shape;
+        unchecked {
+            for (uint256 i = 0; i < proofs.length; ++i) {
+                BlockNumber number = BlockNumber.wrap(uint32(BlockNumber.unwrap(first) + i));
+                (claims[i], shape) = _blocks.claimOf(number, proofs[i]);
+            }
         }
-        _blocks.prove(first, claims);
+        _blocks.prove(first, claims, shape);
     }
 
     /// @inheritdoc IHub
@@ -82,18 +80,16 @@ contract Hub is Endpoint, IHub {
         onlyValidator
         guarded
     {
-        if (blocks.length == 0 || blocks.length != proofs.length) {
+        if (blocks.length != proofs.length) {
             revert BlockCount(blocks.length, proofs.length);
         }
         BlockNumber first = BlockNumber.wrap(BlockNumber.unwrap(_blocks.committed) + 1);
         HubBlocks.checkNext(_blocks.proven, first);
-        Claim[] memory claims = new Claim[](blocks.length);
-        for (uint256 i = 0; i < blocks.length; ++i) {
-            (uint256[4] memory inputs, ShapeId shape) =
-                _blocks.commit(blocks[i], _registry.chains, false);
-            claims[i] = Claim(_blocks.shapes[shape].keyStore, inputs, proofs[i]);
+        (Claim[] memory claims, ShapeId shape) = _commit(blocks);
+        for (uint256 i = 0; i < proofs.length; ++i) {
+            claims[i].proof = proofs[i];
         }
-        _blocks.prove(first, claims);
+        _blocks.prove(first, claims, shape);
     }
 
     /// @inheritdoc IHub
@@ -205,6 +201,25 @@ contract Hub is Endpoint, IHub {
         (ChainId sender, BlockNumber number, bytes32 rolling) = Messages.decodeAck(payload);
         if (sender != source) revert BadMessage();
         _blocks.acknowledge(source, number, rolling);
+    }
+
+    /// Commits all blocks, and gives the claims that their proofs must show, and the last shape.
+    /// @dev Asks which of the two calls this is instead of being told: with a constant argument
+    ///      the compiler would make two copies of all that a commit does.
+    function _commit(BlockCommit[] calldata blocks)
+        private
+        returns (Claim[] memory claims, ShapeId)
+    {
+        if (blocks.length == 0) revert BlockCount(1, 0);
+        bool proven = msg.sig != IHub.commitBlocks.selector;
+        claims = new Claim[](blocks.length);
+        Head memory head = _blocks.lastHead();
+        for (uint256 i = 0; i < blocks.length;) {
+            BlockCommit calldata info = blocks[i];
+            Keep keep = proven ? (i + 1 < blocks.length ? Keep.Little : Keep.Proven) : Keep.All;
+            claims[i++] = _blocks.commit(info, head, _registry.chains, keep);
+        }
+        return (claims, head.shape);
     }
 
     /// The store of the key with this hash, or zero if `verifier` is none that has it.

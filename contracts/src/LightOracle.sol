@@ -96,8 +96,13 @@ contract LightOracle is ILightOracle {
     }
 
     /// @inheritdoc IRoute
-    function connects(address account, ChainId other) external view returns (bool) {
-        return account == endpoint && _isOther(other);
+    function connects(address account, bytes32 deployment, ChainId here, ChainId other)
+        external
+        view
+        returns (bool)
+    {
+        bool own = deployment == deploymentId && here == chain && account == endpoint;
+        return own && _isOther(other);
     }
 
     /// @inheritdoc IRoute
@@ -114,9 +119,10 @@ contract LightOracle is ILightOracle {
         returns (bytes32)
     {
         bytes32 content = keccak256(payload);
-        return keccak256(
-            abi.encode(TAG, deploymentId, address(this), source, chain, sequence, content)
-        );
+        return
+            keccak256(
+                abi.encode(TAG, deploymentId, address(this), source, chain, sequence, content)
+            );
     }
 
     function _deliver(

@@ -43,8 +43,13 @@ contract LocalRoute is ILocalRoute {
     }
 
     /// @inheritdoc IRoute
-    function connects(address endpoint, ChainId other) external view returns (bool) {
-        return other == chain && peer(endpoint) != address(0);
+    function connects(address endpoint, bytes32 deployment, ChainId here, ChainId other)
+        external
+        view
+        returns (bool)
+    {
+        bool own = deployment == deploymentId && here == chain && other == chain;
+        return own && peer(endpoint) != address(0);
     }
 
     /// @inheritdoc IRoute

@@ -11,11 +11,9 @@ import {Ask} from "./libraries/Ask.sol";
 import {Contents} from "./libraries/Contents.sol";
 import {Deposits} from "./libraries/Deposits.sol";
 import {Erc20} from "./libraries/Erc20.sol";
-import {KeyChanges} from "./libraries/KeyChanges.sol";
 import {Messages} from "./libraries/Messages.sol";
 import {Operations} from "./libraries/Operations.sol";
 import {ITokenSender, Payouts} from "./libraries/Payouts.sol";
-import {DepositOp} from "./libraries/Pubdata.sol";
 import {Records} from "./libraries/Records.sol";
 import {BlockNumber, ChainId, SerialId, TokenId} from "./types/Ids.sol";
 
@@ -41,13 +39,9 @@ contract Rollup is Endpoint, IRollup, ITokenSender {
     // ------------------------------------------------------------------ setup
 
     /// @inheritdoc IRollup
-    function addToken(TokenId id, address addr, uint8 decimals, uint80 least)
-        external
-        duringSetup
-    {
+    function addToken(TokenId id, address addr, uint8 decimals, uint80 least) external duringSetup {
         uint16 raw = TokenId.unwrap(id);
-        bool taken =
-            _ledger.tokens[id].listed || TokenId.unwrap(_ledger.marks[addr].token) != 0;
+        bool taken = _ledger.tokens[id].listed || TokenId.unwrap(_ledger.marks[addr].token) != 0;
         // A contract of the system as a token would make its own calls mean something else.
         bool unusable = _ledger.marks[addr].own || (addr != address(0) && addr.code.length == 0);
         if (raw == 0 || taken || unusable) revert BadToken(raw, addr);
@@ -109,12 +103,9 @@ contract Rollup is Endpoint, IRollup, ITokenSender {
         uint256 first,
         address[] calldata payers
     ) external guarded {
-        bytes32[] memory parts = new bytes32[](1 + chunks.length);
-        parts[0] = Contents.hash(words);
-        for (uint256 i = 0; i < chunks.length; ++i) {
-            parts[i + 1] = chunks[i];
-        }
-        uint32 index = _settlement.checkReleased(number, Contents.join(parts));
+        bytes32[] calldata none = words[0:0];
+        bytes32 content = Contents.join(Contents.hash(words), chunks, none, none);
+        uint32 index = _settlement.checkReleased(number, content);
         SerialId cursor_ = _settlement.records[index - 1].cursor;
         Operations.refund(_queue, _ledger, cursor_, words, first, payers);
     }
@@ -151,18 +142,16 @@ contract Rollup is Endpoint, IRollup, ITokenSender {
         guarded
     {
         uint32 kept = _settlement.lastKept(downTo);
-        uint256 count = _settlement.committed - kept;
-        if (words.length != count) revert RevertCount(count, words.length);
-        bytes32 content = _settlement.records[kept].rolling;
-        for (uint32 i = 0; i < count; ++i) {
-            Record storage record = _settlement.records[kept + 1 + i];
-            BlockNumber number = record.number;
-            content = Records.roll(content, number, Operations.contentOf(words[i], chain));
-            if (content != record.rolling) {
-                revert ContentMismatch(BlockNumber.unwrap(number), record.rolling, content);
+        unchecked {
+            uint32 count = _settlement.committed - kept;
+            if (words.length != count) revert RevertCount(count, words.length);
+            // The last one first: each record is checked against the one before it.
+            for (uint32 i = count; i > 0; --i) {
+                bytes32[] calldata gone = words[i - 1];
+                _settlement.checkContent(kept + i, Operations.contentOf(gone, chain));
+                Operations.restore(_ledger, gone);
+                delete _settlement.records[kept + i];
             }
-            Operations.restore(_ledger, words[i]);
-            delete _settlement.records[kept + 1 + i];
         }
         _settlement.committed = kept;
         emit CommitsReverted(BlockNumber.unwrap(downTo));
@@ -199,8 +188,8 @@ contract Rollup is Endpoint, IRollup, ITokenSender {
 
     /// @inheritdoc IRollup
     function payGas(uint256 portions, uint256 withdrawals) external pure returns (uint256) {
-        return Payouts.GAS_BASE + portions * Payouts.GAS_PORTION
-            + withdrawals * Payouts.GAS_WITHDRAWAL;
+        return
+            Payouts.GAS_BASE + portions * Payouts.GAS_PORTION + withdrawals * Payouts.GAS_WITHDRAWAL;
     }
 
     /// @inheritdoc IRollup
@@ -310,11 +299,6 @@ contract Rollup is Endpoint, IRollup, ITokenSender {
         return address(_recorder);
     }
 
-    /// @inheritdoc IRollup
-    function domainSeparator() external view returns (bytes32) {
-        return KeyChanges.domainSeparator();
-    }
-
     // --------------------------------------------------------------- internal
 
     /// @inheritdoc Endpoint
@@ -348,8 +332,7 @@ contract Rollup is Endpoint, IRollup, ITokenSender {
         // Before the operations are looked at, so that a wrong order is called so.
         _settlement.checkNumber(info.number);
         bytes32 content = Operations.contentOf(info.words, chain);
-        SerialId next =
-            Operations.take(_queue, _ledger, _recorder, chain, queueHead(), info);
+        SerialId next = Operations.take(_queue, _ledger, _recorder, queueHead(), info);
         bytes32 after_ = _settlement.append(info.number, content, next);
         emit OperationsCommitted(BlockNumber.unwrap(info.number), after_, SerialId.unwrap(next));
     }
@@ -358,17 +341,10 @@ contract Rollup is Endpoint, IRollup, ITokenSender {
         private
     {
         _ledger.checkOwner(chain, owner, home);
-        DepositOp memory op;
-        (op.token, op.owner, op.home, op.subAccount) = (id, owner, home, subAccount);
-        SerialId serial = _queue.append(_ledger.tokens[id], op, raw, msg.sender);
+        (SerialId serial, uint128 amount) =
+            _queue.append(_ledger.tokens[id], id, raw, owner, home, subAccount);
         emit DepositQueued(
-            SerialId.unwrap(serial),
-            TokenId.unwrap(id),
-            owner,
-            home,
-            subAccount,
-            op.amount,
-            msg.sender
+            SerialId.unwrap(serial), TokenId.unwrap(id), owner, home, subAccount, amount, msg.sender
         );
     }
 }

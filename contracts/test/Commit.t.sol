@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {IRollup} from "../src/interfaces/IRollup.sol";
+import {IEndpoint} from "../src/interfaces/IEndpoint.sol";
+import {IKeyRecorder} from "../src/interfaces/IKeyRecorder.sol";
+import {IRollup, OperationsCommit} from "../src/interfaces/IRollup.sol";
 import {Field} from "../src/libraries/Field.sol";
 import {SerialId} from "../src/types/Ids.sol";
 import {World} from "./base/World.sol";
@@ -19,10 +21,10 @@ contract CommitTest is World {
     function testTakesDepositsInOrder() public {
         depositUsd(spoke, ALICE, 5);
         vm.deal(address(this), 2);
-        spoke.depositNative{value: 2}(FELT, 9);
+        spoke.depositNative{value: 2}(FELT, 7, 9);
         bytes32[] memory words = Words.join(
             Words.deposit(SPOKE, 4, 3, USD, 5e12, padded(ALICE)),
-            Words.deposit(SPOKE, 5, 9, NATIVE, 2, FELT)
+            Words.depositOf(SPOKE, 5, 9, NATIVE, 2, FELT, 7, 0)
         );
         bytes32 rolling = Words.roll(0, 6, words);
         vm.expectEmit(address(spoke));
@@ -41,13 +43,15 @@ contract CommitTest is World {
         uint16 token = USD;
         uint128 amount = 5e12;
         bytes32 owner = padded(ALICE);
-        field %= 4;
+        uint8 home = 0;
+        field %= 5;
         if (field == 0) sub ^= uint8(change % 255) + 1;
         if (field == 1) token ^= uint16(change % 65_535) + 1;
         if (field == 2) amount ^= change;
         if (field == 3) owner ^= bytes32(uint256(change) << 120 | change);
+        if (field == 4) home ^= uint8(change % 255) + 1;
         _refused(
-            Words.deposit(SPOKE, 4, sub, token, amount, owner),
+            Words.depositOf(SPOKE, 4, sub, token, amount, owner, home, 0),
             abi.encodeWithSelector(IRollup.DepositMismatch.selector, 0, 0)
         );
     }
@@ -122,12 +126,12 @@ contract CommitTest is World {
         bytes32[] memory words;
         uint256 padding;
         kind %= 3;
-        if (kind == 0) (words, padding) = (Words.deposit(SPOKE, 4, 3, USD, 5, padded(ALICE)), 48);
+        if (kind == 0) (words, padding) = (Words.deposit(SPOKE, 4, 3, USD, 5, padded(ALICE)), 16);
         if (kind == 1) {
-            (words, padding) = (Words.withdraw(SPOKE, 4, USD, 5, 12, padded(ALICE)), 24);
+            (words, padding) = (Words.withdraw(SPOKE, 4, USD, 5, 12, padded(ALICE)), 8);
         }
         if (kind == 2) {
-            (words, padding) = (Words.changePubKey(SPOKE, 4, 0, padded(ALICE), 1, 2), 128);
+            (words, padding) = (Words.changePubKey(SPOKE, 4, 0, padded(ALICE), 1, 2), 104);
         }
         // Below the fields, or in the byte above them.
         uint256 place = uint256(bit) % (padding + 8);
@@ -148,15 +152,20 @@ contract CommitTest is World {
 
     function testRefusesRawWordsOutOfRange() public {
         bytes32[] memory words = Words.deposit(SPOKE, 4, 3, USD, 5, padded(ALICE));
+        depositUsd(spoke, ALICE, 5);
         words[1] |= bytes32(uint256(1) << 248);
-        _refused(words, abi.encodeWithSelector(IRollup.WordOutOfRange.selector, 1));
+        _refused(words, abi.encodeWithSelector(IRollup.DepositMismatch.selector, 0, 0));
+        words = Words.withdraw(SPOKE, 4, USD, 5, 12, padded(ALICE));
+        words[1] |= bytes32(uint256(1) << 248);
+        bytes32 wide = bytes32(uint256(1) << 248 | uint160(ALICE));
+        _refused(words, abi.encodeWithSelector(IRollup.NotAnAddress.selector, 0, wide));
         words = Words.changePubKey(SPOKE, 4, 0, padded(ALICE), Field.MODULUS, 2);
         _refusedWith(
-            words, new bytes[](1), abi.encodeWithSelector(IRollup.WordOutOfRange.selector, 2)
+            words, new bytes[](1), abi.encodeWithSelector(IKeyRecorder.WordOutOfRange.selector, 2)
         );
         words = Words.changePubKey(SPOKE, 4, 0, padded(ALICE), 1, type(uint256).max);
         _refusedWith(
-            words, new bytes[](1), abi.encodeWithSelector(IRollup.WordOutOfRange.selector, 3)
+            words, new bytes[](1), abi.encodeWithSelector(IKeyRecorder.WordOutOfRange.selector, 3)
         );
     }
 
@@ -165,13 +174,13 @@ contract CommitTest is World {
         bytes32 fifth = Words.roll(0, 5, words);
         vm.startPrank(validator);
         vm.expectRevert(abi.encodeWithSelector(IRollup.NumberNotIncreasing.selector, 0, 0));
-        spoke.commit(N(0), 0, words, new bytes[](0));
-        spoke.commit(N(5), 0, words, new bytes[](0));
+        spoke.commit(0, one(0, words, new bytes[](0)));
+        spoke.commit(0, one(5, words, new bytes[](0)));
         vm.expectRevert(abi.encodeWithSelector(IRollup.NumberNotIncreasing.selector, 5, 5));
-        spoke.commit(N(5), fifth, words, new bytes[](0));
+        spoke.commit(fifth, one(5, words, new bytes[](0)));
         vm.expectRevert(abi.encodeWithSelector(IRollup.NumberNotIncreasing.selector, 5, 4));
-        spoke.commit(N(4), fifth, words, new bytes[](0));
-        spoke.commit(N(7), fifth, words, new bytes[](0));
+        spoke.commit(fifth, one(4, words, new bytes[](0)));
+        spoke.commit(fifth, one(7, words, new bytes[](0)));
         eq(spoke.rolling(), Words.roll(fifth, 7, words), "rolling");
         (uint32 index, bytes32 rolling, SerialId cursor) = spoke.recordOf(N(5));
         eq(index, 1, "index");
@@ -182,11 +191,11 @@ contract CommitTest is World {
     }
 
     function testOnlyTheValidatorCommitsAndReverts() public {
-        bytes memory refused = abi.encodeWithSelector(IRollup.Forbidden.selector, address(this));
+        bytes memory refused = abi.encodeWithSelector(IEndpoint.Forbidden.selector, address(this));
         vm.expectRevert(refused);
-        spoke.commit(N(1), 0, new bytes32[](1), new bytes[](0));
+        spoke.commit(0, new OperationsCommit[](1));
         vm.expectRevert(refused);
-        spoke.revertCommits(N(0));
+        spoke.revertCommits(N(0), new bytes32[][](0));
     }
 
     // ------------------------------------------------------------------- keys
@@ -197,7 +206,8 @@ contract CommitTest is World {
         bytes[] memory witness = new bytes[](1);
         witness[0] = signature(KEY, _digest(11, 12, 0xabcdef, 5));
         _commitWith(1, words, witness);
-        bytes memory refused = abi.encodeWithSelector(IRollup.BadKeySignature.selector, 0, owner);
+        bytes memory refused =
+            abi.encodeWithSelector(IKeyRecorder.BadKeySignature.selector, 0, owner);
         bytes32[5] memory others = [
             _digest(12, 12, 0xabcdef, 5),
             _digest(11, 13, 0xabcdef, 5),
@@ -228,7 +238,7 @@ contract CommitTest is World {
                 address(spoke)
             )
         );
-        eq(spoke.domainSeparator(), expected, "domain");
+        eq(spokeKeys.domainSeparator(), expected, "domain");
     }
 
     function testKeySignaturesHaveOneForm() public {
@@ -237,7 +247,8 @@ contract CommitTest is World {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(KEY, _digest(11, 12, 1, 5));
         uint256 order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
         bytes[] memory witness = new bytes[](1);
-        bytes memory refused = abi.encodeWithSelector(IRollup.BadKeySignature.selector, 0, owner);
+        bytes memory refused =
+            abi.encodeWithSelector(IKeyRecorder.BadKeySignature.selector, 0, owner);
         witness[0] = abi.encodePacked(r, bytes32(order - uint256(s)), uint8(55 - v));
         _refusedWith(words, witness, refused);
         witness[0] = abi.encodePacked(r, s, v - 27);
@@ -247,40 +258,44 @@ contract CommitTest is World {
         // An owner of zero would match the answer for a bad signature.
         bytes32[] memory nobody = Words.changePubKey(SPOKE, 1, 5, 0, 11, 12);
         _refusedWith(
-            nobody, witness, abi.encodeWithSelector(IRollup.BadKeySignature.selector, 0, address(0))
+            nobody,
+            witness,
+            abi.encodeWithSelector(IKeyRecorder.BadKeySignature.selector, 0, address(0))
         );
         witness[0] = new bytes(64);
-        _refusedWith(words, witness, abi.encodeWithSelector(IRollup.WitnessLength.selector, 0, 64));
+        _refusedWith(
+            words, witness, abi.encodeWithSelector(IKeyRecorder.WitnessLength.selector, 0, 64)
+        );
     }
 
     function testKeyChangeByFact() public {
         bytes32[] memory words = Words.changePubKey(SPOKE, 1, 5, padded(ALICE), 11, 12);
         bytes[] memory witness = new bytes[](1);
         bytes memory refused =
-            abi.encodeWithSelector(IRollup.KeyNotAuthorised.selector, 0, ALICE, 5);
+            abi.encodeWithSelector(IKeyRecorder.KeyNotAuthorised.selector, 0, ALICE, 5);
         _refusedWith(words, witness, refused);
-        vm.prank(address(0xb0b));
-        spoke.setAuthPubKey(11, 12, 5);
+        vm.prank(address(0xb0b), address(0xb0b));
+        spokeKeys.setAuthPubKey(0, 11, 12, 5);
         _refusedWith(words, witness, refused);
-        vm.startPrank(ALICE);
-        spoke.setAuthPubKey(11, 12, 4);
-        spoke.setAuthPubKey(11, 13, 6);
-        vm.expectEmit(address(spoke));
-        emit IRollup.AuthPubKeySet(ALICE, 5, 11, 12);
-        spoke.setAuthPubKey(11, 12, 5);
-        vm.expectRevert(abi.encodeWithSelector(IRollup.KeyAlreadySet.selector, ALICE, 5));
-        spoke.setAuthPubKey(11, 13, 5);
+        vm.startPrank(ALICE, ALICE);
+        spokeKeys.setAuthPubKey(0, 11, 12, 4);
+        spokeKeys.setAuthPubKey(0, 11, 13, 6);
+        vm.expectEmit(address(spokeKeys));
+        emit IKeyRecorder.AuthPubKeySet(ALICE, 5, 0, 11, 12);
+        spokeKeys.setAuthPubKey(0, 11, 12, 5);
+        vm.expectRevert(abi.encodeWithSelector(IKeyRecorder.KeyAlreadySet.selector, 0, ALICE, 5));
+        spokeKeys.setAuthPubKey(0, 11, 13, 5);
         vm.recordLogs();
-        spoke.setAuthPubKey(11, 12, 5);
+        spokeKeys.setAuthPubKey(0, 11, 12, 5);
         eq(vm.getRecordedLogs().length, 0, "a repetition makes no event");
         vm.stopPrank();
-        eq(spoke.authPubKey(ALICE, 5), keccak256(abi.encode(11, 12)), "stored");
+        eq(spokeKeys.authPubKey(0, ALICE, 5), keccak256(abi.encode(11, 12)), "stored");
         _commitWith(1, words, witness);
     }
 
     function testWitnessesMatchTheKeyChanges() public {
-        vm.prank(ALICE);
-        spoke.setAuthPubKey(11, 12, 5);
+        vm.prank(ALICE, ALICE);
+        spokeKeys.setAuthPubKey(0, 11, 12, 5);
         bytes32[] memory words = Words.changePubKey(SPOKE, 1, 5, padded(ALICE), 11, 12);
         _refusedWith(
             words, new bytes[](0), abi.encodeWithSelector(IRollup.WitnessCount.selector, 1, 0)
@@ -309,19 +324,23 @@ contract CommitTest is World {
         commit(spoke, 3, first);
         bytes32 kept = spoke.rolling();
         commit(spoke, 5, rest);
-        commit(spoke, 9, Words.withdraw(SPOKE, 1, USD, 1, 12, padded(ALICE)));
-        vm.prank(validator);
-        spoke.revertCommits(N(4));
+        bytes32[] memory last = Words.withdraw(SPOKE, 1, USD, 1, 12, padded(ALICE));
+        commit(spoke, 9, last);
+        _refusedReverts(first, rest, last);
+        revertTo(spoke, 4, _two(rest, last));
         eq(spoke.rolling(), kept, "rolling");
         eq(spoke.unconsumed(T(USD)), 6, "USD is back in the queue");
         eq(spoke.unconsumed(T(NATIVE)), 7, "coins are back in the queue");
         _head(1);
         // The same number may come again, with other content.
-        commit(spoke, 5, Words.deposit(SPOKE, 8, 3, USD, 6e12, padded(ALICE)));
-        commit(spoke, 6, Words.deposit(SPOKE, 8, 3, NATIVE, 7, padded(ALICE)));
+        bytes32[][] memory all = new bytes32[][](3);
+        all[0] = first;
+        all[1] = Words.deposit(SPOKE, 8, 3, USD, 6e12, padded(ALICE));
+        all[2] = Words.deposit(SPOKE, 8, 3, NATIVE, 7, padded(ALICE));
+        commit(spoke, 5, all[1]);
+        commit(spoke, 6, all[2]);
         eq(spoke.unconsumed(T(USD)), 0, "consumed again");
-        vm.prank(validator);
-        spoke.revertCommits(N(0));
+        revertTo(spoke, 0, all);
         eq(spoke.rolling(), 0, "genesis");
         eq(spoke.unconsumed(T(USD)), 11, "all back");
         _head(0);
@@ -336,14 +355,42 @@ contract CommitTest is World {
         ack(spoke, 4);
         vm.startPrank(validator);
         vm.expectRevert(abi.encodeWithSelector(IRollup.RecordsAreAcked.selector, 4, 3));
-        spoke.revertCommits(N(3));
-        spoke.revertCommits(N(4));
+        spoke.revertCommits(N(3), _two(words, words));
+        spoke.revertCommits(N(4), _one(words));
         vm.stopPrank();
         vm.expectRevert(abi.encodeWithSelector(IRollup.WrongRecord.selector, 6));
         spoke.ack(N(6), last);
         (, bytes32 second,) = spoke.recordOf(N(2));
         vm.expectRevert(abi.encodeWithSelector(IRollup.WrongRecord.selector, 2));
         spoke.ack(N(2), second);
+    }
+
+    /// A revert shows the words of exactly the records that go, each as it was committed.
+    function _refusedReverts(bytes32[] memory first, bytes32[] memory rest, bytes32[] memory last)
+        private
+    {
+        vm.startPrank(validator);
+        vm.expectRevert(abi.encodeWithSelector(IRollup.RevertCount.selector, 2, 1));
+        spoke.revertCommits(N(4), _one(last));
+        vm.expectPartialRevert(IRollup.ContentMismatch.selector);
+        spoke.revertCommits(N(4), _two(last, rest));
+        vm.expectPartialRevert(IRollup.ContentMismatch.selector);
+        spoke.revertCommits(N(4), _two(first, last));
+        vm.stopPrank();
+    }
+
+    function _one(bytes32[] memory a) private pure returns (bytes32[][] memory list) {
+        list = new bytes32[][](1);
+        list[0] = a;
+    }
+
+    function _two(bytes32[] memory a, bytes32[] memory b)
+        private
+        pure
+        returns (bytes32[][] memory list)
+    {
+        list = new bytes32[][](2);
+        (list[0], list[1]) = (a, b);
     }
 
     // ---------------------------------------------------------------- helpers
@@ -354,7 +401,7 @@ contract CommitTest is World {
         returns (bytes32)
     {
         bytes32 inner = keccak256(abi.encode(CHANGE_TYPE, x, y, account, nonce));
-        return keccak256(abi.encodePacked(hex"1901", spoke.domainSeparator(), inner));
+        return keccak256(abi.encodePacked(hex"1901", spokeKeys.domainSeparator(), inner));
     }
 
     function _head(uint256 expected) private view {
@@ -373,8 +420,9 @@ contract CommitTest is World {
         private
     {
         bytes32 previous = spoke.rolling();
+        OperationsCommit[] memory blocks = one(77, words, witness);
         vm.expectRevert(reason);
         vm.prank(validator);
-        spoke.commit(N(77), previous, words, witness);
+        spoke.commit(previous, blocks);
     }
 }

@@ -2,9 +2,9 @@
 pragma solidity ^0.8.30;
 
 import {IHub} from "../src/interfaces/IHub.sol";
-import {IRollup} from "../src/interfaces/IRollup.sol";
 import {Field} from "../src/libraries/Field.sol";
 import {Base} from "./base/Base.sol";
+import {Plain} from "./base/Plain.sol";
 
 contract FieldHarness {
     function powerSum(uint256 z, bytes32[] calldata words) external pure returns (uint256) {
@@ -53,7 +53,7 @@ contract FieldTest is Base {
         words = new bytes32[](vm.parseJsonUint(json, string.concat(item, length)));
         for (uint256 i = 0; i < words.length; ++i) {
             if (zeroEvery != 0 && i % zeroEvery == 0) continue;
-            words[i] = bytes32(uint256(keccak256(abi.encode(seed, i))) % R);
+            words[i] = bytes32(uint256(keccak256(abi.encode(seed, i))) >> 8);
         }
     }
 
@@ -81,10 +81,29 @@ contract FieldTest is Base {
         uint256 i = uint256(place) % 4;
         bytes32[] memory words = new bytes32[](4);
         words[i] = bytes32(word);
-        vm.expectRevert(abi.encodeWithSelector(IRollup.WordOutOfRange.selector, i));
+        vm.expectRevert(abi.encodeWithSelector(IHub.WordOutOfRange.selector, i));
         harness.powerSum(5, words);
-        vm.expectRevert(abi.encodeWithSelector(IRollup.WordOutOfRange.selector, i));
+        // Words of operations have 31 bytes.
+        words[i] = bytes32(word % R | 1 << 248);
+        vm.expectRevert(abi.encodeWithSelector(IHub.WordOutOfRange.selector, i));
         harness.blobValue(5, words);
+    }
+
+    /// The loops in assembly against their plain form.
+    function testFuzzEvaluationsEqualThePlainForm(uint256 seed, uint256 z, uint16 length)
+        public
+        view
+    {
+        z = bound(z, 2, R - 2);
+        bytes32[] memory words = new bytes32[](length % 300);
+        for (uint256 i = 0; i < words.length; ++i) {
+            uint256 word = uint256(keccak256(abi.encode(seed, i)));
+            // Some are zero, some the greatest.
+            words[i] = word % 7 == 0 ? bytes32(0) : bytes32(word >> 8);
+            if (word % 11 == 0) words[i] = bytes32(type(uint256).max >> 8);
+        }
+        eq(harness.powerSum(z, words), Plain.powerSum(z, words), "power sum");
+        eq(harness.blobValue(z, words), Plain.blobValue(z, words), "blob value");
     }
 
     function testFuzzInverse(uint256 x) public {

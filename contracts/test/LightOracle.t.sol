@@ -8,14 +8,16 @@ import {Base} from "./base/Base.sol";
 /// @dev Takes messages, or refuses them.
 contract Receiver {
     ChainId public immutable chain;
+    bytes32 public immutable deploymentId;
     bool public closed;
     bytes public last;
     ILightOracle private _oracle;
 
     error Closed();
 
-    constructor(uint8 id) {
+    constructor(uint8 id, bytes32 deployment) {
         chain = ChainId.wrap(id);
+        deploymentId = deployment;
     }
 
     function use(ILightOracle oracle) external {
@@ -26,8 +28,8 @@ contract Receiver {
         closed = yes;
     }
 
-    function send(uint8 destination, bytes calldata payload) external {
-        _oracle.send(ChainId.wrap(destination), payload);
+    function send(uint8 destination, bytes calldata payload) external payable {
+        _oracle.send{value: msg.value}(ChainId.wrap(destination), payload);
     }
 
     function onMessage(ChainId source, bytes calldata payload) external {
@@ -47,20 +49,41 @@ contract LightOracleTest is Base {
     uint256[5] private keys;
 
     function setUp() public {
-        address[] memory attesters = new address[](5);
         for (uint256 i = 0; i < 5; ++i) {
             keys[i] = 1000 + i;
-            attesters[i] = vm.addr(keys[i]);
         }
         for (uint256 i = 0; i < 5; ++i) {
             for (uint256 j = i + 1; j < 5; ++j) {
                 if (vm.addr(keys[j]) < vm.addr(keys[i])) (keys[i], keys[j]) = (keys[j], keys[i]);
             }
         }
-        oracle = ILightOracle(deploy("LightOracle", abi.encode(uint8(2), ID, attesters, 3)));
-        receiver = new Receiver(2);
+        receiver = new Receiver(2, ID);
+        oracle = _oracleFor(receiver);
         receiver.use(oracle);
-        oracle.bind(address(receiver));
+    }
+
+    function _attesters() private view returns (address[] memory attesters) {
+        attesters = new address[](5);
+        for (uint256 i = 0; i < 5; ++i) {
+            attesters[i] = vm.addr(keys[i]);
+        }
+    }
+
+    function _oracleFor(Receiver endpoint) private returns (ILightOracle) {
+        bytes memory arguments = abi.encode(address(endpoint), _attesters(), 3);
+        return ILightOracle(deploy("LightOracle", arguments));
+    }
+
+    function _deliver(
+        ILightOracle to,
+        uint8 source,
+        uint64 n,
+        bytes memory payload,
+        bytes[] memory s
+    ) private {
+        (bytes[] memory payloads, bytes[][] memory lists) = (new bytes[](1), new bytes[][](1));
+        (payloads[0], lists[0]) = (payload, s);
+        to.deliver(C(source), n, payloads, lists);
     }
 
     function testTheDigestIsTheSpecifiedOne() public view {
@@ -69,6 +92,7 @@ contract LightOracleTest is Base {
             abi.encode(
                 keccak256("zkLink LightOracle"),
                 ID,
+                address(oracle),
                 uint256(1),
                 uint256(2),
                 uint256(9),
@@ -81,49 +105,49 @@ contract LightOracleTest is Base {
     function testDeliversWithEnoughSignatures() public {
         vm.expectEmit(address(oracle));
         emit ILightOracle.MessageDelivered(1, 0, "hello");
-        oracle.deliver(C(1), 0, "hello", _sign(1, 0, "hello", 0, 3));
+        _deliver(oracle, 1, 0, "hello", _sign(1, 0, "hello", 0, 3));
         eq(
             keccak256(receiver.last()),
             keccak256(abi.encode(address(oracle), uint8(1), bytes("hello"))),
             "received"
         );
         eq(oracle.deliveredHash(C(1), 0), keccak256("hello"), "remembered");
-        oracle.deliver(C(1), 1, "again", _sign(1, 1, "again", 0, 5));
+        _deliver(oracle, 1, 1, "again", _sign(1, 1, "again", 0, 5));
         eq(oracle.deliveredCount(C(1)), 2, "count");
-        oracle.deliver(C(3), 0, "other source", _sign(3, 0, "other source", 1, 3));
+        _deliver(oracle, 3, 0, "other source", _sign(3, 0, "other source", 1, 3));
     }
 
     function testRefusesReplayAndGaps() public {
         bytes[] memory signatures = _sign(1, 0, "a", 0, 3);
-        oracle.deliver(C(1), 0, "a", signatures);
+        _deliver(oracle, 1, 0, "a", signatures);
         vm.expectRevert(abi.encodeWithSelector(ILightOracle.OutOfOrder.selector, 1, 1, 0));
-        oracle.deliver(C(1), 0, "a", signatures);
+        _deliver(oracle, 1, 0, "a", signatures);
         signatures = _sign(1, 2, "a", 0, 3);
         vm.expectRevert(abi.encodeWithSelector(ILightOracle.OutOfOrder.selector, 1, 1, 2));
-        oracle.deliver(C(1), 2, "a", signatures);
+        _deliver(oracle, 1, 2, "a", signatures);
     }
 
     function testRefusesTooFewDoubleUnsortedOrForeignSigners() public {
         bytes[] memory signatures = _sign(1, 0, "a", 0, 2);
         vm.expectRevert(abi.encodeWithSelector(ILightOracle.NotEnoughSignatures.selector, 2, 3));
-        oracle.deliver(C(1), 0, "a", signatures);
+        _deliver(oracle, 1, 0, "a", signatures);
         signatures = _sign(1, 0, "a", 0, 3);
         signatures[2] = signatures[1];
         address same = vm.addr(keys[1]);
         vm.expectRevert(abi.encodeWithSelector(ILightOracle.SignersNotAscending.selector, 2, same));
-        oracle.deliver(C(1), 0, "a", signatures);
+        _deliver(oracle, 1, 0, "a", signatures);
         signatures = _sign(1, 0, "a", 0, 3);
         (signatures[0], signatures[1]) = (signatures[1], signatures[0]);
         address low = vm.addr(keys[0]);
         vm.expectRevert(abi.encodeWithSelector(ILightOracle.SignersNotAscending.selector, 1, low));
-        oracle.deliver(C(1), 0, "a", signatures);
+        _deliver(oracle, 1, 0, "a", signatures);
         signatures = _sign(1, 0, "a", 0, 3);
         bytes32 digest = oracle.digest(C(1), 0, "a");
         signatures[1] = _one(7777, digest);
         vm.expectRevert(
             abi.encodeWithSelector(ILightOracle.NotAnAttester.selector, 1, vm.addr(7777))
         );
-        oracle.deliver(C(1), 0, "a", signatures);
+        _deliver(oracle, 1, 0, "a", signatures);
     }
 
     function testSignaturesHaveOneForm() public {
@@ -133,45 +157,79 @@ contract LightOracleTest is Base {
         bytes32 high = bytes32(ORDER - uint256(s));
         signatures[0] = abi.encodePacked(r, high, v == 27 ? uint8(28) : uint8(27));
         vm.expectRevert(abi.encodeWithSelector(ILightOracle.NotAnAttester.selector, 0, address(0)));
-        oracle.deliver(C(1), 0, "a", signatures);
+        _deliver(oracle, 1, 0, "a", signatures);
         signatures[0] = abi.encodePacked(r, s, v - 27);
         vm.expectRevert(abi.encodeWithSelector(ILightOracle.NotAnAttester.selector, 0, address(0)));
-        oracle.deliver(C(1), 0, "a", signatures);
+        _deliver(oracle, 1, 0, "a", signatures);
         signatures[0] = abi.encodePacked(r, s, v, uint8(0));
         vm.expectRevert(abi.encodeWithSelector(ILightOracle.NotAnAttester.selector, 0, address(0)));
-        oracle.deliver(C(1), 0, "a", signatures);
+        _deliver(oracle, 1, 0, "a", signatures);
     }
 
     function testSignaturesBindEverything() public {
         bytes[] memory signatures = _sign(1, 0, "a", 0, 3);
         vm.expectPartialRevert(ILightOracle.NotAnAttester.selector);
-        oracle.deliver(C(1), 0, "b", signatures);
+        _deliver(oracle, 1, 0, "b", signatures);
         vm.expectPartialRevert(ILightOracle.NotAnAttester.selector);
-        oracle.deliver(C(3), 0, "a", signatures);
-        address[] memory attesters = new address[](5);
-        for (uint256 i = 0; i < 5; ++i) {
-            attesters[i] = vm.addr(keys[i]);
-        }
-        // Another deployment, and another destination.
-        for (uint256 i = 0; i < 2; ++i) {
+        _deliver(oracle, 3, 0, "a", signatures);
+        // Another deployment, another destination, and another oracle of the same two.
+        for (uint256 i = 0; i < 3; ++i) {
             bytes32 id = i == 0 ? bytes32(uint256(0x1e)) : ID;
-            uint8 chain = i == 0 ? 2 : 4;
-            ILightOracle other =
-                ILightOracle(deploy("LightOracle", abi.encode(chain, id, attesters, 3)));
-            other.bind(address(new Receiver(chain)));
+            ILightOracle other = _oracleFor(new Receiver(i == 1 ? 4 : 2, id));
             vm.expectPartialRevert(ILightOracle.NotAnAttester.selector);
-            other.deliver(C(1), 0, "a", signatures);
+            _deliver(other, 1, 0, "a", signatures);
         }
+    }
+
+    function testDeliversRanges() public {
+        bytes[] memory payloads = new bytes[](3);
+        bytes[][] memory lists = new bytes[][](3);
+        for (uint64 i = 0; i < 3; ++i) {
+            payloads[i] = abi.encode(i);
+            lists[i] = _sign(1, i, payloads[i], 0, 3);
+        }
+        vm.expectRevert(abi.encodeWithSelector(ILightOracle.ListLength.selector, 3, 2));
+        oracle.deliver(C(1), 0, payloads, new bytes[][](2));
+        vm.expectRevert(abi.encodeWithSelector(ILightOracle.ListLength.selector, 0, 0));
+        oracle.deliver(C(1), 0, new bytes[](0), new bytes[][](0));
+        (lists[1], lists[2]) = (lists[2], lists[1]);
+        vm.expectPartialRevert(ILightOracle.NotAnAttester.selector);
+        oracle.deliver(C(1), 0, payloads, lists);
+        (lists[1], lists[2]) = (lists[2], lists[1]);
+        oracle.deliver(C(1), 0, payloads, lists);
+        eq(oracle.deliveredCount(C(1)), 3, "count");
+        eq(oracle.deliveredHash(C(1), 2), keccak256(payloads[2]), "last");
+    }
+
+    function testTheAttestersAreListed() public view {
+        address[] memory listed = oracle.attesters();
+        eq(listed.length, 5, "all of them");
+        for (uint256 i = 0; i < 5; ++i) {
+            eq(listed[i], vm.addr(keys[i]), "in ascending order");
+            vm.assertTrue(oracle.isAttester(listed[i]), "each is one");
+        }
+        bytes32 expected = keccak256(
+            abi.encode(
+                keccak256("zkLink LightOracle"), uint8(2), ID, address(receiver), 3, _attesters()
+            )
+        );
+        eq(oracle.identity(), expected, "identity");
+    }
+
+    function testTakesNoCoins() public {
+        vm.deal(address(this), 1);
+        vm.expectRevert(abi.encodeWithSelector(ILightOracle.NoFee.selector, 1));
+        receiver.send{value: 1}(1, "x");
     }
 
     function testARefusedMessageCanBeTriedAgain() public {
         bytes[] memory signatures = _sign(1, 0, "a", 0, 3);
         receiver.close(true);
         vm.expectRevert(Receiver.Closed.selector);
-        oracle.deliver(C(1), 0, "a", signatures);
+        _deliver(oracle, 1, 0, "a", signatures);
         eq(oracle.deliveredCount(C(1)), 0, "not delivered");
         receiver.close(false);
-        oracle.deliver(C(1), 0, "a", signatures);
+        _deliver(oracle, 1, 0, "a", signatures);
         eq(oracle.deliveredCount(C(1)), 1, "delivered");
     }
 
@@ -192,54 +250,43 @@ contract LightOracleTest is Base {
             vm.expectRevert(abi.encodeWithSelector(ILightOracle.BadChain.selector, bad[i]));
             receiver.send(bad[i], "x");
             vm.expectRevert(abi.encodeWithSelector(ILightOracle.BadChain.selector, bad[i]));
-            oracle.deliver(C(bad[i]), 0, "x", new bytes[](3));
+            _deliver(oracle, bad[i], 0, "x", new bytes[](3));
         }
     }
 
-    function testBindingHappensOnceByTheDeployer() public {
-        address[] memory attesters = new address[](1);
-        attesters[0] = vm.addr(1);
-        ILightOracle fresh =
-            ILightOracle(deploy("LightOracle", abi.encode(uint8(2), ID, attesters, 1)));
-        vm.expectRevert(ILightOracle.NotBound.selector);
-        fresh.deliver(C(1), 0, "a", new bytes[](1));
-        vm.prank(address(0xbad));
-        vm.expectRevert(abi.encodeWithSelector(ILightOracle.Forbidden.selector, address(0xbad)));
-        fresh.bind(address(receiver));
-        Receiver elsewhere = new Receiver(5);
-        vm.expectRevert(ILightOracle.NotBound.selector);
-        fresh.bind(address(elsewhere));
-        vm.expectRevert(ILightOracle.NotBound.selector);
-        fresh.bind(address(0xeeee));
-        fresh.bind(address(receiver));
-        vm.expectRevert(
-            abi.encodeWithSelector(ILightOracle.AlreadyBound.selector, address(receiver))
-        );
-        fresh.bind(address(receiver));
+    function testConnectsItsEndpointWithOtherChains() public view {
+        address endpoint = address(receiver);
+        vm.assertTrue(oracle.connects(endpoint, ID, C(2), C(1)), "connects");
+        vm.assertFalse(oracle.connects(address(this), ID, C(2), C(1)), "another endpoint");
+        vm.assertFalse(oracle.connects(endpoint, 0, C(2), C(1)), "another deployment");
+        vm.assertFalse(oracle.connects(endpoint, ID, C(3), C(1)), "another chain");
+        vm.assertFalse(oracle.connects(endpoint, ID, C(2), C(2)), "itself");
+        vm.assertFalse(oracle.connects(endpoint, ID, C(2), C(64)), "no chain");
+        eq(oracle.peer(endpoint), address(0), "the other end is elsewhere");
     }
 
     function testConstructorRefusesUnusableSets() public {
         address[] memory two = new address[](2);
-        two[0] = vm.addr(1);
-        two[1] = vm.addr(2);
-        _refused(uint8(0), ID, two, 1);
-        _refused(uint8(64), ID, two, 1);
-        _refused(uint8(1), 0, two, 1);
-        _refused(uint8(1), ID, two, 0);
-        _refused(uint8(1), ID, two, 3);
+        two[0] = vm.addr(keys[0]);
+        two[1] = vm.addr(keys[1]);
+        _refused(address(0xeeee), two, 1);
+        _refused(address(receiver), two, 0);
+        _refused(address(receiver), two, 3);
+        (two[0], two[1]) = (two[1], two[0]);
+        _refused(address(receiver), two, 1);
         two[1] = two[0];
-        _refused(uint8(1), ID, two, 1);
-        two[1] = address(0);
-        _refused(uint8(1), ID, two, 1);
+        _refused(address(receiver), two, 1);
+        two[0] = address(0);
+        _refused(address(receiver), two, 1);
     }
 
-    function make(uint8 chain, bytes32 id, address[] memory attesters, uint256 k) external {
-        deploy("LightOracle", abi.encode(chain, id, attesters, k));
+    function make(address endpoint, address[] memory attesters, uint256 k) external {
+        deploy("LightOracle", abi.encode(endpoint, attesters, k));
     }
 
-    function _refused(uint8 chain, bytes32 id, address[] memory attesters, uint256 k) private {
+    function _refused(address endpoint, address[] memory attesters, uint256 k) private {
         vm.expectRevert(ILightOracle.BadConfiguration.selector);
-        this.make(chain, id, attesters, k);
+        this.make(endpoint, attesters, k);
     }
 
     function _sign(uint8 source, uint64 sequence, bytes memory payload, uint256 from, uint256 count)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {IRollup} from "../src/interfaces/IRollup.sol";
+import {IEndpoint} from "../src/interfaces/IEndpoint.sol";
+import {IRollup, Portion} from "../src/interfaces/IRollup.sol";
 import {ITokenSender} from "../src/libraries/Payouts.sol";
 import {World} from "./base/World.sol";
 import {Words} from "./base/Words.sol";
@@ -35,14 +36,13 @@ contract PayoutsTest is World {
         vm.warp(1_700_000_000);
         _prepare();
         vm.startPrank(governor);
-        spoke.addToken(T(FEE), address(fee), 18);
-        spoke.addToken(T(SURCHARGE), address(surcharge), 18);
-        spoke.addToken(T(MOODY), address(moody), 18);
-        spoke.addToken(T(REENTERING), address(reentering), 18);
-        spoke.addToken(T(SEIZABLE), address(seizable), 18);
+        spoke.addToken(T(FEE), address(fee), 18, 0);
+        spoke.addToken(T(SURCHARGE), address(surcharge), 18, 0);
+        spoke.addToken(T(MOODY), address(moody), 18, 0);
+        spoke.addToken(T(REENTERING), address(reentering), 18, 0);
+        spoke.addToken(T(SEIZABLE), address(seizable), 18, 0);
         vm.stopPrank();
-        _register(hub, hubOracle, SPOKE);
-        _register(spoke, spokeOracle, HUB);
+        _registerAll();
         _finish();
         _fund();
     }
@@ -56,7 +56,7 @@ contract PayoutsTest is World {
         emit IRollup.Paid(number, USD, BOB, 4);
         vm.expectEmit(address(spoke));
         emit IRollup.OperationsPaid(number);
-        spoke.pay(N(number), words);
+        pay(spoke, number, words);
         eq(BOB.balance, 3, "coins");
         eq(usd.balanceOf(BOB), 4, "tokens");
         eq(spoke.locked(T(NATIVE)), 997, "locked coins");
@@ -66,9 +66,9 @@ contract PayoutsTest is World {
     function testPaysOnce() public {
         bytes32[] memory words = _coins(BOB, 3);
         _release(words);
-        spoke.pay(N(number), words);
+        pay(spoke, number, words);
         vm.expectRevert(abi.encodeWithSelector(IRollup.WrongRecord.selector, number));
-        spoke.pay(N(number), words);
+        pay(spoke, number, words);
     }
 
     function testPaysOnlyTheCommittedWords() public {
@@ -85,33 +85,31 @@ contract PayoutsTest is World {
                 Words.roll(before, number, other)
             )
         );
-        spoke.pay(N(number), other);
+        pay(spoke, number, other);
         bytes32[] memory none = new bytes32[](0);
         vm.expectRevert(
             abi.encodeWithSelector(
                 IRollup.ContentMismatch.selector, number, expected, Words.roll(before, number, none)
             )
         );
-        spoke.pay(N(number), none);
+        pay(spoke, number, none);
     }
 
     function testPaysInOrderAndOnlyWhatIsReleased() public {
         bytes32[] memory words = _coins(BOB, 3);
         commit(spoke, 50, words);
         vm.expectRevert(abi.encodeWithSelector(IRollup.WrongRecord.selector, 50));
-        spoke.pay(N(50), words);
+        pay(spoke, 50, words);
         ack(spoke, 50);
         vm.expectRevert(abi.encodeWithSelector(IRollup.WrongRecord.selector, 50));
-        spoke.pay(N(50), words);
+        pay(spoke, 50, words);
         commit(spoke, 60, words);
         ack(spoke, 60);
-        (, bytes32 first,) = spoke.recordOf(N(50));
-        relay(hubOracle, spokeOracle, releasePayload(50, ROOT, first));
         relay(hubOracle, spokeOracle, releasePayload(60, ROOT, spoke.rolling()));
         vm.expectRevert(abi.encodeWithSelector(IRollup.WrongRecord.selector, 60));
-        spoke.pay(N(60), words);
-        spoke.pay(N(50), words);
-        spoke.pay(N(60), words);
+        pay(spoke, 60, words);
+        pay(spoke, 50, words);
+        pay(spoke, 60, words);
         eq(BOB.balance, 6, "both");
     }
 
@@ -129,7 +127,7 @@ contract PayoutsTest is World {
             }
             uint256 bob = BOB.balance;
             uint256 before = gasleft();
-            spoke.pay(N(number), words);
+            pay(spoke, number, words);
             vm.assertLe(before - gasleft(), 300_000, "the failure has a bounded price");
             eq(BOB.balance, bob + 1, "the next one is paid");
         }
@@ -141,7 +139,7 @@ contract PayoutsTest is World {
         spoke.claim{gas: 3_000_000}(address(recipient), T(NATIVE));
         recipient.become(Recipient.Mood.Take);
         vm.expectEmit(address(spoke));
-        emit IRollup.Claimed(address(recipient), NATIVE, 15);
+        emit IRollup.Claimed(address(recipient), NATIVE, address(recipient), 15);
         spoke.claim(address(recipient), T(NATIVE));
         eq(address(recipient).balance, 20, "claimed");
         eq(spoke.pendingTotal(T(NATIVE)), 0, "none pending");
@@ -159,7 +157,7 @@ contract PayoutsTest is World {
             _release(words);
             vm.expectEmit(address(spoke));
             emit IRollup.PayoutDeferred(number, MOODY, BOB, 5);
-            spoke.pay(N(number), words);
+            pay(spoke, number, words);
         }
         eq(usd.balanceOf(BOB), 5, "the others are paid");
         eq(moody.balanceOf(BOB), 0, "nothing left the vault");
@@ -179,7 +177,7 @@ contract PayoutsTest is World {
         }
         _release(words);
         uint256 before = gasleft();
-        spoke.pay(N(number), words);
+        pay(spoke, number, words);
         uint256 used = before - gasleft();
         eq(spoke.pendingTotal(T(MOODY)), 40, "all deferred");
         vm.assertLe(used, 8 * 250_000, "per withdrawal");
@@ -191,18 +189,18 @@ contract PayoutsTest is World {
         _release(words);
         vm.expectEmit(address(spoke));
         emit IRollup.PayoutDeferred(number, SURCHARGE, BOB, 500);
-        spoke.pay(N(number), words);
+        pay(spoke, number, words);
         eq(surcharge.balanceOf(address(spoke)), 1000, "untouched");
         words = _token(SURCHARGE, BOB, 50);
         _release(words);
-        spoke.pay(N(number), words);
+        pay(spoke, number, words);
         eq(surcharge.balanceOf(BOB), 50, "without a surcharge it is paid");
     }
 
     function testAFeeOnPayoutsIsTheReceivers() public {
         bytes32[] memory words = _token(FEE, BOB, 500);
         _release(words);
-        spoke.pay(N(number), words);
+        pay(spoke, number, words);
         eq(fee.balanceOf(BOB), 495, "received");
         eq(spoke.locked(T(FEE)), 490, "locked");
         eq(fee.balanceOf(address(spoke)), 490, "balance");
@@ -215,7 +213,7 @@ contract PayoutsTest is World {
         _release(words);
         vm.expectEmit(address(spoke));
         emit IRollup.PayoutDeferred(number, SEIZABLE, BOB, 500);
-        spoke.pay(N(number), words);
+        pay(spoke, number, words);
         vm.expectRevert(abi.encodeWithSelector(IRollup.ClaimFailed.selector, BOB, SEIZABLE));
         spoke.claim(BOB, T(SEIZABLE));
         seizable.mint(address(spoke), 600);
@@ -226,25 +224,25 @@ contract PayoutsTest is World {
     function testNobodyReenters() public {
         bytes32[] memory words = _coins(address(recipient), 5);
         bytes[6] memory attacks = [
-            abi.encodeCall(IRollup.pay, (N(number + 1), words)),
+            abi.encodeCall(IRollup.pay, (whole(number + 1, words))),
             abi.encodeCall(IRollup.claim, (address(recipient), T(NATIVE))),
             abi.encodeCall(IRollup.ack, (N(1), 0)),
-            abi.encodeCall(IRollup.depositNative, (bytes32(uint256(1)), 0)),
-            abi.encodeCall(IRollup.depositERC20, (T(USD), 1, bytes32(uint256(1)), 0)),
+            abi.encodeCall(IRollup.depositNative, (bytes32(uint256(1)), 0, 0)),
+            abi.encodeCall(IRollup.depositERC20, (T(USD), 1, bytes32(uint256(1)), 0, 0)),
             abi.encodeWithSignature("onMessage(uint8,bytes)", HUB, "")
         ];
         for (uint256 i = 0; i < attacks.length; ++i) {
             recipient.arm(address(spoke), attacks[i]);
             _release(words);
-            spoke.pay(N(number), words);
+            pay(spoke, number, words);
             // The guard answers before anything else; an allowance of 50,000 is enough for that.
-            eq(bytes32(recipient.lastError()), bytes32(IRollup.Reentered.selector), "refused");
+            eq(bytes32(recipient.lastError()), bytes32(IEndpoint.Reentered.selector), "refused");
         }
         reentering.arm(address(spoke), abi.encodeCall(IRollup.claim, (BOB, T(NATIVE))));
         words = _token(REENTERING, BOB, 5);
         _release(words);
-        spoke.pay(N(number), words);
-        eq(bytes32(reentering.lastError()), bytes32(IRollup.Reentered.selector), "token refused");
+        pay(spoke, number, words);
+        eq(bytes32(reentering.lastError()), bytes32(IEndpoint.Reentered.selector), "token refused");
     }
 
     /// With just too little gas a caller could otherwise make good payouts fail and be deferred.
@@ -252,8 +250,9 @@ contract PayoutsTest is World {
         bytes32[] memory words = Words.join(_usd(BOB, 5), _coins(address(recipient), 5));
         _release(words);
         for (uint256 gasGiven = 60_000; gasGiven < 700_000; gasGiven += 1_000) {
-            (bool ok,) =
-                address(spoke).call{gas: gasGiven}(abi.encodeCall(IRollup.pay, (N(number), words)));
+            (bool ok,) = address(spoke).call{gas: gasGiven}(
+                abi.encodeCall(IRollup.pay, (whole(number, words)))
+            );
             if (!ok) continue;
             eq(address(recipient).balance, 5, "paid");
             eq(usd.balanceOf(BOB), 5, "paid too");
@@ -268,14 +267,14 @@ contract PayoutsTest is World {
         recipient.become(Recipient.Mood.Refuse);
         bytes32[] memory words = _coins(address(recipient), 400);
         _release(words);
-        spoke.pay(N(number), words);
+        pay(spoke, number, words);
         depositNative(spoke, ALICE, 500);
         words = _coins(BOB, 601);
         _release(words);
         vm.expectRevert(
             abi.encodeWithSelector(IRollup.InsufficientLocked.selector, NATIVE, 600, 601)
         );
-        spoke.pay(N(number), words);
+        pay(spoke, number, words);
         eq(spoke.locked(T(NATIVE)), 1500, "all is still there");
     }
 
@@ -283,27 +282,27 @@ contract PayoutsTest is World {
         bytes32[] memory words = _usd(BOB, 0);
         _release(words);
         vm.recordLogs();
-        spoke.pay(N(number), words);
+        pay(spoke, number, words);
         eq(vm.getRecordedLogs().length, 1, "only the block's own event");
     }
 
     function testDepositsAndKeysPayNothing() public {
         depositUsd(spoke, ALICE, 5);
-        vm.prank(ALICE);
-        spoke.setAuthPubKey(1, 2, 0);
+        vm.prank(ALICE, ALICE);
+        spokeKeys.setAuthPubKey(0, 1, 2, 0);
         bytes32[] memory words = Words.join(
             Words.deposit(SPOKE, 4, 3, USD, 5e12, padded(ALICE)),
             Words.changePubKey(SPOKE, 4, 0, padded(ALICE), 1, 2)
         );
         words = Words.join(words, _usd(BOB, 7));
         _releaseWith(words, new bytes[](1));
-        spoke.pay(N(number), words);
+        pay(spoke, number, words);
         eq(usd.balanceOf(BOB), 7, "the withdrawal");
         eq(spoke.locked(T(USD)), 998, "locked");
     }
 
     function testOnlyTheVaultSendsTokens() public {
-        vm.expectRevert(abi.encodeWithSelector(IRollup.Forbidden.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IEndpoint.Forbidden.selector, address(this)));
         ITokenSender(address(spoke)).sendToken(address(usd), BOB, 1);
     }
 
@@ -318,15 +317,15 @@ contract PayoutsTest is World {
         );
         uint16[5] memory ids = [FEE, SURCHARGE, MOODY, REENTERING, SEIZABLE];
         for (uint256 i = 0; i < ids.length; ++i) {
-            (address addr,,) = spoke.token(T(ids[i]));
+            (address addr,,,) = spoke.token(T(ids[i]));
             MoodyToken(addr).mint(address(this), 1000);
             MoodyToken(addr).approve(address(spoke), 1000);
-            spoke.depositERC20(T(ids[i]), 1000, padded(ALICE), 3);
+            spoke.depositERC20(T(ids[i]), 1000, padded(ALICE), 0, 3);
             uint128 arrived = ids[i] == FEE ? 990 : 1000;
             words = Words.join(words, Words.deposit(SPOKE, 4, 3, ids[i], arrived, padded(ALICE)));
         }
         _release(words);
-        spoke.pay(N(number), words);
+        pay(spoke, number, words);
     }
 
     /// Commits, acknowledges and releases `words` as the next block.

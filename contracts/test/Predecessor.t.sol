@@ -18,25 +18,29 @@ contract PredecessorTest is World {
         bytes32[] memory fifth = Words.withdraw(SPOKE, 1, USD, 6, 12, padded(ALICE));
         bytes32 afterThird = Words.roll(0, 3, third);
         vm.startPrank(validator);
-        spoke.commit(N(3), 0, third, new bytes[](0));
-        spoke.commit(N(5), afterThird, fifth, new bytes[](0));
-        bytes32 whole = spoke.rolling();
-        spoke.revertCommits(N(0));
+        spoke.commit(0, one(3, third, new bytes[](0)));
+        spoke.commit(afterThird, one(5, fifth, new bytes[](0)));
+        bytes32 both = spoke.rolling();
+        bytes32[][] memory gone = new bytes32[][](2);
+        (gone[0], gone[1]) = (third, fifth);
+        spoke.revertCommits(N(0), gone);
         bytes memory gap = abi.encodeWithSelector(IRollup.WrongPredecessor.selector, 0, afterThird);
         vm.expectRevert(gap);
-        spoke.commit(N(5), afterThird, fifth, new bytes[](0));
+        spoke.commit(afterThird, one(5, fifth, new bytes[](0)));
         // Another block 3 is no predecessor either.
-        spoke.commit(N(3), 0, fifth, new bytes[](0));
+        spoke.commit(0, one(3, fifth, new bytes[](0)));
         bytes32 other = spoke.rolling();
         vm.expectRevert(
             abi.encodeWithSelector(IRollup.WrongPredecessor.selector, other, afterThird)
         );
-        spoke.commit(N(5), afterThird, fifth, new bytes[](0));
-        spoke.revertCommits(N(0));
-        spoke.commit(N(3), 0, third, new bytes[](0));
-        spoke.commit(N(5), afterThird, fifth, new bytes[](0));
+        spoke.commit(afterThird, one(5, fifth, new bytes[](0)));
+        gone = new bytes32[][](1);
+        gone[0] = fifth;
+        spoke.revertCommits(N(0), gone);
+        spoke.commit(0, one(3, third, new bytes[](0)));
+        spoke.commit(afterThird, one(5, fifth, new bytes[](0)));
         vm.stopPrank();
-        eq(spoke.rolling(), whole, "as if nothing had happened");
+        eq(spoke.rolling(), both, "as if nothing had happened");
     }
 
     function testFuzzACommitNamesTheLastContentAndNoOther(bytes32 change, bool first) public {
@@ -48,8 +52,8 @@ contract PredecessorTest is World {
             abi.encodeWithSelector(IRollup.WrongPredecessor.selector, held, held ^ change);
         vm.startPrank(validator);
         vm.expectRevert(reason);
-        spoke.commit(N(4), held ^ change, words, new bytes[](0));
-        spoke.commit(N(4), held, words, new bytes[](0));
+        spoke.commit(held ^ change, one(4, words, new bytes[](0)));
+        spoke.commit(held, one(4, words, new bytes[](0)));
         vm.stopPrank();
     }
 
@@ -62,7 +66,7 @@ contract PredecessorTest is World {
             abi.encodeWithSelector(IRollup.WrongPredecessor.selector, 0, bytes32(uint256(1)))
         );
         vm.prank(validator);
-        spoke.commit(N(2), bytes32(uint256(1)), second, new bytes[](0));
+        spoke.commit(bytes32(uint256(1)), one(2, second, new bytes[](0)));
     }
 
     /// Whoever acknowledges makes final what he saw: after a reorganisation the same call does not
@@ -70,8 +74,7 @@ contract PredecessorTest is World {
     function testAStrangersAckOfOtherContentIsRefused() public {
         commit(spoke, 2, Words.withdraw(SPOKE, 1, USD, 1, 12, padded(ALICE)));
         bytes32 seen = spoke.rolling();
-        vm.prank(validator);
-        spoke.revertCommits(N(0));
+        revertTo(spoke, 0, _gone(1));
         commit(spoke, 2, Words.withdraw(SPOKE, 1, USD, 2, 12, padded(ALICE)));
         bytes32 held = spoke.rolling();
         vm.startPrank(address(0xbad));
@@ -81,9 +84,13 @@ contract PredecessorTest is World {
         spoke.ack(N(2), 0);
         vm.stopPrank();
         eq(BlockNumber.unwrap(spoke.lastAcked()), 0, "nothing is final");
-        vm.prank(validator);
-        spoke.revertCommits(N(0));
+        revertTo(spoke, 0, _gone(2));
         eq(spoke.rolling(), 0, "it can still be taken back");
+    }
+
+    function _gone(uint128 amount) private pure returns (bytes32[][] memory list) {
+        list = new bytes32[][](1);
+        list[0] = Words.withdraw(SPOKE, 1, USD, amount, 12, padded(ALICE));
     }
 
     /// An ack of an earlier record names the content there, not the last one.

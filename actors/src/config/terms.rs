@@ -95,8 +95,6 @@ mod tests {
 data = "data"
 deployment = "deployment.toml"
 validator_key_file = "secrets/validator.key"
-fee_owner = "0x00000000000000000000000000000000000000fe"
-insurance_owner = "0x00000000000000000000000000000000000000fd"
 unproven_blocks_max = 100
 
 [fees.17]

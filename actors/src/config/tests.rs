@@ -6,8 +6,6 @@ const NODE: &str = r#"
 data = "data"
 deployment = "deployment.toml"
 validator_key_file = "secrets/validator.key"
-fee_owner = "0x00000000000000000000000000000000000000fe"
-insurance_owner = "0x00000000000000000000000000000000000000fd"
 
 [rpc]
 listen = "127.0.0.1:3030"

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use zklink::id::Owner;
+use zklink::id::{Owner, SubAccountId};
 
 use super::*;
 use crate::archive::Apply;
@@ -199,9 +199,21 @@ fn two_deposits_in_one_place_are_reported() {
 #[test]
 fn what_the_builder_refuses_is_reported() {
     let scene = scene(config());
-    scene.deposit(deposit(HUB, 0, Owner::NONE, UNIT));
+    // No contract of ours lets such a sub-account into its queue.
+    let strange = FinalDeposit { sub_account: SubAccountId(32), ..deposit(HUB, 0, owner(), UNIT) };
+    scene.deposit(strange);
     let faults = scene.faults();
     assert!(matches!(&faults[..], [Fault::Refused { serial: Serial(0), .. }]), "{faults:?}");
+}
+
+#[test]
+fn a_deposit_that_cannot_be_credited_stops_nothing() {
+    let scene = scene(config());
+    scene.deposit(deposit(HUB, 0, Owner::NONE, UNIT));
+    scene.deposit(deposit(HUB, 1, owner(), UNIT));
+    assert_eq!(scene.faults(), []);
+    assert_eq!(scene.pool(HUB), Amount(UNIT));
+    assert_eq!(scene.view.read().state.cursor(HUB), Serial(2));
 }
 
 #[test]

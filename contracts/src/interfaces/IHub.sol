@@ -76,8 +76,8 @@ interface IHub is IEndpoint {
     error VectorLength(uint256 limit, uint256 given);
     /// @notice The data vector ends with a zero word.
     error TrailingZero();
-    /// @notice A head word differs from what the hub holds, or its padding is not zero.
-    error HeadMismatch(uint256 index, bytes32 expected, bytes32 given);
+    /// @notice The first head word is not the root after the block before.
+    error HeadMismatch(bytes32 expected, bytes32 given);
     /// @notice The timestamp is before the last block's, or too far from the chain's clock.
     error BadTimestamp(uint64 given, uint64 earliest, uint64 latest);
     /// @notice The digest is not below the field's modulus.
@@ -85,7 +85,7 @@ interface IHub is IEndpoint {
     /// @notice A word is not below the field's modulus.
     error WordOutOfRange(uint256 index);
     /// @notice The word at `index` of the on-chain vector begins no operation of this protocol, or
-    ///         its padding is not zero.
+    ///         its padding is not zero (index 2: the third word of the head).
     error BadWord(uint256 index);
     /// @notice The operation at `index` needs more words than there are.
     error TruncatedOperation(uint256 index);
@@ -145,11 +145,14 @@ interface IHub is IEndpoint {
 
     /// @notice The state root after the last committed block.
     function root() external view returns (bytes32);
-    /// @notice The state root after a block; the genesis root for 0, zero if there is no such
-    ///         block.
+    /// @notice The state root after a block; the genesis root for 0, zero if there is no such block,
+    ///         and for blocks that `commitAndProve` took together with later ones and that have no
+    ///         on-chain operations: of these nothing is stored but events.
     function rootOf(BlockNumber number) external view returns (bytes32);
     /// @notice What the hub holds of a block. Bit c of `chains` is set if chain c has operations in
-    ///         it. `commitment` is zero if the block was committed and proven at once.
+    ///         it. `commitment` is the shape (2 bytes) and the first 30 bytes of
+    ///         keccak256(abi.encode(d, z, yData, yOnchain)); zero if the block was committed and
+    ///         proven at once.
     function blockInfo(BlockNumber number)
         external
         view

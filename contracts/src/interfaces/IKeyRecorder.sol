@@ -27,6 +27,17 @@ interface IKeyRecorder {
     /// @notice The contract does not confirm the signature.
     error SignatureRefused(address owner);
 
+    /// @notice A key witness is neither empty nor 65 bytes; that of a contract is always empty.
+    error WitnessLength(uint256 index, uint256 length);
+    /// @notice The owner is a contract of chain `home`; its key can be changed there only.
+    error ForeignHome(uint256 index, uint8 home);
+    /// @notice This key of the owner for this nonce is not recorded.
+    error KeyNotAuthorised(uint256 index, address owner, uint32 nonce);
+    /// @notice The signature is not the owner's.
+    error BadKeySignature(uint256 index, address owner);
+    /// @notice A raw word is not below the field's modulus.
+    error WordOutOfRange(uint256 index);
+
     /// @notice Records the caller's own key for one account nonce.
     /// @param home 0 if the caller is a key pair that sent this transaction itself; this chain's
     ///        number if the caller is an owner of this chain (a contract, or whoever declared so).
@@ -45,10 +56,24 @@ interface IKeyRecorder {
         bytes calldata signature
     ) external;
 
+    /// @notice Refuses a key change unless its owner authorised it on this chain: a key pair (home
+    ///         0) by a signature or by a record, a contract of this chain by a record.
+    /// @dev What a commit relies on cannot change any more: a signature of a key pair is good for
+    ///      ever, a record too.
+    /// @param words The four words of the ChangePubKey, whose form is checked.
+    /// @param owner The address in them.
+    /// @param witness Empty, or the key pair's EIP-712 signature: 65 bytes r, s, v.
+    /// @param index Where the operation stands, for the errors.
+    function check(bytes32[] calldata words, address owner, bytes calldata witness, uint256 index)
+        external
+        view;
+
     /// @notice keccak256(abi.encode(keyX, keyY)) of the recorded key, or 0.
     function authPubKey(uint8 home, address owner, uint32 nonce) external view returns (bytes32);
     /// @notice The rollup whose domain the signatures have.
     function rollup() external view returns (address);
+    /// @notice The EIP-712 domain separator of this chain's Rollup, for key changes.
+    function domainSeparator() external view returns (bytes32);
     /// @notice The protocol number of this chain.
     function chain() external view returns (ChainId);
 }

@@ -148,9 +148,7 @@ interface IRollup is IEndpoint {
         uint32 indexed number, uint16 indexed token, address indexed owner, uint256 amount
     );
     /// @notice A claim of `owner` was paid to `to`.
-    event Claimed(
-        address indexed owner, uint16 indexed token, address indexed to, uint256 amount
-    );
+    event Claimed(address indexed owner, uint16 indexed token, address indexed to, uint256 amount);
 
     /// @notice The call names no block.
     error NoBlocks();
@@ -167,8 +165,6 @@ interface IRollup is IEndpoint {
     error TruncatedOperation(uint256 index);
     /// @notice The operation at `index` belongs to another chain.
     error ForeignOperation(uint256 index, uint8 chain);
-    /// @notice A raw word is not below the field's modulus, or an owner does not fit 31 bytes.
-    error WordOutOfRange(uint256 index);
     /// @notice The deposit at `index` is not the next one of the queue, or had another payer.
     error DepositMismatch(uint256 index, uint64 serial);
     /// @notice The outcome is neither 0 (done) nor 1 (refused), or a refused deposit names an
@@ -182,14 +178,6 @@ interface IRollup is IEndpoint {
     error NotAnAddress(uint256 index, bytes32 owner);
     /// @notice There must be one key witness for each key change, and no other.
     error WitnessCount(uint256 expected, uint256 given);
-    /// @notice A key witness is neither empty nor 65 bytes; that of a contract is always empty.
-    error WitnessLength(uint256 index, uint256 length);
-    /// @notice The owner is a contract of chain `home`; its key can be changed there only.
-    error ForeignHome(uint256 index, uint8 home);
-    /// @notice The key recorder has not this key of the owner for this nonce.
-    error KeyNotAuthorised(uint256 index, address owner, uint32 nonce);
-    /// @notice The signature is not the owner's.
-    error BadKeySignature(uint256 index, address owner);
     /// @notice There is no record of this block, or it is not in the stage that the call needs.
     error WrongRecord(uint32 number);
     /// @notice Acknowledged records cannot be reverted.
@@ -292,6 +280,4 @@ interface IRollup is IEndpoint {
     function tokenIdOf(address addr) external view returns (TokenId);
     /// @notice The contract that records keys.
     function keyRecorder() external view returns (address);
-    /// @notice The EIP-712 domain separator for key changes.
-    function domainSeparator() external view returns (bytes32);
 }

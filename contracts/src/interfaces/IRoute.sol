@@ -12,8 +12,12 @@ interface IRoute {
     ///      along; a route that wants less or more refuses.
     function send(ChainId destination, bytes calldata payload) external payable;
 
-    /// @notice Whether messages between `endpoint` on this chain and chain `other` use this route.
-    function connects(address endpoint, ChainId other) external view returns (bool);
+    /// @notice Whether this route is of deployment `deployment` on chain `here`, and carries
+    ///         messages between `endpoint` there and chain `other`.
+    function connects(address endpoint, bytes32 deployment, ChainId here, ChainId other)
+        external
+        view
+        returns (bool);
 
     /// @notice The contract of this same chain at the other end of `endpoint`, or zero where the
     ///         other end is on another chain.

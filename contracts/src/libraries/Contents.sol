@@ -28,21 +28,49 @@ library Contents {
         pure
         returns (uint256 fault, uint64 chains, bytes32[CHAINS] memory contents)
     {
+        if (first == words.length) return (first, 0, contents);
         // For each chain two cells: where the next words of its rest, and of its withdrawals, go.
         uint256[2 * CHAINS] memory cells;
         (fault, chains) = _count(words, first, registered, cells);
-        if (fault == words.length) {
-            uint256 buffer = _place(chains, cells);
-            _copy(words, first, cells);
-            _hash(chains, cells, buffer, contents);
-        }
+        if (fault != words.length) return (fault, 0, contents);
+        uint256 buffer = _place(chains, cells);
+        _copy(words, first, cells);
+        _hash(chains, cells, buffer, contents);
     }
 
-    /// @notice The content from the hashes of its parts: `rest`, then the chunks.
-    /// @param parts Changed by nobody; its length counts `rest`.
-    function join(bytes32[] memory parts) internal pure returns (bytes32 content) {
+    /// @notice The content of a chain of which some chunks are shown, and for the rest the hashes.
+    /// @param rest The hash of the words of deposits and key changes.
+    /// @param before The hashes of the first chunks.
+    /// @param words The words of the chunks after them.
+    /// @param behind The hashes of the last chunks.
+    function join(
+        bytes32 rest,
+        bytes32[] calldata before,
+        bytes32[] calldata words,
+        bytes32[] calldata behind
+    ) internal pure returns (bytes32 content) {
         assembly ("memory-safe") {
-            content := keccak256(add(parts, 32), shl(5, mload(parts)))
+            // Free memory that is not kept: the hashes, then room for one chunk.
+            let parts := mload(0x40)
+            mstore(parts, rest)
+            let next := add(parts, 32)
+            let size := shl(5, before.length)
+            calldatacopy(next, before.offset, size)
+            next := add(next, size)
+            let left := shl(5, words.length)
+            let behindSize := shl(5, behind.length)
+            let chunk := add(add(next, behindSize), add(32, shl(5, div(left, CHUNK_BYTES))))
+            for { let from := words.offset } left {} {
+                size := left
+                if gt(size, CHUNK_BYTES) { size := CHUNK_BYTES }
+                calldatacopy(chunk, from, size)
+                mstore(next, keccak256(chunk, size))
+                next := add(next, 32)
+                from := add(from, size)
+                left := sub(left, size)
+            }
+            calldatacopy(next, behind.offset, behindSize)
+            content := keccak256(parts, sub(add(next, behindSize), parts))
         }
     }
 
@@ -81,10 +109,9 @@ library Contents {
                 case 1 { size := shl(6, iszero(and(word, DEPOSIT_PADDING))) }
                 case 6 { size := shl(7, iszero(and(word, CHANGE_PADDING))) }
                 let next := add(at, size)
-                if or(
-                    or(iszero(size), gt(next, end)),
-                    iszero(and(shr(chain, registered), 1))
-                ) { break }
+                if or(or(iszero(size), gt(next, end)), iszero(and(shr(chain, registered), 1))) {
+                    break
+                }
                 chains := or(chains, shl(chain, 1))
                 mstore(cell, add(mload(cell), size))
                 at := next

@@ -37,40 +37,24 @@ library Field {
                 y := addmod(mulmod(y, z, r), word, r)
             }
         }
-        if (bad != 0) _refuse(words);
+        if (bad == 0) return y;
+        revert IHub.WordOutOfRange(_firstAbove(words, MODULUS));
     }
 
     /// @notice The value at z of the polynomial of degree < 4096 with p(w^k) = words[k], and zero
     ///         at the other powers of the root w.
     /// @dev y = (z^4096 - 1) / 4096 * sum words[k] w^k / (z - w^k). The sum is kept as one
     ///      fraction, which needs four products a word and a single inversion; a fifth product
-    ///      gives the next power of w.
+    ///      gives the next power of w. Words of operations have 31 bytes; others are refused, which
+    ///      is cheaper to check than that they are field elements.
     function blobValue(uint256 z, bytes32[] calldata words) internal view returns (uint256) {
         uint256 vanishing = addmod(_power4096(z), MODULUS - 1, MODULUS);
         if (vanishing == 0) revert IHub.EvaluationPointInDomain();
-        uint256 numerator;
-        uint256 denominator = 1;
-        uint256 bad;
-        uint256 r = MODULUS;
-        uint256 step = ROOT;
-        assembly ("memory-safe") {
-            let end := add(words.offset, shl(5, words.length))
-            let root := 1
-            for { let at := words.offset } lt(at, end) { at := add(at, 32) } {
-                let word := calldataload(at)
-                bad := or(bad, iszero(lt(word, r)))
-                // Roots are below the modulus.
-                let distance := addmod(z, sub(r, root), r)
-                let term := mulmod(denominator, mulmod(word, root, r), r)
-                numerator := addmod(mulmod(numerator, distance, r), term, r)
-                denominator := mulmod(denominator, distance, r)
-                root := mulmod(root, step, r)
-            }
-        }
-        if (bad != 0) _refuse(words);
+        (uint256 numerator, uint256 denominator, uint256 bits) = _sum(z, words);
+        if (bits >> 248 != 0) revert IHub.WordOutOfRange(_firstAbove(words, 1 << 248));
         // No distance is zero, since z is no root of unity; so the denominator has an inverse.
         uint256 sum = mulmod(numerator, inverse(denominator), MODULUS);
-        return mulmod(mulmod(vanishing, INVERSE_DOMAIN, MODULUS), sum, MODULUS);
+        return mulmod(mulmod(vanishing, MODULUS - INVERSE_DOMAIN, MODULUS), sum, MODULUS);
     }
 
     /// @notice 1 / x, for x that is not zero.
@@ -101,10 +85,38 @@ library Field {
         }
     }
 
-    /// Names the first word that is no field element.
-    function _refuse(bytes32[] calldata words) private pure {
-        uint256 i = 0;
-        while (uint256(words[i]) < MODULUS) ++i;
-        revert IHub.WordOutOfRange(i);
+    /// The negative of sum words[k] w^k / (z - w^k) as a fraction, and the bits of all words.
+    /// @dev A function of its own, so that all it works with stays on the stack. It goes over the
+    ///      negatives of the roots: then nothing is subtracted. z, roots and products are below r,
+    ///      and a sum of two of them fits a word.
+    function _sum(uint256 z, bytes32[] calldata words)
+        private
+        pure
+        returns (uint256 numerator, uint256 denominator, uint256 bits)
+    {
+        if (words.length == 0) return (0, 1, 0);
+        denominator = 1;
+        uint256 r = MODULUS;
+        uint256 step = ROOT;
+        assembly ("memory-safe") {
+            let root := sub(r, 1)
+            let end := add(words.offset, shl(5, words.length))
+            for { let place := words.offset } lt(place, end) { place := add(place, 32) } {
+                let word := calldataload(place)
+                bits := or(bits, word)
+                let distance := add(z, root)
+                let term := mulmod(denominator, mulmod(word, root, r), r)
+                numerator := add(mulmod(numerator, distance, r), term)
+                denominator := mulmod(denominator, distance, r)
+                root := mulmod(root, step, r)
+            }
+        }
+    }
+
+    /// The place of the first word that is not below `limit`; there is one.
+    function _firstAbove(bytes32[] calldata words, uint256 limit) private pure returns (uint256 i) {
+        for (;; ++i) {
+            if (uint256(words[i]) >= limit) return i;
+        }
     }
 }

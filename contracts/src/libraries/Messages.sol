@@ -26,10 +26,9 @@ library Messages {
         pure
         returns (ChainId chain, BlockNumber number, bytes32 rolling)
     {
-        uint8 kind;
-        if (payload.length != LENGTH) revert IEndpoint.BadMessage();
-        (kind, chain, number, rolling) = abi.decode(payload, (uint8, ChainId, BlockNumber, bytes32));
-        if (kind != ACK) revert IEndpoint.BadMessage();
+        (uint256 one, uint256 two, bytes32 three) = _words(payload, ACK);
+        if (one > type(uint8).max) revert IEndpoint.BadMessage();
+        return (ChainId.wrap(uint8(one)), _number(two), three);
     }
 
     function encodeRelease(BlockNumber number, bytes32 root, bytes32 rolling)
@@ -45,9 +44,28 @@ library Messages {
         pure
         returns (BlockNumber number, bytes32 root, bytes32 rolling)
     {
-        uint8 kind;
-        if (payload.length != LENGTH) revert IEndpoint.BadMessage();
-        (kind, number, root, rolling) = abi.decode(payload, (uint8, BlockNumber, bytes32, bytes32));
-        if (kind != RELEASE) revert IEndpoint.BadMessage();
+        (uint256 one, uint256 two, bytes32 three) = _words(payload, RELEASE);
+        return (_number(one), bytes32(two), three);
+    }
+
+    /// The three words of a message of this kind.
+    function _words(bytes calldata payload, uint256 kind)
+        private
+        pure
+        returns (uint256 one, uint256 two, bytes32 three)
+    {
+        uint256 given;
+        assembly ("memory-safe") {
+            given := calldataload(payload.offset)
+            one := calldataload(add(payload.offset, 32))
+            two := calldataload(add(payload.offset, 64))
+            three := calldataload(add(payload.offset, 96))
+        }
+        if (payload.length != LENGTH || given != kind) revert IEndpoint.BadMessage();
+    }
+
+    function _number(uint256 word) private pure returns (BlockNumber) {
+        if (word > type(uint32).max) revert IEndpoint.BadMessage();
+        return BlockNumber.wrap(uint32(word));
     }
 }

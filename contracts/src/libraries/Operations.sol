@@ -7,8 +7,7 @@ import {Ledger, Queue, TokenEntry} from "../Layout.sol";
 import {ChainId, SerialId, TokenId} from "../types/Ids.sol";
 import {Contents} from "./Contents.sol";
 import {Deposits} from "./Deposits.sol";
-import {KeyChanges} from "./KeyChanges.sol";
-import {ChangePubKeyOp, DepositOp, Pubdata, WithdrawOp} from "./Pubdata.sol";
+import {Pubdata} from "./Pubdata.sol";
 
 /// @notice Where a walk over operations stands, and what it has not written yet.
 struct Walk {
@@ -32,8 +31,7 @@ library Operations {
     function contentOf(bytes32[] calldata words, ChainId self) internal pure returns (bytes32) {
         if (words.length == 0) revert IRollup.NoWords();
         uint8 id = ChainId.unwrap(self);
-        (uint256 fault,, bytes32[64] memory contents) =
-            Contents.split(words, 0, uint64(1) << id);
+        (uint256 fault,, bytes32[64] memory contents) = Contents.split(words, 0, uint64(1 << id));
         if (fault != words.length) {
             (, ChainId target,) = Pubdata.header(words, fault);
             revert IRollup.ForeignOperation(fault, ChainId.unwrap(target));
@@ -49,52 +47,59 @@ library Operations {
         Queue storage queue,
         Ledger storage ledger,
         IKeyRecorder recorder,
-        ChainId self,
         SerialId cursor,
         OperationsCommit calldata info
     ) internal returns (SerialId) {
         Walk memory walk;
         walk.cursor = cursor;
         bytes32[] calldata words = info.words;
-        for (uint256 i = 0; i < words.length;) {
-            uint256 op = uint256(words[i]) >> 240;
-            if (op == Pubdata.WITHDRAW) {
-                _checkWithdraw(ledger, walk, Pubdata.readWithdraw(words, i), i);
-                i += 2;
-            } else if (op == Pubdata.DEPOSIT) {
-                _takeDeposit(queue, ledger, walk, info, i);
-                i += 2;
-            } else {
-                if (walk.witnesses == info.keyWitnesses.length) {
-                    revert IRollup.WitnessCount(walk.witnesses + 1, walk.witnesses);
+        unchecked {
+            for (uint256 i = 0; i < words.length; i += 2) {
+                uint256 word = Pubdata.load(words, i);
+                uint256 op = Pubdata.code(word);
+                if (op == Pubdata.CHANGE_PUB_KEY) {
+                    _checkKey(recorder, words, i, info.keyWitnesses, walk.witnesses++);
+                    i += 2;
+                    continue;
                 }
-                bytes calldata witness = info.keyWitnesses[walk.witnesses++];
-                KeyChanges.check(recorder, self, Pubdata.readChangePubKey(words, i), witness, i);
-                i += 4;
+                if (op == Pubdata.DEPOSIT) {
+                    _takeDeposit(queue, walk, words, i, info.payers);
+                    if (Pubdata.refused(word, i)) continue;
+                }
+                // The proof knows nothing of this chain's tokens, so the registry is asked.
+                TokenId token = Pubdata.token(word);
+                if (token != walk.token || TokenId.unwrap(token) == 0) {
+                    _write(ledger, walk);
+                    TokenEntry storage entry = ledger.tokens[token];
+                    if (!entry.listed) revert IRollup.UnknownToken(TokenId.unwrap(token));
+                    (walk.token, walk.scale) = (token, Deposits.DECIMALS - entry.decimals);
+                }
+                if (op == Pubdata.DEPOSIT) {
+                    walk.taken += Pubdata.amount(word);
+                } else {
+                    uint8 scale = Pubdata.scale(word);
+                    if (scale != walk.scale) revert IRollup.BadScale(i, scale, walk.scale);
+                    Pubdata.receiver(words, i);
+                }
             }
         }
         _write(ledger, walk);
-        if (walk.witnesses != info.keyWitnesses.length) {
-            revert IRollup.WitnessCount(walk.witnesses, info.keyWitnesses.length);
-        }
-        if (walk.payers != info.payers.length) {
-            revert IRollup.PayerCount(walk.payers, info.payers.length);
-        }
-        return walk.cursor;
+        (uint256 witnesses, uint256 payers) = (info.keyWitnesses.length, info.payers.length);
+        if (walk.witnesses == witnesses && walk.payers == payers) return walk.cursor;
+        if (walk.payers != payers) revert IRollup.PayerCount(walk.payers, payers);
+        revert IRollup.WitnessCount(walk.witnesses, witnesses);
     }
 
     /// @notice Puts the deposits that a commit took back into the queue's books.
     function restore(Ledger storage ledger, bytes32[] calldata words) internal {
-        for (uint256 i = 0; i < words.length;) {
-            uint256 op = uint256(words[i]) >> 240;
-            if (op == Pubdata.DEPOSIT) {
-                DepositOp memory deposit = Pubdata.readDeposit(words, i);
-                if (deposit.outcome == Pubdata.DONE) {
-                    TokenEntry storage entry = ledger.tokens[deposit.token];
-                    entry.unconsumed += uint128(deposit.amount / Deposits.unit(entry));
-                }
+        unchecked {
+            for (uint256 i = 0; i < words.length; i += 2) {
+                uint256 word = Pubdata.load(words, i);
+                if (Pubdata.code(word) == Pubdata.CHANGE_PUB_KEY) i += 2;
+                if (Pubdata.code(word) != Pubdata.DEPOSIT || Pubdata.refused(word, i)) continue;
+                TokenEntry storage entry = ledger.tokens[Pubdata.token(word)];
+                entry.unconsumed += uint128(Pubdata.amount(word) / Deposits.unit(entry));
             }
-            i += op == Pubdata.CHANGE_PUB_KEY ? 4 : 2;
         }
     }
 
@@ -108,79 +113,70 @@ library Operations {
         uint256 first,
         address[] calldata payers
     ) internal {
-        uint256 place = 0;
-        for (uint256 i = 0; i < words.length && place < first + payers.length;) {
-            uint256 op = uint256(words[i]) >> 240;
-            if (op == Pubdata.DEPOSIT) {
-                if (place >= first) {
-                    SerialId serial = SerialId.wrap(uint64(SerialId.unwrap(cursor) + place));
-                    _refund(queue, ledger, serial, words, payers[place - first], i);
+        unchecked {
+            // Places before `first` wrap around to numbers above every length.
+            uint256 place = 0 - first;
+            for (uint256 i = 0; i < words.length; i += 2) {
+                uint256 word = Pubdata.load(words, i);
+                if (Pubdata.code(word) == Pubdata.CHANGE_PUB_KEY) i += 2;
+                if (Pubdata.code(word) != Pubdata.DEPOSIT) continue;
+                if (place < payers.length && Pubdata.refused(word, i)) {
+                    uint64 serial = SerialId.unwrap(cursor) + uint64(first + place);
+                    _refund(queue, ledger, serial, words, i, payers[place]);
                 }
                 ++place;
             }
-            i += op == Pubdata.CHANGE_PUB_KEY ? 4 : 2;
         }
     }
 
     function _refund(
         Queue storage queue,
         Ledger storage ledger,
-        SerialId serial,
+        uint64 serial,
         bytes32[] calldata words,
-        address payer,
-        uint256 i
+        uint256 i,
+        address payer
     ) private {
-        DepositOp memory op = Pubdata.readDeposit(words, i);
-        if (op.outcome == Pubdata.DONE) return;
-        uint128 raw = queue.refund(ledger, serial, op, payer, i);
-        if (raw == 0) return;
-        emit IRollup.DepositRefunded(
-            SerialId.unwrap(serial), TokenId.unwrap(op.token), payer, raw
-        );
+        uint128 raw = queue.refund(ledger, SerialId.wrap(serial), words, i, payer);
+        uint16 token = TokenId.unwrap(Pubdata.token(Pubdata.load(words, i)));
+        if (raw != 0) emit IRollup.DepositRefunded(serial, token, payer, raw);
     }
 
     function _takeDeposit(
         Queue storage queue,
-        Ledger storage ledger,
         Walk memory walk,
-        OperationsCommit calldata info,
-        uint256 i
-    ) private {
-        if (walk.payers == info.payers.length) {
-            revert IRollup.PayerCount(walk.payers + 1, walk.payers);
+        bytes32[] calldata words,
+        uint256 i,
+        address[] calldata payers
+    ) private view {
+        unchecked {
+            uint256 used = walk.payers++;
+            if (used >= payers.length) revert IRollup.PayerCount(used + 1, payers.length);
+            queue.check(walk.cursor, words, i, payers[used]);
+            walk.cursor = SerialId.wrap(SerialId.unwrap(walk.cursor) + 1);
         }
-        DepositOp memory op = Pubdata.readDeposit(info.words, i);
-        queue.check(walk.cursor, op, info.payers[walk.payers++], i);
-        walk.cursor = SerialId.wrap(SerialId.unwrap(walk.cursor) + 1);
-        if (op.outcome != Pubdata.DONE) return;
-        if (op.token != walk.token) {
-            _write(ledger, walk);
-            walk.token = op.token;
-            walk.scale = Deposits.scale(ledger.tokens[op.token]);
-        }
-        walk.taken += op.amount;
     }
 
-    /// The proof knows nothing of this chain's tokens, so the registry is asked here.
-    function _checkWithdraw(Ledger storage ledger, Walk memory walk, WithdrawOp memory op, uint256 i)
-        private
-    {
-        if (op.token != walk.token) {
-            _write(ledger, walk);
-            TokenEntry storage entry = ledger.tokens[op.token];
-            if (!entry.listed) revert IRollup.UnknownToken(TokenId.unwrap(op.token));
-            walk.token = op.token;
-            walk.scale = Deposits.scale(entry);
+    function _checkKey(
+        IKeyRecorder recorder,
+        bytes32[] calldata words,
+        uint256 i,
+        bytes[] calldata witnesses,
+        uint256 used
+    ) private view {
+        if (used >= witnesses.length) {
+            revert IRollup.WitnessCount(used + 1, witnesses.length);
         }
-        if (op.scale != walk.scale) revert IRollup.BadScale(i, op.scale, walk.scale);
-        Pubdata.toAddress(op.owner, i);
+        address owner = Pubdata.keyOwner(words, i);
+        recorder.check(words[i:i + 4], owner, witnesses[used], i);
     }
 
     /// Writes what was taken of the walk's token.
     function _write(Ledger storage ledger, Walk memory walk) private {
         if (walk.taken == 0) return;
         // Exact: each amount was made by the inverse product when the deposit was appended.
-        ledger.tokens[walk.token].unconsumed -= uint128(walk.taken / 10 ** walk.scale);
+        uint256 raw = walk.taken / 10 ** walk.scale;
+        ledger.tokens[walk.token].unconsumed -= uint128(raw);
         walk.taken = 0;
     }
 }

@@ -5,7 +5,7 @@ import {IRollup} from "../interfaces/IRollup.sol";
 import {Ledger, TokenEntry} from "../Layout.sol";
 import {BlockNumber, TokenId} from "../types/Ids.sol";
 import {Erc20} from "./Erc20.sol";
-import {Pubdata, WithdrawOp} from "./Pubdata.sol";
+import {Pubdata} from "./Pubdata.sol";
 
 /// @dev The vault's call to itself, which makes a token transfer that can be undone as a whole.
 interface ITokenSender {
@@ -32,8 +32,7 @@ library Payouts {
     // its allowance, and is deferred to an owner without a claim before. Calldata counts as 31 bytes
     // a word that are not zero, at 16 a byte.
     /// A transaction, its dispatch, and the reserve that the last payout must find untouched.
-    uint256 internal constant GAS_BASE =
-        21_000 + 20_000 + TOKEN_GAS + TOKEN_GAS / 63 + RESERVE_GAS;
+    uint256 internal constant GAS_BASE = 21_000 + 20_000 + TOKEN_GAS + TOKEN_GAS / 63 + RESERVE_GAS;
     /// One portion: its record, its hashes, its event, up to 128 hashes of other chunks.
     uint256 internal constant GAS_PORTION = 120_000;
     /// One withdrawal.
@@ -41,17 +40,14 @@ library Payouts {
 
     /// @notice Makes all payouts in `words`, which hold withdrawals and nothing else.
     function payAll(Ledger storage ledger, BlockNumber number, bytes32[] calldata words) internal {
-        for (uint256 i = 0; i < words.length; i += 2) {
-            // The words are those that passed `commit`.
-            WithdrawOp memory op = Pubdata.readWithdraw(words, i);
-            // An empty withdrawal moves nothing, and some tokens refuse to move nothing.
-            if (op.amount == 0) continue;
-            address owner = Pubdata.toAddress(op.owner, i);
-            uint16 token = TokenId.unwrap(op.token);
-            if (_pay(ledger, owner, op.token, op.amount)) {
-                emit IRollup.Paid(BlockNumber.unwrap(number), token, owner, op.amount);
-            } else {
-                emit IRollup.PayoutDeferred(BlockNumber.unwrap(number), token, owner, op.amount);
+        if (words.length == 0) return;
+        unchecked {
+            for (uint256 i = 0; i < words.length; i += 2) {
+                // The words are those that passed `commit`. An empty withdrawal moves nothing, and
+                // some tokens refuse to move nothing.
+                uint256 word = Pubdata.load(words, i);
+                if (Pubdata.amount(word) == 0) continue;
+                _pay(ledger, number, word, Pubdata.receiver(words, i));
             }
         }
     }
@@ -83,23 +79,24 @@ library Payouts {
         }
     }
 
-    /// Pays `amount` to `owner`, or books it as pending; says which. Open deposits and claims cannot
-    /// be touched: only the rest is free.
-    function _pay(Ledger storage ledger, address owner, TokenId token, uint256 amount)
-        private
-        returns (bool paid)
-    {
+    /// Makes the payout of the Withdraw in `word`, or books it as pending. Open deposits and claims
+    /// cannot be touched: only the rest is free.
+    function _pay(Ledger storage ledger, BlockNumber number, uint256 word, address owner) private {
+        (TokenId token, uint128 amount) = (Pubdata.token(word), Pubdata.amount(word));
         TokenEntry storage entry = ledger.tokens[token];
+        (uint32 n, uint16 id) = (BlockNumber.unwrap(number), TokenId.unwrap(token));
         uint256 free = uint256(entry.locked) - entry.pendingTotal - entry.unconsumed;
-        if (amount > free) revert IRollup.InsufficientLocked(TokenId.unwrap(token), free, amount);
+        if (amount > free) revert IRollup.InsufficientLocked(id, free, amount);
         // Booked as paid before the call, so that no callee sees coins that are both paid and
         // locked.
-        entry.locked -= uint128(amount);
-        paid = _send(entry.addr, owner, amount);
-        if (!paid) {
-            entry.locked += uint128(amount);
-            entry.pendingTotal += uint128(amount);
+        entry.locked -= amount;
+        if (_send(entry.addr, owner, amount)) {
+            emit IRollup.Paid(n, id, owner, amount);
+        } else {
+            entry.locked += amount;
+            entry.pendingTotal += amount;
             ledger.pending[owner][token] += amount;
+            emit IRollup.PayoutDeferred(n, id, owner, amount);
         }
     }
 

@@ -16,16 +16,16 @@ library Records {
         uint32 index = self.committed;
         rolling = roll(self.records[index].rolling, number, content);
         self.committed = ++index;
-        self.records[index] = Record(rolling, number, cursor);
+        Record storage record = self.records[index];
+        record.rolling = rolling;
+        (record.number, record.cursor) = (number, cursor);
     }
 
     /// @notice Refuses a number that is not above that of the last record.
     function checkNumber(Settlement storage self, BlockNumber number) internal view {
         BlockNumber last = self.records[self.committed].number;
         if (!(number > last)) {
-            revert IRollup.NumberNotIncreasing(
-                BlockNumber.unwrap(last), BlockNumber.unwrap(number)
-            );
+            revert IRollup.NumberNotIncreasing(BlockNumber.unwrap(last), BlockNumber.unwrap(number));
         }
     }
 
@@ -41,7 +41,10 @@ library Records {
             revert IRollup.RecordsAreAcked(BlockNumber.unwrap(acked), BlockNumber.unwrap(downTo));
         }
         index = self.committed;
-        while (self.records[index].number > downTo) --index;
+        unchecked {
+            // Genesis has the number 0.
+            while (self.records[index].number > downTo) --index;
+        }
     }
 
     /// @notice Makes the record of block `number`, which must have the content `rolling`, and all
@@ -78,17 +81,17 @@ library Records {
         uint256 words = portion.words.length;
         uint256 before = portion.before.length;
         uint256 size = 2 * Contents.CHUNK;
-        uint256 given = (words + size - 1) / size;
         bool last = portion.behind.length == 0;
         // A chunk is whole, unless it is the block's last. A portion without words is for a block
         // that has no withdrawals here.
         bool whole = last ? words != 0 || before == 0 : words != 0 && words % size == 0;
         if (before != self.chunks || !whole) revert IRollup.BadPortion(raw, self.chunks);
-        _checkContent(self, index, contentOf(portion, given));
+        bytes32 content = Contents.join(portion.rest, portion.before, portion.words, portion.behind);
+        checkContent(self, index, content);
         if (last) {
             (self.paid, self.chunks) = (index, 0);
         } else {
-            chunks = uint32(before + given);
+            chunks = uint32(before + words / size);
             self.chunks = chunks;
         }
     }
@@ -104,43 +107,23 @@ library Records {
         if (index == 0 || index > self.released) {
             revert IRollup.WrongRecord(BlockNumber.unwrap(number));
         }
-        _checkContent(self, index, content);
-    }
-
-    /// @notice The content of a block of which `portion` shows `given` chunks and the hashes of the
-    ///         rest.
-    function contentOf(Portion calldata portion, uint256 given) internal pure returns (bytes32) {
-        uint256 before = portion.before.length;
-        bytes32[] memory parts = new bytes32[](1 + before + given + portion.behind.length);
-        parts[0] = portion.rest;
-        uint256 next = 1;
-        for (uint256 i = 0; i < before; ++i) {
-            parts[next++] = portion.before[i];
-        }
-        uint256 size = 2 * Contents.CHUNK;
-        for (uint256 i = 0; i < given; ++i) {
-            uint256 end = (i + 1) * size;
-            if (end > portion.words.length) end = portion.words.length;
-            parts[next++] = Contents.hash(portion.words[i * size:end]);
-        }
-        for (uint256 i = 0; i < portion.behind.length; ++i) {
-            parts[next++] = portion.behind[i];
-        }
-        return Contents.join(parts);
+        checkContent(self, index, content);
     }
 
     /// @notice The index of block `number`, or 0. Numbers ascend, so bisection finds it.
     function find(Settlement storage self, BlockNumber number) internal view returns (uint32) {
-        uint32 low = 1;
-        uint32 high = self.committed;
-        while (low <= high) {
-            uint32 middle = low + (high - low) / 2;
-            BlockNumber found = self.records[middle].number;
-            if (found == number) return middle;
-            if (found < number) low = middle + 1;
-            else high = middle - 1;
+        unchecked {
+            uint32 low = 1;
+            uint32 high = self.committed;
+            while (low <= high) {
+                uint32 middle = (low + high) / 2;
+                BlockNumber found = self.records[middle].number;
+                if (found == number) return middle;
+                if (found < number) low = middle + 1;
+                else high = middle - 1;
+            }
+            return 0;
         }
-        return 0;
     }
 
     /// @notice The rolling content after block `number` with the content hash `content`.
@@ -152,7 +135,8 @@ library Records {
         return keccak256(abi.encode(rolling, BlockNumber.unwrap(number), content));
     }
 
-    function _checkContent(Settlement storage self, uint32 index, bytes32 content) private view {
+    /// @notice Refuses a content that is not that of the record at `index`.
+    function checkContent(Settlement storage self, uint32 index, bytes32 content) internal view {
         Record storage record = self.records[index];
         bytes32 given = roll(self.records[index - 1].rolling, record.number, content);
         _checkRolling(record.rolling, given, record.number);

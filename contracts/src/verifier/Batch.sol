@@ -20,33 +20,36 @@ import {Key} from "./Key.sol";
 library Batch {
     uint256 private constant PAIR = 384;
 
-    /// The pairs made so far, and the coefficients.
+    /// Where the next pair goes, and whether a point was refused.
     struct State {
-        bytes pairs;
-        uint256 count;
+        uint256 next;
         uint256[] r;
         bool failed;
     }
 
     /// @notice Whether all claims hold.
     function verify(Claim[] calldata claims) internal view returns (bool) {
-        for (uint256 i = 0; i < claims.length; ++i) {
-            if (!_wellFormed(claims[i])) return false;
-        }
         State memory state;
         state.r = _coefficients(claims.length);
         // At most one key for each proof.
-        state.pairs = new bytes(4 * PAIR * claims.length);
-        for (uint256 i = 0; i < claims.length; ++i) {
-            bytes calldata proof = claims[i].proof;
-            _scaled(state, proof[0:128], state.r[i]);
-            _append(state, proof[128:384]);
+        bytes memory pairs = new bytes(4 * PAIR * claims.length);
+        uint256 start;
+        assembly ("memory-safe") {
+            start := add(pairs, 32)
         }
-        for (uint256 i = 0; i < claims.length; ++i) {
-            if (_isFirst(claims, i)) _addKey(state, claims, i);
+        state.next = start;
+        unchecked {
+            for (uint256 i = 0; i < claims.length; ++i) {
+                bytes calldata proof = claims[i].proof;
+                if (proof.length != Key.PROOF_LENGTH) return false;
+                _addProof(state, proof, state.r[i]);
+            }
+            for (uint256 i = 0; i < claims.length; ++i) {
+                if (_isFirst(claims, i)) _addKey(state, claims, i);
+            }
         }
         if (state.failed) return false;
-        (bytes memory pairs, uint256 length) = (state.pairs, state.count);
+        uint256 length = state.next - start;
         assembly ("memory-safe") {
             mstore(pairs, length)
         }
@@ -54,30 +57,47 @@ library Batch {
         return ok && one;
     }
 
-    function _wellFormed(Claim calldata claim) private pure returns (bool) {
-        if (claim.proof.length != Key.PROOF_LENGTH) return false;
-        for (uint256 j = 0; j < Key.INPUTS; ++j) {
-            if (claim.inputs[j] >= Field.MODULUS) return false;
-        }
-        return true;
-    }
-
     /// 1, then 128 bits each of a hash of the whole call and the place.
     function _coefficients(uint256 count) private pure returns (uint256[] memory r) {
         bytes32 seed = keccak256(msg.data);
         r = new uint256[](count);
         r[0] = 1;
-        for (uint256 i = 1; i < count; ++i) {
-            r[i] = uint256(keccak256(abi.encode(seed, i))) >> 128;
+        unchecked {
+            for (uint256 i = 1; i < count; ++i) {
+                r[i] = uint256(keccak256(abi.encode(seed, i))) >> 128;
+            }
         }
     }
 
     /// Whether no earlier claim has this key.
     function _isFirst(Claim[] calldata claims, uint256 i) private pure returns (bool) {
-        for (uint256 j = 0; j < i; ++j) {
-            if (claims[j].keyStore == claims[i].keyStore) return false;
+        unchecked {
+            for (uint256 j = 0; j < i; ++j) {
+                if (claims[j].keyStore == claims[i].keyStore) return false;
+            }
+            return true;
         }
-        return true;
+    }
+
+    /// The pair (r A, B) of a proof.
+    function _addProof(State memory state, bytes calldata proof, uint256 r) private view {
+        uint256 next = state.next;
+        if (r == 1) {
+            assembly ("memory-safe") {
+                calldatacopy(next, proof.offset, 384)
+            }
+        } else {
+            uint256 terms;
+            assembly ("memory-safe") {
+                // Free memory that is not kept.
+                terms := mload(0x40)
+                calldatacopy(terms, proof.offset, 128)
+                mstore(add(terms, 128), r)
+                calldatacopy(add(next, 128), add(proof.offset, 128), 256)
+            }
+            _multiply(state, terms, 160, next);
+        }
+        state.next = next + PAIR;
     }
 
     /// The three pairs of one key, for all claims from `first` on that have it.
@@ -85,88 +105,90 @@ library Batch {
         bytes memory key = Key.load(claims[first].keyStore);
         // R, then the four sums of inputs.
         uint256[5] memory scalars;
-        bytes memory terms = new bytes(160 * (claims.length - first));
+        bytes memory terms = new bytes(160 * claims.length);
         uint256 used = 0;
-        for (uint256 i = first; i < claims.length; ++i) {
-            if (claims[i].keyStore != claims[first].keyStore) continue;
-            uint256 r = state.r[i];
-            scalars[0] = addmod(scalars[0], r, Field.MODULUS);
-            for (uint256 j = 0; j < Key.INPUTS; ++j) {
-                uint256 term = mulmod(r, claims[i].inputs[j], Field.MODULUS);
-                scalars[j + 1] = addmod(scalars[j + 1], term, Field.MODULUS);
-            }
-            bytes calldata c = claims[i].proof[384:512];
-            assembly ("memory-safe") {
-                let place := add(add(terms, 32), used)
-                calldatacopy(place, c.offset, 128)
-                mstore(add(place, 128), r)
-                used := add(used, 160)
+        unchecked {
+            for (uint256 i = first; i < claims.length; ++i) {
+                Claim calldata claim = claims[i];
+                if (claim.keyStore != claims[first].keyStore) continue;
+                uint256 r = state.r[i];
+                scalars[0] = addmod(scalars[0], r, Field.MODULUS);
+                for (uint256 j = 0; j < Key.INPUTS; ++j) {
+                    uint256 x = claim.inputs[j];
+                    // Reducing would give an input several forms.
+                    if (x >= Field.MODULUS) state.failed = true;
+                    scalars[j + 1] =
+                        addmod(scalars[j + 1], mulmod(r, x, Field.MODULUS), Field.MODULUS);
+                }
+                bytes calldata proof = claim.proof;
+                assembly ("memory-safe") {
+                    let place := add(add(terms, 32), used)
+                    calldatacopy(place, add(proof.offset, 384), 128)
+                    mstore(add(place, 128), r)
+                    used := add(used, 160)
+                }
             }
         }
+        _addKeyPair(state, key, Key.BETA, 0, 1, scalars);
+        _addKeyPair(state, key, Key.GAMMA, Key.IC, 5, scalars);
+        uint256 from;
         assembly ("memory-safe") {
-            mstore(terms, used)
+            from := add(terms, 32)
         }
-        _product(state, bytes.concat(Bls12.slice(key, 0, 128), bytes32(scalars[0])));
-        _appendMemory(state, key, Key.BETA);
-        _product(state, _inputTerms(key, scalars));
-        _appendMemory(state, key, Key.GAMMA);
-        _product(state, terms);
-        _appendMemory(state, key, Key.DELTA);
+        _addPair(state, from, used, key, Key.DELTA);
     }
 
-    /// Each ic point with its scalar.
-    function _inputTerms(bytes memory key, uint256[5] memory scalars)
-        private
-        pure
-        returns (bytes memory terms)
-    {
-        terms = new bytes(5 * 160);
-        uint256 offset = Key.IC;
+    /// The pair of a combination of `count` points of the key, from `offset` on, with a point of it.
+    function _addKeyPair(
+        State memory state,
+        bytes memory key,
+        uint256 second,
+        uint256 offset,
+        uint256 count,
+        uint256[5] memory scalars
+    ) private view {
+        uint256 terms;
         assembly ("memory-safe") {
+            // Free memory that is not kept.
+            terms := mload(0x40)
             let from := add(add(key, 32), offset)
-            let to := add(terms, 32)
-            for { let j := 0 } lt(j, 5) { j := add(j, 1) } {
+            let to := terms
+            for { let j := 0 } lt(j, count) { j := add(j, 1) } {
                 mcopy(to, from, 128)
                 mstore(add(to, 128), mload(add(scalars, shl(5, j))))
                 from := add(from, 128)
                 to := add(to, 160)
             }
         }
+        _addPair(state, terms, 160 * count, key, second);
     }
 
-    /// Appends r times a point of the call.
-    function _scaled(State memory state, bytes calldata point, uint256 r) private view {
-        if (r == 1) _append(state, point);
-        else _product(state, bytes.concat(point, bytes32(r)));
-    }
-
-    /// Appends the sum of the products in `terms`.
-    function _product(State memory state, bytes memory terms) private view {
-        (bool ok, bytes memory sum) = Bls12.multiply(terms);
-        if (!ok) state.failed = true;
-        else _copy(state, sum, 0, 128);
-    }
-
-    function _appendMemory(State memory state, bytes memory key, uint256 offset) private pure {
-        _copy(state, key, offset, 256);
-    }
-
-    function _copy(State memory state, bytes memory from, uint256 offset, uint256 length)
-        private
-        pure
-    {
-        (bytes memory pairs, uint256 count) = (state.pairs, state.count);
+    /// The pair of the sum of products at `terms` with the key's point of G2 at `second`.
+    function _addPair(
+        State memory state,
+        uint256 terms,
+        uint256 length,
+        bytes memory key,
+        uint256 second
+    ) private view {
+        uint256 next = state.next;
+        _multiply(state, terms, length, next);
         assembly ("memory-safe") {
-            mcopy(add(add(pairs, 32), count), add(add(from, 32), offset), length)
+            mcopy(add(next, 128), add(add(key, 32), second), 256)
         }
-        state.count = count + length;
+        state.next = next + PAIR;
     }
 
-    function _append(State memory state, bytes calldata part) private pure {
-        (bytes memory pairs, uint256 count) = (state.pairs, state.count);
+    /// Writes the sum of products at `terms` to `to`.
+    function _multiply(State memory state, uint256 terms, uint256 length, uint256 to) private view {
+        address precompile = Bls12.G1_MSM;
+        bool ok;
+        uint256 size;
         assembly ("memory-safe") {
-            calldatacopy(add(add(pairs, 32), count), part.offset, part.length)
+            ok := staticcall(gas(), precompile, terms, length, to, 128)
+            // A statement of its own: Yul evaluates arguments from right to left.
+            size := returndatasize()
         }
-        state.count = count + part.length;
+        if (!ok || size != 128) state.failed = true;
     }
 }

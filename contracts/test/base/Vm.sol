@@ -4,7 +4,9 @@ pragma solidity ^0.8.30;
 /// @dev The part of forge's cheat codes that these tests use.
 interface Vm {
     function prank(address sender) external;
+    function prank(address sender, address origin) external;
     function startPrank(address sender) external;
+    function startPrank(address sender, address origin) external;
     function stopPrank() external;
     function deal(address account, uint256 balance) external;
     function warp(uint256 timestamp) external;

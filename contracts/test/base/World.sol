@@ -2,9 +2,12 @@
 pragma solidity ^0.8.30;
 
 import {DevToken} from "../../src/dev/DevToken.sol";
-import {BlockCommit, IHub} from "../../src/interfaces/IHub.sol";
+import {EndpointParams, IEndpoint} from "../../src/interfaces/IEndpoint.sol";
+import {BlockCommit, BlockProof, IHub} from "../../src/interfaces/IHub.sol";
+import {IKeyRecorder} from "../../src/interfaces/IKeyRecorder.sol";
 import {ILightOracle} from "../../src/interfaces/ILightOracle.sol";
-import {IRollup, RollupParams} from "../../src/interfaces/IRollup.sol";
+import {IRollup, OperationsCommit, Portion} from "../../src/interfaces/IRollup.sol";
+import {IRoute} from "../../src/interfaces/IRoute.sol";
 import {IVerifier} from "../../src/interfaces/IVerifier.sol";
 import {Field} from "../../src/libraries/Field.sol";
 import {BlockNumber, ChainId} from "../../src/types/Ids.sol";
@@ -13,15 +16,15 @@ import {Prover} from "./Prover.sol";
 import {Vm} from "./Vm.sol";
 import {Words} from "./Words.sol";
 
-/// @dev A whole deployment on one EVM: hub (chain 1), spoke (chain 2), their oracles, a shape,
-///      three tokens.
+/// @dev A whole deployment on one EVM: the hub and a rollup on chain 1 with the route between them,
+///      a rollup on chain 2 (the spoke), oracles, key recorders, a shape, three tokens.
 abstract contract World is Base {
     uint8 internal constant HUB = 1;
     uint8 internal constant SPOKE = 2;
     bytes32 internal constant DEPLOYMENT = bytes32(uint256(0xdeb107));
     bytes32 internal constant GENESIS = bytes32(uint256(0x6e6e));
-    uint32 internal constant ONCHAIN = 15;
-    uint32 internal constant DATA = 4;
+    uint32 internal constant ONCHAIN = 64;
+    uint32 internal constant DATA = 8;
 
     uint16 internal constant NATIVE = 1;
     uint16 internal constant USD = 2;
@@ -31,9 +34,14 @@ abstract contract World is Base {
     address internal validator = address(0x7a);
     uint256[3] internal attesterKeys;
     IHub internal hub;
+    /// The rollup beside the hub.
+    IRollup internal near;
     IRollup internal spoke;
+    IRoute internal localRoute;
     ILightOracle internal hubOracle;
     ILightOracle internal spokeOracle;
+    IKeyRecorder internal nearKeys;
+    IKeyRecorder internal spokeKeys;
     IVerifier internal verifier;
     DevToken internal usd;
     DevToken internal wide;
@@ -41,9 +49,7 @@ abstract contract World is Base {
     function setUp() public virtual {
         vm.warp(1_700_000_000);
         _prepare();
-        _register(hub, hubOracle, SPOKE);
-        _register(spoke, spokeOracle, HUB);
-        _registerShapes();
+        _registerAll();
         _finish();
     }
 
@@ -51,42 +57,70 @@ abstract contract World is Base {
         usd = new DevToken("Dollar", "USD", 6);
         wide = new DevToken("Wide", "WIDE", 18);
         verifier = IVerifier(deploy("Groth16Verifier", abi.encode(Prover.key())));
-        address[] memory attesters = new address[](3);
         for (uint256 i = 0; i < 3; ++i) {
             attesterKeys[i] = 0xa77e57 + i;
-            attesters[i] = vm.addr(attesterKeys[i]);
         }
         _sortKeys();
-        hubOracle = ILightOracle(deploy("LightOracle", abi.encode(HUB, DEPLOYMENT, attesters, 2)));
-        spokeOracle =
-            ILightOracle(deploy("LightOracle", abi.encode(SPOKE, DEPLOYMENT, attesters, 2)));
         hub = IHub(deploy("Hub", abi.encode(params(HUB), GENESIS)));
+        near = IRollup(deploy("Rollup", abi.encode(params(HUB))));
         spoke = IRollup(deploy("Rollup", abi.encode(params(SPOKE))));
-        hubOracle.bind(address(hub));
-        spokeOracle.bind(address(spoke));
+        localRoute = IRoute(deploy("LocalRoute", abi.encode(address(hub), address(near))));
+        hubOracle = oracleFor(address(hub));
+        spokeOracle = oracleFor(address(spoke));
+        nearKeys = IKeyRecorder(deploy("KeyRecorder", abi.encode(address(near))));
+        spokeKeys = IKeyRecorder(deploy("KeyRecorder", abi.encode(address(spoke))));
     }
 
-    function params(uint8 chain) internal view returns (RollupParams memory) {
-        return RollupParams(C(chain), C(HUB), DEPLOYMENT, governor, validator);
+    function params(uint8 chain) internal view returns (EndpointParams memory) {
+        return EndpointParams(C(chain), C(HUB), DEPLOYMENT, governor, validator);
     }
 
-    function _register(IRollup rollup, ILightOracle oracle, uint8 other) internal {
+    function attesterList() internal view returns (address[] memory list) {
+        list = new address[](3);
+        for (uint256 i = 0; i < 3; ++i) {
+            list[i] = vm.addr(attesterKeys[i]);
+        }
+    }
+
+    function oracleFor(address endpoint) internal returns (ILightOracle) {
+        return ILightOracle(deploy("LightOracle", abi.encode(endpoint, attesterList(), 2)));
+    }
+
+    /// Everything that the governor registers, but the end of the setup.
+    function _registerAll() internal virtual {
+        _register(near, nearKeys, localRoute);
+        _register(spoke, spokeKeys, spokeOracle);
         vm.startPrank(governor);
-        rollup.addToken(T(NATIVE), address(0), 18);
-        rollup.addToken(T(USD), address(usd), 6);
-        rollup.addToken(T(WIDE), address(wide), 18);
-        rollup.addChain(C(other), address(oracle));
+        hub.addChain(C(HUB), address(localRoute), localRoute.identity());
+        hub.addChain(C(SPOKE), address(hubOracle), hubOracle.identity());
+        vm.stopPrank();
+        _registerShapes();
+    }
+
+    function _register(IRollup rollup, IKeyRecorder keys, IRoute route) internal {
+        vm.startPrank(governor);
+        rollup.setKeyRecorder(address(keys));
+        rollup.addToken(T(NATIVE), address(0), 18, 0);
+        rollup.addToken(T(USD), address(usd), 6, 0);
+        rollup.addToken(T(WIDE), address(wide), 18, 0);
+        rollup.addChain(C(HUB), address(route), route.identity());
         vm.stopPrank();
     }
 
     function _registerShapes() internal virtual {
+        registerShape(1, ONCHAIN, DATA);
+    }
+
+    function registerShape(uint16 shape, uint32 onchain, uint32 data) internal {
+        bytes32 keyHash = verifier.keyHash();
         vm.prank(governor);
-        hub.registerShape(S(1), ONCHAIN, DATA, verifier);
+        hub.registerShape(S(shape), onchain, data, verifier, keyHash);
     }
 
     function _finish() internal {
         vm.startPrank(governor);
         hub.finishSetup();
+        near.finishSetup();
         spoke.finishSetup();
         vm.stopPrank();
     }
@@ -96,15 +130,15 @@ abstract contract World is Base {
     function depositUsd(IRollup rollup, address owner, uint256 raw) internal {
         usd.mint(address(this), raw);
         usd.approve(address(rollup), raw);
-        rollup.depositERC20(T(USD), raw, padded(owner), 3);
+        rollup.depositERC20(T(USD), raw, padded(owner), 0, 3);
     }
 
     function depositNative(IRollup rollup, address owner, uint256 raw) internal {
         vm.deal(address(this), address(this).balance + raw);
-        rollup.depositNative{value: raw}(padded(owner), 3);
+        rollup.depositNative{value: raw}(padded(owner), 0, 3);
     }
 
-    /// Commits what follows the last record.
+    /// Commits what follows the last record; all deposits are of this contract.
     function commit(IRollup rollup, uint32 number, bytes32[] memory words) internal {
         commitWith(rollup, number, words, new bytes[](0));
     }
@@ -115,9 +149,53 @@ abstract contract World is Base {
         bytes32[] memory words,
         bytes[] memory witnesses
     ) internal {
+        OperationsCommit[] memory blocks = one(number, words, witnesses);
         bytes32 previous = rollup.rolling();
         vm.prank(validator);
-        rollup.commit(N(number), previous, words, witnesses);
+        rollup.commit(previous, blocks);
+    }
+
+    function one(uint32 number, bytes32[] memory words, bytes[] memory witnesses)
+        internal
+        view
+        returns (OperationsCommit[] memory blocks)
+    {
+        blocks = new OperationsCommit[](1);
+        blocks[0] = OperationsCommit(N(number), words, witnesses, payersOf(words));
+    }
+
+    /// This contract for each deposit.
+    function payersOf(bytes32[] memory words) internal view returns (address[] memory payers) {
+        uint256 count = 0;
+        // Words that are no operation may follow in tests of refusals.
+        for (uint256 i = 0; i < words.length; i += words[i][1] == 0x06 ? 4 : 2) {
+            if (words[i][1] == 0x01) ++count;
+        }
+        payers = new address[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            payers[i] = address(this);
+        }
+    }
+
+    function revertTo(IRollup rollup, uint32 downTo, bytes32[][] memory words) internal {
+        vm.prank(validator);
+        rollup.revertCommits(N(downTo), words);
+    }
+
+    /// A portion with everything of a block.
+    function whole(uint32 number, bytes32[] memory words)
+        internal
+        pure
+        returns (Portion[] memory portions)
+    {
+        portions = new Portion[](1);
+        portions[0].number = N(number);
+        portions[0].rest = Words.hash(Words.filter(words, false));
+        portions[0].words = Words.filter(words, true);
+    }
+
+    function pay(IRollup rollup, uint32 number, bytes32[] memory words) internal {
+        rollup.pay(whole(number, words));
     }
 
     /// Acknowledges a record by its content.
@@ -132,15 +210,20 @@ abstract contract World is Base {
         view
         returns (BlockCommit memory info)
     {
-        info.number = N(committedBlocks() + 1);
-        info.shape = S(1);
-        info.timestamp = uint64(block.timestamp);
-        info.newRoot = newRoot;
+        return blockAfter(committedBlocks(), hub.root(), newRoot, operations);
+    }
+
+    /// The commit of the block after `number`, which left `oldRoot`.
+    function blockAfter(
+        uint32 number,
+        bytes32 oldRoot,
+        bytes32 newRoot,
+        bytes32[] memory operations
+    ) internal view returns (BlockCommit memory info) {
         info.d = uint256(keccak256(abi.encode("digest", newRoot))) % Field.MODULUS;
-        bytes32[] memory head =
-            Words.head(hub.root(), newRoot, committedBlocks() + 1, info.timestamp, 1);
-        info.onchain = Words.padTo(Words.join(head, operations), ONCHAIN);
-        info.data = new bytes32[](DATA);
+        bytes32[] memory head = Words.head(oldRoot, newRoot, number + 1, uint64(block.timestamp), 1);
+        info.onchain = Words.join(head, operations);
+        info.data = new bytes32[](2);
         info.data[1] = bytes32(uint256(77));
     }
 
@@ -149,25 +232,76 @@ abstract contract World is Base {
     }
 
     function commitBlock(BlockCommit memory info) internal returns (uint256[4] memory inputs) {
+        BlockCommit[] memory blocks = new BlockCommit[](1);
+        blocks[0] = info;
+        return commitBlocks(blocks)[0];
+    }
+
+    function commitBlocks(BlockCommit[] memory blocks)
+        internal
+        returns (uint256[4][] memory inputs)
+    {
         vm.recordLogs();
         vm.prank(validator);
-        hub.commitBlock(info);
+        hub.commitBlocks(blocks);
+        return committedInputs();
+    }
+
+    /// The public inputs that the recorded events name.
+    function committedInputs() internal returns (uint256[4][] memory inputs) {
         Vm.Log[] memory logs = vm.getRecordedLogs();
-        Vm.Log memory last = logs[logs.length - 1];
-        (, uint256 d, uint256 z, uint256 yData, uint256 yOnchain) =
-            abi.decode(last.data, (bytes32, uint256, uint256, uint256, uint256));
-        return [d, z, yData, yOnchain];
+        inputs = new uint256[4][](logs.length);
+        uint256 count = 0;
+        for (uint256 i = 0; i < logs.length; ++i) {
+            if (logs[i].topics[0] != IHub.BlockCommitted.selector) continue;
+            (, uint256 d, uint256 z, uint256 yData, uint256 yOnchain) =
+                abi.decode(logs[i].data, (bytes32, uint256, uint256, uint256, uint256));
+            inputs[count++] = [d, z, yData, yOnchain];
+        }
+        assembly {
+            mstore(inputs, count)
+        }
     }
 
     function prove(uint32 number, uint256[4] memory inputs) internal {
-        hub.proveBlock(N(number), inputs, Prover.prove(inputs));
+        hub.proveBlocks(N(number), oneProof(inputs, Prover.prove(inputs)));
+    }
+
+    function oneProof(uint256[4] memory inputs, bytes memory proof)
+        internal
+        pure
+        returns (BlockProof[] memory proofs)
+    {
+        proofs = new BlockProof[](1);
+        proofs[0] = BlockProof(inputs, proof);
     }
 
     /// Carries the next message from one oracle to the other, with two signatures.
     function relay(ILightOracle from, ILightOracle to, bytes memory payload) internal {
         ChainId source = from.chain();
         uint64 sequence = to.deliveredCount(source);
-        to.deliver(source, sequence, payload, sign(to.digest(source, sequence, payload), 2));
+        bytes[] memory signatures = sign(to.digest(source, sequence, payload), 2);
+        deliver(to, source, sequence, payload, signatures);
+    }
+
+    function deliver(
+        ILightOracle to,
+        ChainId source,
+        uint64 sequence,
+        bytes memory payload,
+        bytes[] memory signatures
+    ) internal {
+        (bytes[] memory payloads, bytes[][] memory lists) = oneMessage(payload, signatures);
+        to.deliver(source, sequence, payloads, lists);
+    }
+
+    function oneMessage(bytes memory payload, bytes[] memory signatures)
+        internal
+        pure
+        returns (bytes[] memory payloads, bytes[][] memory lists)
+    {
+        (payloads, lists) = (new bytes[](1), new bytes[][](1));
+        (payloads[0], lists[0]) = (payload, signatures);
     }
 
     function sign(bytes32 digest, uint256 count) internal view returns (bytes[] memory signatures) {

@@ -1,13 +1,7 @@
 // z, yOnchain and yData for several lengths, from coefficients.
-import { Fr, element, hash, word } from './field.mjs';
+import { Fr, element, hash, short, word } from './field.mjs';
 
 const SIZE = 4096;
-
-const reverse12 = (i) => {
-  let out = 0;
-  for (let bit = 0; bit < 12; bit++) if (i & (1 << bit)) out |= 1 << (11 - bit);
-  return out;
-};
 
 /** The values of the polynomial with coefficients `c` at the powers of `w`. */
 function transform(c, w) {
@@ -32,7 +26,7 @@ const horner = (coefficients, z) => coefficients.reduceRight((y, c) => Fr.add(Fr
 function blobValue(data, z) {
   const w = Fr.pow(7n, (Fr.ORDER - 1n) / BigInt(SIZE));
   const values = new Array(SIZE).fill(0n);
-  data.forEach((value, i) => (values[reverse12(i)] = value));
+  data.forEach((value, i) => (values[i] = value));
   const scaled = transform(values, Fr.inv(w));
   const coefficients = scaled.map((c) => Fr.mul(c, Fr.inv(BigInt(SIZE))));
   return horner(coefficients, z);
@@ -47,7 +41,7 @@ export function evaluate(d, onchain, data) {
 
 function vector(seed, onchainLength, dataLength, zeroEvery) {
   const make = (stream, length) =>
-    Array.from({ length }, (_, i) => (zeroEvery && i % zeroEvery === 0 ? 0n : element(stream, i)));
+    Array.from({ length }, (_, i) => (zeroEvery && i % zeroEvery === 0 ? 0n : short(stream, i)));
   const onchain = make(seed, onchainLength).map(word);
   const data = make(seed + 1, dataLength).map(word);
   const d = word(element(seed + 2, 0));

@@ -9,5 +9,7 @@ export const hash = (...words) => {
   const data = Buffer.concat(words.map((w) => Buffer.from(bytes(w))));
   return `0x${Buffer.from(keccak_256(data)).toString('hex')}`;
 };
+/** 31 bytes of keccak256(seed, i): what a word of an operation can be. */
+export const short = (seed, i) => BigInt(hash(word(BigInt(seed)), word(BigInt(i)))) >> 8n;
 /** Element number `i` of the stream `seed`: keccak256(seed, i) mod r; the tests make the same. */
 export const element = (seed, i) => BigInt(hash(word(BigInt(seed)), word(BigInt(i)))) % Fr.ORDER;

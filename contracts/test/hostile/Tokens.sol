@@ -119,7 +119,8 @@ contract MoodyToken is LooseToken {
         SayNo,
         Flood,
         BurnGas,
-        AnswerTwo
+        AnswerTwo,
+        Pretend
     }
 
     Mood public mood;
@@ -131,6 +132,8 @@ contract MoodyToken is LooseToken {
     function transfer(address to, uint256 amount) external returns (bool) {
         if (mood == Mood.Revert) revert("moody");
         if (mood == Mood.SayNo) return false;
+        // Says yes and moves nothing, as some tokens do with a denied address.
+        if (mood == Mood.Pretend) return true;
         if (mood == Mood.Flood) {
             assembly {
                 revert(0, 100000)

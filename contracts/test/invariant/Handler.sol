@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {IRollup} from "../../src/interfaces/IRollup.sol";
+import {IRollup, OperationsCommit} from "../../src/interfaces/IRollup.sol";
 import {BlockNumber, SerialId} from "../../src/types/Ids.sol";
 import {World} from "../base/World.sol";
 import {Words} from "../base/Words.sol";
@@ -17,6 +17,7 @@ contract Handler is World {
     struct Deposit {
         uint16 token;
         uint128 raw;
+        bool refunded;
     }
 
     struct Plan {
@@ -25,6 +26,8 @@ contract Handler is World {
         bytes32[][3] words;
         uint256[3] cursors;
         uint256[3][11] pools;
+        /// The places of the refused deposits in the queue.
+        uint256[][3] refused;
     }
 
     struct Ack {
@@ -41,36 +44,49 @@ contract Handler is World {
     Deposit[][3] internal deposits;
     Ack[][3] internal acks;
     uint32[3] public relayed;
-    uint32[3] public delivered;
+    uint32[] internal releases;
+    uint256 internal delivered;
     uint256 internal rootCount = 100;
     mapping(uint256 chain => mapping(uint16 token => uint256)) public cameIn;
     mapping(uint256 chain => mapping(uint16 token => uint256)) public wentOut;
+    /// Refunds that became claims of this contract.
+    mapping(uint256 chain => mapping(uint16 token => uint256)) public claims;
 
     function setUp() public override {
         vm.warp(1_700_000_000);
         _prepare();
         vm.startPrank(governor);
-        hub.addToken(T(MOODY), address(moody), 18);
-        spoke.addToken(T(MOODY), address(moody), 18);
+        near.addToken(T(MOODY), address(moody), 18, 0);
+        spoke.addToken(T(MOODY), address(moody), 18, 0);
         vm.stopPrank();
-        _register(hub, hubOracle, SPOKE);
-        _register(spoke, spokeOracle, HUB);
-        _registerShapes();
+        _registerAll();
         _finish();
         plans.push();
         plans[0].root = GENESIS;
     }
 
     function rollupOf(uint256 chain) public view returns (IRollup) {
-        return chain == HUB ? IRollup(address(hub)) : spoke;
+        return chain == HUB ? near : spoke;
     }
 
     function depositCount(uint256 chain) external view returns (uint256) {
         return deposits[chain].length;
     }
 
-    function depositAt(uint256 chain, uint256 i) external view returns (uint16, uint128) {
-        return (deposits[chain][i].token, deposits[chain][i].raw);
+    function depositAt(uint256 chain, uint256 i) external view returns (uint16, uint128, bool) {
+        Deposit storage one_ = deposits[chain][i];
+        return (one_.token, one_.raw, one_.refunded);
+    }
+
+    /// Whether a record that stands on the chain refused the deposit at place `i` of its queue.
+    function isRefused(uint256 chain, uint256 i) external view returns (bool) {
+        uint32 last = BlockNumber.unwrap(rollupOf(chain).lastCommitted());
+        for (uint32 n = 1; n <= last; ++n) {
+            for (uint256 k = 0; k < plans[n].refused[chain].length; ++k) {
+                if (plans[n].refused[chain][k] == i) return true;
+            }
+        }
+        return false;
     }
 
     function ackCount(uint256 chain) external view returns (uint256) {
@@ -102,9 +118,9 @@ contract Handler is World {
             depositUsd(rollup, PLAIN, raw);
         } else {
             moody.mint(address(this), raw);
-            rollup.depositERC20(T(MOODY), raw, padded(PLAIN), 3);
+            rollup.depositERC20(T(MOODY), raw, padded(PLAIN), 0, 3);
         }
-        deposits[chain].push(Deposit(id, uint128(raw)));
+        deposits[chain].push(Deposit(id, uint128(raw), false));
         cameIn[chain][id] += raw;
     }
 
@@ -141,8 +157,9 @@ contract Handler is World {
         bytes32[] memory words = plans[number].words[chain];
         if (words.length == 0) return;
         bytes32 previous = plannedRolling(chain, number - 1);
+        OperationsCommit[] memory blocks = one(number, words, new bytes[](0));
         vm.prank(validator);
-        try rollupOf(chain).commit(N(number), previous, words, new bytes[](0)) {} catch {}
+        try rollupOf(chain).commit(previous, blocks) {} catch {}
     }
 
     /// What a chain must hold after block `number`.
@@ -174,22 +191,34 @@ contract Handler is World {
         if (number < plans.length) prove(number, plans[number].inputs);
     }
 
-    function releaseBlock() external {
+    function releaseBlock(uint256 seed) external {
         uint32 number = BlockNumber.unwrap(hub.blocksReleased()) + 1;
         if (number > BlockNumber.unwrap(hub.blocksProven())) return;
-        for (uint8 chain = HUB; chain <= SPOKE; ++chain) {
-            (,, BlockNumber acked) = hub.chainInfo(C(chain));
-            bool takesPart = plans[number].words[chain].length != 0;
-            if (takesPart && BlockNumber.unwrap(acked) < number) return;
+        // Up to three blocks at once.
+        uint32 last = number + uint32(seed % 3);
+        if (last > BlockNumber.unwrap(hub.blocksProven())) last = number;
+        for (uint32 n = number; n <= last; ++n) {
+            for (uint8 chain = HUB; chain <= SPOKE; ++chain) {
+                (,, BlockNumber acked,,) = hub.chainInfo(C(chain));
+                bool takesPart = plans[n].words[chain].length != 0;
+                if (takesPart && BlockNumber.unwrap(acked) < n) return;
+            }
         }
-        hub.releaseBlock(N(number));
+        hub.releaseBlocks(N(last));
+    }
+
+    /// Tells a chain; that of the hub at once, the spoke by a message that waits.
+    function sendRelease(uint256 chain) external {
+        chain = _chain(chain);
+        (,,, BlockNumber released, BlockNumber sent) = hub.chainInfo(C(chain));
+        if (released == sent) return;
+        hub.sendRelease(C(chain));
+        if (chain == SPOKE) releases.push(BlockNumber.unwrap(released));
     }
 
     function relayRelease() external {
-        uint32 number = delivered[SPOKE] + 1;
-        while (number < plans.length && plans[number].words[SPOKE].length == 0) ++number;
-        if (number > BlockNumber.unwrap(hub.blocksReleased())) return;
-        delivered[SPOKE] = number;
+        if (delivered == releases.length) return;
+        uint32 number = releases[delivered++];
         bytes32 rolling = hub.rollingOf(N(number), C(SPOKE));
         relay(hubOracle, spokeOracle, releasePayload(number, plans[number].root, rolling));
     }
@@ -201,14 +230,14 @@ contract Handler is World {
         while (number < plans.length && plans[number].words[chain].length == 0) ++number;
         if (number > BlockNumber.unwrap(rollup.lastReleased())) return;
         uint256[3] memory before = _held(chain);
-        rollup.pay(N(number), plans[number].words[chain]);
+        pay(rollup, number, plans[number].words[chain]);
         _note(chain, before);
     }
 
-    function claim(uint256 chain, uint256 which, bool plain) external {
+    function claim(uint256 chain, uint256 which, uint256 who) external {
         chain = _chain(chain);
         uint16 id = tokens[which % 3];
-        address owner = plain ? PLAIN : address(recipient);
+        address owner = [PLAIN, address(recipient), address(this)][who % 3];
         uint256[3] memory before = _held(chain);
         // A receiver in a bad mood makes the claim fail, and nothing else.
         try rollupOf(chain).claim{gas: 1_000_000}(owner, T(id)) {} catch {}
@@ -220,8 +249,7 @@ contract Handler is World {
         IRollup rollup = rollupOf(chain);
         uint256 low = BlockNumber.unwrap(rollup.lastAcked());
         uint256 high = BlockNumber.unwrap(rollup.lastCommitted());
-        vm.prank(validator);
-        rollup.revertCommits(N(bound(seed, low, high)));
+        _revert(chain, uint32(bound(seed, low, high)));
     }
 
     /// Blocks that a chain has acknowledged stay, also while the message is on its way.
@@ -232,23 +260,59 @@ contract Handler is World {
             if (acked > low) low = acked;
         }
         uint256 downTo = bound(seed, low, plans.length - 1);
-        vm.startPrank(validator);
+        vm.prank(validator);
         hub.revertBlocks(N(downTo));
         for (uint8 chain = HUB; chain <= SPOKE; ++chain) {
-            rollupOf(chain).revertCommits(N(downTo));
+            _revert(chain, uint32(downTo));
         }
-        vm.stopPrank();
         while (plans.length > downTo + 1) {
             plans.pop();
         }
     }
 
     function changeMoods(uint256 token, uint256 receiver) external {
-        moody.become(MoodyToken.Mood(token % 6));
+        moody.become(MoodyToken.Mood(token % 7));
         recipient.become(Recipient.Mood(receiver % 5));
     }
 
+    /// Anyone turns refused deposits of a released block into claims.
+    function refund(uint256 chain, uint256 seed) external {
+        chain = _chain(chain);
+        IRollup rollup = rollupOf(chain);
+        uint32 last = BlockNumber.unwrap(rollup.lastReleased());
+        if (last == 0) return;
+        uint32 number = uint32(bound(seed, 1, last));
+        bytes32[] memory words = plans[number].words[chain];
+        if (words.length == 0) return;
+        bytes32[] memory rest = Words.filter(words, false);
+        bytes32[] memory chunks = Words.chunks(Words.filter(words, true));
+        rollup.refund(N(number), rest, chunks, 0, payersOf(words));
+        for (uint256 i = 0; i < plans[number].refused[chain].length; ++i) {
+            uint256 place = plans[number].refused[chain][i];
+            Deposit storage refused = deposits[chain][place];
+            if (refused.refunded) continue;
+            refused.refunded = true;
+            claims[chain][refused.token] += refused.raw;
+        }
+    }
+
     // --------------------------------------------------------------- internal
+
+    /// Takes back all records of a chain above `downTo`.
+    function _revert(uint256 chain, uint32 downTo) private {
+        IRollup rollup = rollupOf(chain);
+        uint32 last = BlockNumber.unwrap(rollup.lastCommitted());
+        uint256 count = 0;
+        for (uint32 n = downTo + 1; n <= last; ++n) {
+            if (plans[n].words[chain].length != 0) ++count;
+        }
+        bytes32[][] memory words = new bytes32[][](count);
+        count = 0;
+        for (uint32 n = downTo + 1; n <= last; ++n) {
+            if (plans[n].words[chain].length != 0) words[count++] = plans[n].words[chain];
+        }
+        revertTo(rollup, downTo, words);
+    }
 
     function _chain(uint256 seed) private pure returns (uint256) {
         return seed % 2 == 0 ? HUB : SPOKE;
@@ -260,10 +324,19 @@ contract Handler is World {
     {
         words = new bytes32[](0);
         for (uint256 i = 0; i < seed % 3 && plan.cursors[chain] < deposits[chain].length; ++i) {
-            Deposit memory next = deposits[chain][plan.cursors[chain]++];
+            uint256 place = plan.cursors[chain]++;
+            Deposit memory next = deposits[chain][place];
             uint128 amount = next.token == USD ? next.raw * 1e12 : next.raw;
-            words = Words.join(words, Words.deposit(chain, 4, 3, next.token, amount, padded(PLAIN)));
-            plan.pools[next.token][chain] += next.raw;
+            // One in four is refused.
+            uint8 outcome = (seed >> (32 + 2 * i)) % 4 == 0 ? 1 : 0;
+            words = Words.join(
+                words,
+                Words.depositOf(
+                    chain, outcome == 1 ? 0 : 4, 3, next.token, amount, padded(PLAIN), 0, outcome
+                )
+            );
+            if (outcome == 0) plan.pools[next.token][chain] += next.raw;
+            else plan.refused[chain].push(place);
         }
         uint16 id = tokens[(seed >> 8) % 3];
         uint256 amountOut = bound(seed >> 16, 0, plan.pools[id][chain]);
@@ -280,9 +353,9 @@ contract Handler is World {
     /// What both receivers hold of each token together.
     function _held(uint256) private view returns (uint256[3] memory held) {
         address other = address(recipient);
-        held[0] = PLAIN.balance + other.balance;
-        held[1] = usd.balanceOf(PLAIN) + usd.balanceOf(other);
-        held[2] = moody.balanceOf(PLAIN) + moody.balanceOf(other);
+        held[0] = PLAIN.balance + other.balance + address(this).balance;
+        held[1] = usd.balanceOf(PLAIN) + usd.balanceOf(other) + usd.balanceOf(address(this));
+        held[2] = moody.balanceOf(PLAIN) + moody.balanceOf(other) + moody.balanceOf(address(this));
     }
 
     function _note(uint256 chain, uint256[3] memory before) private {

@@ -28,7 +28,7 @@ contract InvariantsTest is Base {
     /// seldom.
     function targetSelectors() external view returns (FuzzSelector[] memory list) {
         list = new FuzzSelector[](1);
-        bytes4[] memory s = new bytes4[](14);
+        bytes4[] memory s = new bytes4[](16);
         s[0] = Handler.deposit.selector;
         s[1] = bytes4(keccak256("commitBlock(uint256)"));
         s[2] = Handler.commitOperations.selector;
@@ -43,6 +43,8 @@ contract InvariantsTest is Base {
         s[11] = Handler.changeMoods.selector;
         s[12] = Handler.revertBlocks.selector;
         s[13] = Handler.commitOutOfTurn.selector;
+        s[14] = Handler.sendRelease.selector;
+        s[15] = Handler.refund.selector;
         list[0] = FuzzSelector(address(handler), s);
     }
 
@@ -56,7 +58,7 @@ contract InvariantsTest is Base {
     function testALongWalkReachesEveryStage() public {
         for (uint256 i = 0; i < 1500; ++i) {
             uint256 seed = uint256(keccak256(abi.encode("walk", i)));
-            _step(seed % 28, seed >> 8);
+            _step(seed % 31, seed >> 8);
             if (i % 50 != 0) continue;
             invariantSolvency();
             invariantPendingIsTheSumOfClaims();
@@ -81,14 +83,16 @@ contract InvariantsTest is Base {
         else if (action < 11) handler.acknowledge(seed);
         else if (action < 13) handler.relayAck();
         else if (action < 15) handler.proveBlock();
-        else if (action < 17) handler.releaseBlock();
+        else if (action < 17) handler.releaseBlock(seed);
         else if (action < 19) handler.relayRelease();
         else if (action < 22) handler.pay(seed);
-        else if (action == 22) handler.claim(seed, seed >> 8, seed & 1024 == 0);
+        else if (action == 22) handler.claim(seed, seed >> 8, seed >> 16);
         else if (action == 23) handler.revertOperations(seed, seed >> 8);
         else if (action == 24) handler.revertBlocks(seed);
         else if (action == 25) handler.changeMoods(seed, seed >> 8);
-        else handler.commitOutOfTurn(seed, seed >> 8);
+        else if (action < 28) handler.commitOutOfTurn(seed, seed >> 8);
+        else if (action < 30) handler.sendRelease(seed);
+        else handler.refund(seed, seed >> 8);
     }
 
     /// The vault holds what it owes, and owes what came in and did not go out.
@@ -116,7 +120,8 @@ contract InvariantsTest is Base {
             IRollup rollup = handler.rollupOf(chain);
             for (uint256 i = 0; i < 3; ++i) {
                 uint16 id = handler.tokens(i);
-                uint256 sum = rollup.pending(plain, T(id)) + rollup.pending(other, T(id));
+                uint256 sum = rollup.pending(plain, T(id)) + rollup.pending(other, T(id))
+                    + rollup.pending(address(handler), T(id));
                 eq(rollup.pendingTotal(T(id)), sum, "pending");
             }
         }
@@ -146,8 +151,10 @@ contract InvariantsTest is Base {
             vm.assertLe(head, tail, "head <= tail");
             vm.assertLe(SerialId.unwrap(rollup.cursor()), head, "acked cursor <= head");
             uint256[16] memory open;
-            for (uint256 i = head; i < tail; ++i) {
-                (uint16 id, uint128 raw) = handler.depositAt(chain, i);
+            for (uint256 i = 0; i < tail; ++i) {
+                (uint16 id, uint128 raw, bool refunded) = handler.depositAt(chain, i);
+                // Taken ones count no more, unless they were refused and are not refunded.
+                if (i < head && (refunded || !handler.isRefused(chain, i))) continue;
                 open[id] += raw;
             }
             for (uint256 i = 0; i < 3; ++i) {
@@ -178,7 +185,7 @@ contract InvariantsTest is Base {
     }
 
     function _balance(IRollup rollup, uint16 id) private view returns (uint256) {
-        (address addr,,) = rollup.token(T(id));
+        (address addr,,,) = rollup.token(T(id));
         if (addr == address(0)) return address(rollup).balance;
         return IBalances(addr).balanceOf(address(rollup));
     }

@@ -47,8 +47,7 @@ async fn connected(
 ) -> Result<Arc<dyn ChainClient>, ConfigError> {
     let text = format!(
         "data = \"data\"\ndeployment = \"deployment.toml\"\nvalidator_key_file = \"key\"\n\
-         fee_owner = \"0x00000000000000000000000000000000000000fe\"\n\
-         insurance_owner = \"0x00000000000000000000000000000000000000fd\"\n[chains.1]\n\
+         [chains.1]\n\
          rpc = {rpc:?}\ntolerate_outage = {tolerate_outage}\nlimits = {{ timeout_ms = 2000 }}\n"
     );
     let figment = Figment::from(Toml::string(&text));

@@ -262,7 +262,7 @@ fn paying_shelf(withdrawals: &[usize]) -> Shelf {
 #[test]
 fn payouts_go_in_whole_chunks_as_far_as_the_gas_of_one_transaction_reaches() {
     let gas = PayGas { base: 100_000, portion: 120_000, withdrawal: 200_000 };
-    let shelf = paying_shelf(&[80, 0, 5, 33]);
+    let shelf = paying_shelf(&[80, 0, 5, 60]);
     let parts = |paid: u32, chunks| {
         let at = (BlockNumber(paid), chunks);
         let parts = payouts(&shelf, SPOKE, at, BlockNumber(4), &gas);
