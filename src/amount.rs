@@ -112,6 +112,19 @@ impl Fee {
         Fee(mantissa << Self::EXPONENT_BITS | exponent)
     }
 
+    /// What may be taken of this fee when `amount` is enough: the largest fee with the same exponent that is not above the
+    /// amount, and not above this fee.
+    ///
+    /// A withdrawal signs the most that its fee may be, and publishes what was taken: in the same exponent, so that the
+    /// circuit compares mantissas.
+    pub fn at_most(self, amount: Amount) -> Fee {
+        let exponent = self.0 % (1 << Self::EXPONENT_BITS);
+        let unit = 10u128.pow(exponent.into());
+        let mantissa = (amount.0 / unit).min(u128::from(self.0 >> Self::EXPONENT_BITS));
+        let mantissa = u16::try_from(mantissa).expect("at most the mantissa of this fee");
+        Fee(mantissa << Self::EXPONENT_BITS | exponent)
+    }
+
     /// The fee that expresses the amount exactly, if there is one.
     pub fn exact(amount: Amount) -> Option<Fee> {
         let fee = Fee::closest(amount);
@@ -177,6 +190,16 @@ pub mod fee_bits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_fee_keeps_its_exponent() {
+        let most = Fee::closest(Amount(1_230_000));
+        for (amount, taken) in [(0, 0), (999, 0), (1_229_999, 1_229_000), (9_999_999, 1_230_000)] {
+            let fee = most.at_most(Amount(amount));
+            assert_eq!(fee.amount(), Amount(taken));
+            assert_eq!(fee.0 % 32, most.0 % 32);
+        }
+    }
 
     #[test]
     fn fee_keeps_what_it_can_express_and_rounds_down_the_rest() {

@@ -221,7 +221,7 @@ impl Scenario {
         self.signed(op, signed)
     }
 
-    /// Verifies and applies a signed withdrawal, and takes this fee of what its payer allowed.
+    /// Verifies and applies a signed withdrawal, and takes about this fee of what its payer allowed.
     ///
     /// # Panics
     /// When it is no withdrawal, or its payer allowed less.
@@ -229,7 +229,7 @@ impl Scenario {
         let mut op = signed.verify(&self.state, &self.network, &self.authorised)?;
         let Op::Withdraw(withdraw) = &mut op else { panic!("{op:?} has the fee that was signed") };
         assert!(fee.amount() <= withdraw.fee.amount(), "the payer allowed less");
-        withdraw.fee = fee;
+        withdraw.fee = withdraw.fee.at_most(fee.amount());
         self.signed(op, signed)
     }
 
