@@ -95,16 +95,48 @@ fn the_leaf_of_another_account_is_refused() {
 
 #[test]
 fn a_leaf_has_the_parent_that_its_address_names() {
-    // The balance of account 3 below the sub-account of account 2, and below one that is not open.
+    // The balances of account 3 below the sub-account of account 2, and below one that is not open.
     let world = world();
     for (account, expected) in [(2, false), (9, true)] {
         let mut cheat = Cheat::open(&world, &[(2, &[(0, &[])]), (3, USDC_ONLY)], &[]).settle();
         cheat.witness.balances[0].account = AccountId(account);
+        cheat.witness.balance_pages[0].account = AccountId(account);
         let caught = cheat.failures();
-        let parent = "close/balance 0/level7/old parent/";
+        let parent = "close/balance page 0/level4/old parent/";
         assert!(caught.iter().any(|path| path.starts_with(parent)), "{caught:?}");
         assert_eq!(caught.contains(&super::MEMORY[0].to_owned()), expected, "{caught:?}");
     }
+}
+
+#[test]
+fn a_leaf_is_in_the_page_that_its_address_names() {
+    let mut cheat = Cheat::open(&world(), &[(3, USDC_ONLY)], &[]).settle();
+    cheat.witness.balance_pages[0].page = 1;
+    let caught = cheat.failures();
+    assert!(caught.contains(&super::MEMORY[0].to_owned()), "{caught:?}");
+    let mut cheat = Cheat::open(&world(), &[(3, USDC_ONLY)], &[]).settle();
+    cheat.witness.account_pages[0].page = 1;
+    let caught = cheat.failures();
+    assert!(caught.contains(&super::MEMORY[0].to_owned()), "{caught:?}");
+}
+
+#[test]
+fn the_same_page_twice_is_refused() {
+    let gap = |kind: &str| vec![format!("open/distinct/{kind} pages/gap 0/recomposed")];
+    let mut cheat = over(&world(), &[2]);
+    cheat.witness.account_pages.push(cheat.witness.account_pages[0].clone());
+    cheat.shape.room.account_pages += 1;
+    assert_eq!(cheat.caught(), gap("account"));
+    let mut cheat = over(&world(), &[2]);
+    let page = cheat.witness.balance_pages[0].clone();
+    cheat.witness.balance_pages.insert(0, page);
+    cheat.shape.room.balance_pages += 1;
+    assert_eq!(cheat.caught(), gap("balance"));
+    let mut cheat = over(&world(), &[2]);
+    let page = cheat.witness.pool_pages[0].clone();
+    cheat.witness.pool_pages.insert(0, page);
+    cheat.shape.room.pool_pages += 1;
+    assert_eq!(cheat.caught(), gap("pool"));
 }
 
 #[test]
@@ -145,15 +177,22 @@ fn what_a_leaf_carries_through_is_that_of_its_old_leaf() {
 
 #[test]
 fn a_root_inside_of_a_leaf_cannot_be_replaced() {
-    let mut cheat = idle().settle();
-    cheat.witness.sub_accounts[0].roots[0] += Fr::one();
-    assert!(cheat.failures()[0].starts_with("close/balance 0/level7/old parent"));
-    let mut cheat = idle().settle();
-    cheat.witness.accounts[0].sub_accounts_root += Fr::one();
-    assert!(cheat.failures()[0].starts_with("close/sub-account 0/level2/old parent"));
-    let mut cheat = idle().settle();
-    cheat.witness.chains[0].roots[0] += Fr::one();
-    assert!(cheat.failures()[0].starts_with("close/pool 0/level7/old parent"));
+    let spoil: [Spoiled; 6] = [
+        ("balance page 0/level4", |cheat| cheat.witness.sub_accounts[0].roots[0] += Fr::one()),
+        ("sub-account 0/level2", |cheat| {
+            cheat.witness.accounts[0].sub_accounts_root += Fr::one();
+        }),
+        ("pool page 0/level4", |cheat| cheat.witness.chains[0].roots[0] += Fr::one()),
+        ("balance 0/level2", |cheat| cheat.witness.balance_pages[0].node.node += Fr::one()),
+        ("account 0/level7", |cheat| cheat.witness.account_pages[0].node.node += Fr::one()),
+        ("pool 0/level2", |cheat| cheat.witness.pool_pages[0].node.node += Fr::one()),
+    ];
+    for (place, spoil) in spoil {
+        let mut cheat = idle().settle();
+        spoil(&mut cheat);
+        let expected = format!("close/{place}/old parent");
+        assert!(cheat.failures()[0].starts_with(&expected), "{place}: {:?}", cheat.failures());
+    }
 }
 
 #[test]
@@ -161,7 +200,7 @@ fn a_sibling_cannot_change() {
     // zkSync Lite: the siblings of the fee account's leaf were free before and after, so that balances beside the path
     // could be replaced. Here one set of children serves both, and it hashes to the old root.
     let cheat = idle().settle();
-    for level in [0, 5, 11] {
+    for level in [0, 5, 7] {
         for child in 0..4 {
             let mut cheat = cheat.clone();
             cheat.witness.accounts[1].path[level][child] += Fr::one();
@@ -169,7 +208,7 @@ fn a_sibling_cannot_change() {
             let on_path = account >> (2 * level) & 3 == child;
             let expected = match (on_path, level) {
                 (true, _) => format!("level{level}/old child/child on the path"),
-                (false, 11) => "level11/old parent/box84/fifth".to_owned(),
+                (false, 7) => "level7/old parent/box84/fifth".to_owned(),
                 (false, _) => format!("level{}/old child/child on the path", level + 1),
             };
             assert_eq!(cheat.failures()[0], format!("close/account 1/{expected}"));
@@ -180,7 +219,16 @@ fn a_sibling_cannot_change() {
         .aux_paths()
         .iter()
         .filter(|path| path.starts_with("close/account 1/level") && path.contains("/child"));
-    assert_eq!(children.count(), 12 * 4);
+    assert_eq!(children.count(), 8 * 4);
+    for child in 0..4 {
+        let mut cheat = cheat.clone();
+        cheat.witness.account_pages[0].node.path[3][child] += Fr::one();
+        let expected = match child {
+            0 => "close/account page 0/level3/old child/child on the path",
+            _ => "close/account page 0/level3/old parent/box84/fifth",
+        };
+        assert_eq!(cheat.failures()[0], expected);
+    }
 }
 
 #[test]
