@@ -56,6 +56,8 @@ struct Report {
     missed: usize,
     unviable: usize,
     equivalent: usize,
+    /// Of the sample, but not run: the campaign was interrupted.
+    left: usize,
     /// Caught and timed out, in percent of the viable ones.
     score: f64,
     outcomes: BTreeMap<String, String>,
@@ -80,17 +82,18 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
     );
     let names: Vec<&str> = chosen.iter().map(|at| &*mutants[*at].name).collect();
     let mut outcomes = tool.test(&names)?;
+    let left = names.iter().filter(|name| !outcomes.contains_key(**name)).count();
     for at in &known {
         outcomes.insert(mutants[*at].name.clone(), Outcome::Equivalent);
         println!("means the same: {}: {}", keys[*at], equivalents.reason(&keys[*at]).unwrap_or(""));
     }
-    let report = report(options.seed, mutants.len(), &outcomes);
+    let report = Report { left, ..report(options.seed, mutants.len(), &outcomes) };
     print(&report, &outcomes);
     if let Some(path) = &options.json {
         let text = serde_json::to_string_pretty(&report)?;
         std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
     }
-    Ok(ExitCode::from(u8::from(report.score < GOAL)))
+    Ok(ExitCode::from(u8::from(report.score < GOAL || left > 0)))
 }
 
 /// Which of `count` things are in the sample with this seed, in order.
@@ -148,32 +151,37 @@ impl Tool {
         serde_json::from_slice(&output.stdout).context("the list of mutants")
     }
 
-    /// Runs the tests of the package on each of these mutants, on a copy of the sources.
+    /// Runs the tests of the package on each of these mutants, on a copy of the sources, in any order.
+    ///
+    /// Deleted fields of structs it runs whatever is asked for; they count as well.
     fn test(&self, names: &[&str]) -> Result<BTreeMap<String, Outcome>> {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
         let mut command = self.command();
-        command.args(["--profile", "mutants", "--minimum-test-timeout", "60", "--output"]);
-        command.arg(&self.target);
+        let path = self.target.join("mutants.out/outcomes.json");
+        if path.exists() {
+            std::fs::remove_file(&path).context("removing the report of the last campaign")?;
+        }
+        command.args(["--profile", "mutants", "--minimum-test-timeout", "60", "--shuffle"]);
+        command.arg("--output").arg(&self.target);
         for name in names {
             command.arg("--re").arg(format!("^{}$", literal(name)));
         }
-        // It exits with an error also when mutants are missed; what came of each is in its report.
-        let status = command.status().context("starting cargo-mutants")?;
-        let code = status.code().unwrap_or(1);
-        ensure!([0, 2, 3].contains(&code), "cargo-mutants ended with {code}: do the tests pass?");
-        let path = self.target.join("mutants.out/outcomes.json");
+        // It exits with an error also when mutants are missed, and early when it is interrupted; its report says what ran.
+        command.status().context("starting cargo-mutants")?;
         let text = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        outcome::read(&text)
+        let outcomes = outcome::read(&text)?;
+        ensure!(!outcomes.is_empty(), "no mutant was run: do the tests pass?");
+        Ok(outcomes)
     }
 }
 
-/// The text as a regular expression for itself.
+/// The text as a regular expression for itself. Other punctuation stays as it is: `\<` would be the start of a word.
 fn literal(text: &str) -> String {
     let mut escaped = String::with_capacity(2 * text.len());
     for letter in text.chars() {
-        if letter.is_ascii_punctuation() {
+        if r"\.+*?()|[]{}^$".contains(letter) {
             escaped.push('\\');
         }
         escaped.push(letter);
@@ -192,6 +200,7 @@ fn report(seed: u64, mutants: usize, outcomes: &BTreeMap<String, Outcome>) -> Re
         missed: count.missed,
         unviable: count.unviable,
         equivalent: count.equivalent,
+        left: 0,
         score: count.score(),
         outcomes: outcomes.iter().map(|(name, of)| (name.clone(), of.name().into())).collect(),
     }
@@ -222,6 +231,9 @@ fn print(report: &Report, outcomes: &BTreeMap<String, Outcome>) {
     for (name, _) in outcomes.iter().filter(|(_, outcome)| **outcome == Outcome::Missed) {
         println!("missed: {name}");
     }
+    if report.left > 0 {
+        println!("{} of the sample were not run", report.left);
+    }
     println!("score {:.1} %, goal {GOAL} %, seed {}", report.score, report.seed);
 }
 
@@ -241,9 +253,8 @@ mod tests {
 
     #[test]
     fn names_are_taken_literally() {
-        assert_eq!(
-            literal("src/a.rs:1:2: replace + with *"),
-            r"src\/a\.rs\:1\:2\: replace \+ with \*"
-        );
+        let name = "src/a.rs:1:2: replace + with <*> in f -> [u8; 2]";
+        let wanted = r"src/a\.rs:1:2: replace \+ with <\*> in f -> \[u8; 2\]";
+        assert_eq!(literal(name), wanted);
     }
 }

@@ -1,6 +1,6 @@
 //! Mutants that mean the same as what is written.
 //!
-//! A line of the file is a key, ` | `, and the reason. The key is the name of the mutant without line and column, so that it
+//! A line of the file is a key, ` -- `, and the reason. The key is the name of the mutant without line and column, so that it
 //! survives edits elsewhere; where a file has several of one key, ` #2` and so on tell them apart.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ impl Equivalents {
     fn parse(text: &str) -> Result<Equivalents> {
         let mut listed = BTreeMap::new();
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let (key, reason) = line.split_once(" | ").unwrap_or((line, ""));
+            let (key, reason) = line.split_once(" -- ").unwrap_or((line, ""));
             ensure!(!reason.is_empty(), "{FILE}: {key} has no reason");
             let twice = listed.insert(key.to_owned(), reason.to_owned()).is_some();
             ensure!(!twice, "{FILE}: {key} is listed twice");
@@ -81,12 +81,13 @@ mod tests {
 
     #[test]
     fn every_line_has_a_reason_and_a_mutant() {
-        let listed = Equivalents::parse("# why\n\nsrc/a.rs: b | it is the same\n").expect("a list");
+        let listed =
+            Equivalents::parse("# why\n\nsrc/a.rs: b -- it is the same\n").expect("a list");
         assert_eq!(listed.reason("src/a.rs: b"), Some("it is the same"));
         assert_eq!(listed.reason("src/a.rs: c"), None);
         assert!(listed.check(&["src/a.rs: b".to_owned()]).is_ok());
         assert!(listed.check(&["src/a.rs: c".to_owned()]).is_err());
         assert!(Equivalents::parse("src/a.rs: b\n").is_err());
-        assert!(Equivalents::parse("a | b\na | c\n").is_err());
+        assert!(Equivalents::parse("a -- b\na -- c\n").is_err());
     }
 }
