@@ -138,14 +138,16 @@ fn more(base: Counts, add: usize, field: impl Fn(&mut Counts) -> &mut usize) -> 
 /// the digest.
 const PARTS: &[Row] = &[
     ("an empty block", 2293, Some(10_000)),
-    ("28 signed slots", 108153, Some(28 * 4_000)),
+    ("28 signed slots", 108433, Some(28 * 4_000)),
     ("35 queue slots", 33308, Some(35 * 1_000)),
-    ("28 accounts", 218931, Some(28 * 9_000)),
-    ("28 sub-accounts", 68766, Some(28 * 3_000)),
-    ("28 balances", 130617, Some(28 * 5_000)),
+    ("28 accounts", 163300, Some(28 * 9_000)),
+    ("28 sub-accounts", 69164, Some(28 * 3_000)),
+    ("28 account pages", 0, Some(28 * 3_000)),
+    ("28 balance pages", 0, Some(28 * 4_000)),
+    ("28 balances", 55892, Some(28 * 5_000)),
     ("28 chains", 61011, Some(28 * 3_000)),
-    ("28 pools", 128882, Some(28 * 5_000)),
-    ("28 fee tokens", 4590, Some(28 * 300)),
+    ("28 pools", 54157, Some(28 * 5_000)),
+    ("28 fee tokens", 4625, Some(28 * 300)),
 ];
 
 #[test]
@@ -154,8 +156,10 @@ fn parts_cost_what_they_should() {
     // So many that the times of the larger block have as many bits.
     let many = |count: usize| Counts {
         accounts: count,
+        account_pages: count,
         sub_accounts: count,
         balances: count,
+        balance_pages: count,
         chains: count,
         pools: count,
         fee_tokens: count,
@@ -167,6 +171,8 @@ fn parts_cost_what_they_should() {
         more(Counts { queue: 130, ..none }, 35, |room| &mut room.queue),
         more(many(35), 28, |room| &mut room.accounts),
         more(many(35), 28, |room| &mut room.sub_accounts),
+        more(many(35), 28, |room| &mut room.account_pages),
+        more(many(35), 28, |room| &mut room.balance_pages),
         more(many(35), 28, |room| &mut room.balances),
         more(many(35), 28, |room| &mut room.chains),
         more(many(35), 28, |room| &mut room.pools),
@@ -191,24 +197,24 @@ fn parts_cost_what_they_should() {
 
 const NANO_PARTS: &[Row] = &[
     ("system", 855, None),
-    ("open", 1300, None),
+    ("open", 1609, None),
     ("fee tokens", 17, None),
-    ("signed", 13172, None),
-    ("signed/slot 0", 3292, Some(4_000)),
-    ("signed/slot 0/signature", 2320, None),
+    ("signed", 13212, None),
+    ("signed/slot 0", 3302, Some(4_000)),
+    ("signed/slot 0/signature", 2330, None),
     ("queue", 2532, None),
     ("queue/slot 1", 636, None),
     ("credit fees", 7, None),
-    ("close", 53469, None),
-    ("close/account 0", 7575, None),
+    ("close", 49281, None),
+    ("close/account 0", 5445, None),
     ("close/sub-account 0", 2179, None),
-    ("close/balance 0", 4413, None),
+    ("close/balance 0", 1743, None),
     ("close/chain 0", 2142, None),
-    ("close/pool 0", 4413, None),
+    ("close/pool 0", 1743, None),
     ("old root", 264, None),
     ("new root", 264, None),
     ("digest", 1452, None),
-    ("memory", 3889, None),
+    ("memory", 5048, None),
     ("statement", 88, None),
 ];
 
@@ -249,12 +255,12 @@ const WORDS: (usize, usize) = (3770, 6200);
 
 /// Name and constraints.
 const SHAPES: &[(&str, usize)] = &[
-    ("nano", 77309),
-    ("small", 169693),
-    ("medium", 835665),
-    ("wide", 3052096),
-    ("deep", 751458),
-    ("deepest", 2585206),
+    ("nano", 74629),
+    ("small", 156648),
+    ("medium", 753044),
+    ("wide", 2978275),
+    ("deep", 682021),
+    ("deepest", 2297531),
 ];
 
 /// Digests of the constraint system, which key files carry.
