@@ -191,7 +191,9 @@ proptest! {
         for entry in &journal {
             match entry {
                 Entry::Op(op) => prop_assert_eq!(op.apply(&mut replayed), Ok(())),
-                Entry::End(head) => replayed.end_block(head.number, head.timestamp),
+                Entry::End(head) => {
+                    replayed.end_block(head.number, head.timestamp);
+                }
             }
         }
         prop_assert_eq!(StateTree::of(&replayed).root(), StateTree::of(&world.state).root());

@@ -1,7 +1,8 @@
-//! Chores of the repository: `tidy`, `vectors`, `docs`, `figures`, `poseidon2`, `test`.
+//! Chores of the repository: `tidy`, `vectors`, `docs`, `figures`, `poseidon2`, `mutants`, `test`.
 
 mod docs;
 mod figures;
+mod mutants;
 mod poseidon2;
 mod presets;
 mod repository;
@@ -35,6 +36,8 @@ enum Chore {
     Poseidon2,
     /// Runs every test: contract artifacts, forge, and the workspace. The last line counts them.
     Test,
+    /// Runs a seeded sample of mutants of the protocol against its tests and says how many they notice.
+    Mutants(mutants::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -69,5 +72,6 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(code))
         }
         Chore::Test => test::run(&root),
+        Chore::Mutants(options) => mutants::run(&root, &options),
     }
 }
