@@ -6,8 +6,8 @@ const steps = [
   ['test vectors', 'test/generate/main.mjs', '--check'],
   ['format', 'forge.mjs', 'fmt', '--check', 'src', 'test'],
   ['artifacts', 'build.mjs', '--check'],
-  ['contracts', 'forge.mjs', 'test', '--no-match-contract', 'GasTest'],
-  ['gas', 'forge.mjs', 'test', '--match-contract', 'GasTest'],
+  ['contracts', 'forge.mjs', 'test', '--no-match-test', 'testGas'],
+  ['gas', 'forge.mjs', 'test', '--match-test', 'testGas'],
   ['precompiles', 'test/precompiles.mjs'],
 ];
 

@@ -22,7 +22,7 @@ contract GasTest is World {
         registerShape(5, 4096, 4096);
     }
 
-    function testDeposits() public {
+    function testGasDeposits() public {
         bytes memory call = abi.encodeCall(IRollup.depositNative, (padded(ALICE), 0, 3));
         depositNative(spoke, ALICE, 1);
         vm.deal(address(this), 1);
@@ -38,7 +38,7 @@ contract GasTest is World {
 
     // ----------------------------------------------------------------- commits
 
-    function testHubCommits() public {
+    function testGasHubCommits() public {
         uint256[3] memory sizes = [uint256(8), 100, 1000];
         for (uint256 i = 0; i < 3; ++i) {
             uint256 n = sizes[i];
@@ -51,7 +51,7 @@ contract GasTest is World {
         }
     }
 
-    function testSpokeCommits() public {
+    function testGasSpokeCommits() public {
         uint256[3] memory sizes = [uint256(8), 100, 1000];
         uint32 number = 0;
         for (uint256 i = 0; i < 3; ++i) {
@@ -73,7 +73,7 @@ contract GasTest is World {
 
     /// Four blocks of 250 transfers of random amounts, of one shape: all that the hub takes for
     /// them, in two ways.
-    function testThousandTransfers() public {
+    function testGasThousandTransfers() public {
         BlockCommit[] memory blocks = _fourBlocks(250);
         uint256 commit_ = _measure(
             "1000 transfers, commitBlocks (4)",
@@ -88,7 +88,7 @@ contract GasTest is World {
         vm.snapshotValue("gas", "1000 transfers, apart, each", apart / 1000);
     }
 
-    function testThousandTransfersAtOnce() public {
+    function testGasThousandTransfersAtOnce() public {
         BlockCommit[] memory blocks = _fourBlocks(250);
         bytes[] memory proofs = new bytes[](4);
         uint256[4][] memory inputs = commitBlocks(blocks);
@@ -106,19 +106,19 @@ contract GasTest is World {
 
     // ------------------------------------------------------------------ proofs
 
-    function testProofs() public {
+    function testGasProofs() public {
         uint256[4] memory inputs = commitBlock(_block(0, GENESIS, 5, new bytes32[](0), _data(8)));
         bytes memory call =
             abi.encodeCall(IHub.proveBlocks, (N(1), oneProof(inputs, Prover.prove(inputs))));
         _measure("prove 1", address(hub), ALICE, 0, call);
     }
 
-    function testProofsOfOneShape() public {
+    function testGasProofsOfOneShape() public {
         _proveFour("prove 4, one shape", _commitFour([uint256(5), 5, 5, 5]));
     }
 
     /// Two keys, two blocks each.
-    function testProofsOfTwoShapes() public {
+    function testGasProofsOfTwoShapes() public {
         verifier = IVerifier(deploy("Groth16Verifier", abi.encode(Prover.key())));
         registerShape(7, 4096, 4096);
         vm.warp(block.timestamp + 37 days);
@@ -127,7 +127,7 @@ contract GasTest is World {
 
     // ---------------------------------------------- acks, releases and payouts
 
-    function testMessages() public {
+    function testGasMessages() public {
         bytes32[] memory words = _withdrawals(8, 1);
         commit(spoke, 1, words);
         uint256[4] memory inputs = commitBlock(nextBlock(bytes32(uint256(0x700f)), words));
@@ -156,7 +156,7 @@ contract GasTest is World {
         return abi.encodeCall(spokeOracle.deliver, (C(source), 0, payloads, lists));
     }
 
-    function testPayouts() public {
+    function testGasPayouts() public {
         depositNative(spoke, ALICE, 1e30);
         depositUsd(spoke, ALICE, 1e20);
         bytes32[] memory words = Words.join(
@@ -181,7 +181,7 @@ contract GasTest is World {
         _measure("pay 32 of a token", address(spoke), ALICE, 0, call);
     }
 
-    function testDeployment() public {
+    function testGasDeployment() public {
         _deployment("deploy verifier (execution)", "Groth16Verifier", abi.encode(Prover.key()));
         _deployment("deploy hub (execution)", "Hub", abi.encode(params(HUB), GENESIS));
         _deployment("deploy rollup (execution)", "Rollup", abi.encode(params(SPOKE)));

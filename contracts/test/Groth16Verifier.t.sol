@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {IVerifier} from "../src/interfaces/IVerifier.sol";
+import {Claim, IVerifier} from "../src/interfaces/IVerifier.sol";
 import {Field} from "../src/libraries/Field.sol";
 import {Base} from "./base/Base.sol";
 import {Prover} from "./base/Prover.sol";
@@ -138,7 +138,75 @@ contract Groth16VerifierTest is Base {
         );
     }
 
-    function testGasOfVerify() public view {
+    /// Batches of one to six claims of two keys: all good ones pass, and with any one of them false
+    /// none does.
+    /// forge-config: default.fuzz.runs = 16
+    function testFuzzBatches(uint256 seed) public {
+        IVerifier other = IVerifier(deploy("Groth16Verifier", abi.encode(Prover.key())));
+        address[2] memory stores = [verifier.keyStore(), other.keyStore()];
+        vm.assertTrue(verifier.verifyBatch(new Claim[](0)), "nothing is true");
+        for (uint256 n = 1; n <= 6; ++n) {
+            Claim[] memory claims = new Claim[](n);
+            for (uint256 i = 0; i < n; ++i) {
+                uint256 x = uint256(keccak256(abi.encode(seed, n, i)));
+                uint256[4] memory inputs = [x % R, (x >> 1) % R, (x >> 2) % R, (x >> 3) % R];
+                claims[i] = Claim(stores[(x >> 4) % 2], inputs, Prover.prove(inputs));
+            }
+            vm.assertTrue(verifier.verifyBatch(claims), "all good");
+            vm.assertTrue(other.verifyBatch(claims), "whoever is asked");
+            uint256 bad = seed % n;
+            uint256 input = (seed >> 8) % 4;
+            uint256 good = claims[bad].inputs[input];
+            claims[bad].inputs[input] = addmod(good, 1, R);
+            vm.assertFalse(verifier.verifyBatch{gas: 3_000_000}(claims), "one false input");
+            claims[bad].inputs[input] = good;
+            claims[bad].proof = claims[(bad + 1) % n].proof;
+            vm.assertTrue(n == 1 || !verifier.verifyBatch{gas: 3_000_000}(claims), "false proof");
+        }
+    }
+
+    /// Two false claims whose errors cancel in a plain sum do not cancel in the combination.
+    function testErrorsDoNotCancel() public view {
+        (uint256[4] memory first, bytes memory one) = _proof(0);
+        (uint256[4] memory second, bytes memory two) = _proof(1);
+        first[0] = addmod(first[0], 1, R);
+        second[0] = addmod(second[0], R - 1, R);
+        Claim[] memory claims = new Claim[](2);
+        claims[0] = Claim(verifier.keyStore(), first, one);
+        claims[1] = Claim(verifier.keyStore(), second, two);
+        vm.assertFalse(verifier.verifyBatch{gas: 3_000_000}(claims), "opposite errors");
+        // C swapped between two proofs: the sum of all C is the same.
+        (first, one) = _proof(0);
+        (second, two) = _proof(1);
+        claims[0] =
+            Claim(verifier.keyStore(), first, bytes.concat(_cut(one, 0, 384), _cut(two, 384, 128)));
+        claims[1] = Claim(
+            verifier.keyStore(), second, bytes.concat(_cut(two, 0, 384), _cut(one, 384, 128))
+        );
+        vm.assertFalse(verifier.verifyBatch{gas: 3_000_000}(claims), "swapped parts");
+    }
+
+    function testBatchesRefuseMalformedClaims() public view {
+        (uint256[4] memory inputs, bytes memory proof) = _proof(2);
+        Claim[] memory claims = new Claim[](2);
+        claims[0] = Claim(verifier.keyStore(), inputs, proof);
+        claims[1] = Claim(verifier.keyStore(), inputs, bytes.concat(proof, hex"00"));
+        vm.assertFalse(verifier.verifyBatch{gas: 3_000_000}(claims), "too long");
+        claims[1].proof = _cut(proof, 0, 511);
+        vm.assertFalse(verifier.verifyBatch{gas: 3_000_000}(claims), "too short");
+        claims[1].proof = new bytes(512);
+        vm.assertFalse(verifier.verifyBatch{gas: 3_000_000}(claims), "three infinities");
+        claims[1].proof = proof;
+        vm.assertTrue(verifier.verifyBatch{gas: 3_000_000}(claims), "the same twice");
+        // The inputs are zeros; r in the place of one of them would be the same scalar.
+        claims[1].inputs[3] = R;
+        vm.assertFalse(verifier.verifyBatch{gas: 3_000_000}(claims), "r in place of 0");
+        claims[1].inputs[3] = 0;
+        claims[1].keyStore = address(0xeeee);
+        vm.assertFalse(verifier.verifyBatch{gas: 3_000_000}(claims), "no key");
+    }
+
+    function testPriceOfVerify() public view {
         (uint256[4] memory inputs, bytes memory proof) = _proof(0);
         uint256 before = gasleft();
         verifier.verify(inputs, proof);

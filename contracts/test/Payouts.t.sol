@@ -263,6 +263,62 @@ contract PayoutsTest is World {
         vm.assertTrue(false, "never paid");
     }
 
+    /// The limit is the allowance, the 63rd part of it that a call keeps back, and what booking a
+    /// deferral takes; one unit of gas less, and nothing is done.
+    function testTheGasThatMustBeLeftIsStated() public {
+        bytes32[] memory coins = _coins(address(recipient), 5);
+        bytes32[] memory tokens = _usd(BOB, 5);
+        uint256[2] memory needed = [uint256(50_000 + 793 + 120_000), 200_000 + 3174 + 120_000];
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes32[] memory words = i == 0 ? coins : tokens;
+            _release(words);
+            bytes memory data = abi.encodeCall(IRollup.pay, (whole(number, words)));
+            bytes memory reason = abi.encodeWithSelector(IRollup.GasTooLow.selector, needed[i]);
+            uint256 low = 60_000;
+            uint256 high = 800_000;
+            while (high - low > 1) {
+                uint256 middle = (low + high) / 2;
+                (bool ok, bytes memory answer) = _try(data, middle);
+                if (ok) {
+                    high = middle;
+                    continue;
+                }
+                low = middle;
+                if (middle > 100_000) eq(keccak256(answer), keccak256(reason), "the reason");
+            }
+            (bool paid,) = address(spoke).call{gas: high}(data);
+            vm.assertTrue(paid, "with the gas that is asked for");
+        }
+        vm.assertGe(recipient.gasSeen(), 49_500, "the whole allowance, at the least gas");
+        eq(spoke.pendingTotal(T(NATIVE)) + spoke.pendingTotal(T(USD)), 0, "nothing deferred");
+    }
+
+    function _try(bytes memory data, uint256 gasGiven) private returns (bool, bytes memory) {
+        try this.probe(data, gasGiven) {
+            revert("a probe always reverts");
+        } catch (bytes memory answer) {
+            return abi.decode(answer, (bool, bytes));
+        }
+    }
+
+    /// Calls and undoes it.
+    function probe(bytes memory data, uint256 gasGiven) external {
+        (bool ok, bytes memory answer) = address(spoke).call{gas: gasGiven}(data);
+        bytes memory both = abi.encode(ok, answer);
+        assembly {
+            revert(add(both, 32), mload(both))
+        }
+    }
+
+    /// While the coins are on their way they are not owed any more: nobody sees them as both.
+    function testCoinsOnTheirWayAreNotLocked() public {
+        recipient.look(address(spoke), abi.encodeCall(IRollup.locked, (T(NATIVE))));
+        bytes32[] memory words = _coins(address(recipient), 5);
+        _release(words);
+        pay(spoke, number, words);
+        eq(recipient.seen(), 995, "locked during the call");
+    }
+
     function testPayoutsCannotTouchOpenDepositsAndClaims() public {
         recipient.become(Recipient.Mood.Refuse);
         bytes32[] memory words = _coins(address(recipient), 400);

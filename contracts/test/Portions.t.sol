@@ -97,7 +97,7 @@ contract PortionsTest is World {
     }
 
     /// The dearest chunk: 32 tokens that burn their allowance, 32 owners without a claim before.
-    function testTheWorstChunkFitsTheStatedGas() public {
+    function testGasOfTheWorstChunkIsBelowTheStatedGas() public {
         bytes32[] memory words = new bytes32[](0);
         bytes32[] memory deposits = new bytes32[](0);
         for (uint16 i = 0; i < 32; ++i) {

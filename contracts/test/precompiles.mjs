@@ -1,4 +1,4 @@
-// Deploys the committed verifier on real nodes: with EIP-2537 it must be accepted and verify a proof; without, the
+// Deploys the committed contracts on real nodes of several hard forks. The verifier: with EIP-2537 it must be accepted and verify a proof; without, the
 // deployment must fail and name the missing precompile, because there every call would "succeed" with no answer.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -89,5 +89,32 @@ async function refusesDeployment(rpc) {
   expect('cancun: the deployment names the missing precompile', answer.error?.data, reason);
 }
 
+const word = (n) => number(BigInt(n));
+const parameters = (chain) => [chain, 1, 0xdeb107, 0x60, 0x7a].map(word).join('');
+const contracts = [
+  ['Hub', read('artifacts', 'Hub.json').bytecode + parameters(1) + word(5)],
+  ['Rollup', read('artifacts', 'Rollup.json').bytecode + parameters(2)],
+];
+
+async function deploys(rpc, name, data) {
+  const [from] = (await rpc('eth_accounts', [])).result;
+  const sent = await rpc('eth_sendTransaction', [{ from, data, gas: '0x800000' }]);
+  if (sent.error) return false;
+  const receipt = await poll(async () => (await rpc('eth_getTransactionReceipt', [sent.result])).result);
+  return receipt.status === '0x1';
+}
+
+// Without transient storage every guarded call would fail for ever: the deployment must fail instead.
+async function testTransientStorage(rpc, hardfork, wanted) {
+  for (const [name, data] of contracts) {
+    const word = wanted ? 'is deployed' : 'is refused';
+    expect(`${hardfork}: ${name} ${word}`, await deploys(rpc, name, data), wanted);
+  }
+}
+
 await withNode('prague', acceptsProofs);
-await withNode('cancun', refusesDeployment);
+await withNode('cancun', async (rpc) => {
+  await refusesDeployment(rpc);
+  await testTransientStorage(rpc, 'cancun', true);
+});
+await withNode('shanghai', (rpc) => testTransientStorage(rpc, 'shanghai', false));

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use zklink::audit::audit;
 use zklink::block::{Block, rolling_content};
+use zklink::commitment::StateTree;
+use zklink::hash::Fr;
 use zklink::id::{BlockNumber, ChainId, TokenId};
 use zklink::op::Op;
 use zklink::state::State;
@@ -265,6 +267,23 @@ impl Auditor {
         let last = blocks.find(|block| block.ops.iter().any(|op| op.chain() == Some(chain)));
         last.map(|block| block.head.number).unwrap_or_default()
     }
+}
+
+/// The root of a state without its times and the number of its last block: two runs of one story may have their blocks
+/// at other times, and with them the times at which accounts were made, but nothing else may differ.
+///
+/// # Panics
+/// When the state does not survive its own JSON.
+pub fn timeless_root(state: &State) -> Fr {
+    let mut json = serde_json::to_value(state).expect("a state can be written");
+    let accounts = json["accounts"].as_object_mut().expect("a state has accounts");
+    for account in accounts.values_mut() {
+        account["created"] = 0.into();
+    }
+    let mut state: State = serde_json::from_value(json).expect("a state can be read");
+    state.system.number = BlockNumber(0);
+    state.system.timestamp = 0;
+    StateTree::of(&state).root()
 }
 
 /// A block as the archive holds it.

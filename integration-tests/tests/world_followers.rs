@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use zklink::commitment::StateTree;
 use zklink::hash::Fr;
 use zklink_actors::world::{Seed, Verdict};
+use zklink_integration_tests::auditor::timeless_root;
 use zklink_integration_tests::story::{Story, Told};
 use zklink_integration_tests::{Config, System};
 
@@ -28,11 +28,8 @@ fn finish(system: &mut System, told: &Told) -> (u64, Fr) {
     system.until("the story is over", MAX_MS, |system| told.is_over(system));
     system.until("all is settled", MAX_MS, |system| system.auditor().is_settled());
     assert_eq!(system.world.stopped(), None, "the node runs");
-    let mut state = system.auditor().state().clone();
-    // Blocks may have come at other times.
-    state.system.number = zklink::id::BlockNumber(0);
-    state.system.timestamp = 0;
-    (system.now().0, StateTree::of(&state).root())
+    let root = timeless_root(system.auditor().state());
+    (system.now().0, root)
 }
 
 /// By follower and kind of message the times, virtual milliseconds.

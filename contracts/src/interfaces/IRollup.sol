@@ -257,7 +257,7 @@ interface IRollup is IEndpoint {
     function cursor() external view returns (SerialId);
     /// @notice A queue entry: the first 26 bytes of keccak256(abi.encode(uint8 kind, uint16 token,
     ///         uint8 subAccount, uint8 home, uint128 amount, bytes32 owner, address payer, address
-    ///         sender)), when it was made, and its state: 0 none, 1 deposit, 2 refunded deposit.
+    ///         sender)), when it was made, and its state: 0 none, 1 deposit, 3 refunded deposit.
     function queued(SerialId serial)
         external
         view

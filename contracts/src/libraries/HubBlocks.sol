@@ -257,10 +257,12 @@ library HubBlocks {
     /// ago could bring back prices and expiries of that time.
     function _checkTime(uint64 last, uint64 given) private view {
         unchecked {
-            // No chain's clock stands at the end or at the beginning of time.
+            // No chain's clock stands at the end of time.
             uint64 latest = uint64(block.timestamp + MAX_AHEAD);
-            uint64 earliest = uint64(block.timestamp - MAX_BEHIND);
-            if (earliest < last) earliest = last;
+            uint64 earliest = last;
+            if (block.timestamp > MAX_BEHIND + last) {
+                earliest = uint64(block.timestamp - MAX_BEHIND);
+            }
             if (given < earliest || given > latest) {
                 revert IHub.BadTimestamp(given, earliest, latest);
             }

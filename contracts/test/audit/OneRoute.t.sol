@@ -21,6 +21,7 @@ contract HostileRoute {
     address private immutable _hub;
     bytes32 private immutable _deployment;
     bytes4 public lastError;
+    bytes4 public secondError;
 
     constructor(address hub, bytes32 deployment) {
         (_hub, _deployment) = (hub, deployment);
@@ -36,6 +37,8 @@ contract HostileRoute {
         if (mood != Mood.Attacks) return;
         (bool ok, bytes memory answer) = _hub.call(abi.encodeCall(IHub.sendRelease, (destination)));
         if (!ok) lastError = bytes4(answer);
+        (ok, answer) = _hub.call(abi.encodeCall(IHub.releaseBlocks, (BlockNumber.wrap(9))));
+        if (!ok) secondError = bytes4(answer);
         (ok,) = _hub.call(
             abi.encodeWithSignature("onMessage(uint8,bytes)", destination, abi.encode(1, 3, 1, 1))
         );
@@ -99,7 +102,9 @@ contract OneRouteTest is World {
         _released();
         route.become(HostileRoute.Mood.Attacks);
         hub.sendRelease(C(3));
-        eq(bytes32(route.lastError()), bytes32(bytes4(keccak256("Reentered()"))), "refused");
+        bytes32 reason = bytes32(bytes4(keccak256("Reentered()")));
+        eq(bytes32(route.lastError()), reason, "no second message");
+        eq(bytes32(route.secondError()), reason, "no release");
     }
 
     function _released() private returns (bytes32[] memory own) {

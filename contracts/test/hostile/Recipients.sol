@@ -9,7 +9,8 @@ contract Recipient {
         BurnGas,
         Flood,
         FloodError,
-        Call
+        Call,
+        Look
     }
 
     Mood public mood;
@@ -17,6 +18,8 @@ contract Recipient {
     bytes private _data;
     bytes4 public lastError;
     uint256 public gasSeen;
+    /// What a question was answered while the coins came in.
+    uint256 public seen;
 
     function become(Mood next) external {
         mood = next;
@@ -24,6 +27,10 @@ contract Recipient {
 
     function arm(address target, bytes calldata data) external {
         (mood, _target, _data) = (Mood.Call, target, data);
+    }
+
+    function look(address target, bytes calldata data) external {
+        (mood, _target, _data) = (Mood.Look, target, data);
     }
 
     receive() external payable {
@@ -41,6 +48,11 @@ contract Recipient {
             assembly {
                 revert(0, 100000)
             }
+        }
+        if (mood == Mood.Look) {
+            (bool known, bytes memory answer) = _target.staticcall(_data);
+            if (known) seen = abi.decode(answer, (uint256));
+            return;
         }
         if (mood == Mood.Call) {
             (bool ok, bytes memory answer) = _target.call(_data);
