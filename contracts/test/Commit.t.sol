@@ -226,21 +226,6 @@ contract CommitTest is World {
         _commitWith(2, words, witness);
     }
 
-    function testTheDomainIsTheSpecifiedOne() public view {
-        bytes32 expected = keccak256(
-            abi.encode(
-                keccak256(
-                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-                ),
-                keccak256("zkLink"),
-                keccak256("1"),
-                block.chainid,
-                address(spoke)
-            )
-        );
-        eq(spokeKeys.domainSeparator(), expected, "domain");
-    }
-
     function testKeySignaturesHaveOneForm() public {
         address owner = vm.addr(KEY);
         bytes32[] memory words = Words.changePubKey(SPOKE, 1, 5, padded(owner), 11, 12);
@@ -291,23 +276,6 @@ contract CommitTest is World {
         vm.stopPrank();
         eq(spokeKeys.authPubKey(0, ALICE, 5), keccak256(abi.encode(11, 12)), "stored");
         _commitWith(1, words, witness);
-    }
-
-    function testWitnessesMatchTheKeyChanges() public {
-        vm.prank(ALICE, ALICE);
-        spokeKeys.setAuthPubKey(0, 11, 12, 5);
-        bytes32[] memory words = Words.changePubKey(SPOKE, 1, 5, padded(ALICE), 11, 12);
-        _refusedWith(
-            words, new bytes[](0), abi.encodeWithSelector(IRollup.WitnessCount.selector, 1, 0)
-        );
-        _refusedWith(
-            words, new bytes[](2), abi.encodeWithSelector(IRollup.WitnessCount.selector, 1, 2)
-        );
-        _refusedWith(
-            Words.changePubKey(SPOKE, 1, 5, FELT, 11, 12),
-            new bytes[](1),
-            abi.encodeWithSelector(IRollup.NotAnAddress.selector, 0, FELT)
-        );
     }
 
     // ----------------------------------------------------------------- revert

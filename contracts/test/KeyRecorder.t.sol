@@ -2,7 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {IKeyRecorder} from "../src/interfaces/IKeyRecorder.sol";
-import {OperationsCommit} from "../src/interfaces/IRollup.sol";
+import {IRollup, OperationsCommit} from "../src/interfaces/IRollup.sol";
 import {World} from "./base/World.sol";
 import {Words} from "./base/Words.sol";
 
@@ -247,6 +247,40 @@ contract KeyRecorderTest is World {
             _change(address(wallet), 0, 11, 12),
             new bytes[](1),
             abi.encodeWithSelector(IKeyRecorder.KeyNotAuthorised.selector, 0, address(wallet), 0)
+        );
+    }
+
+    function testTheDomainIsTheSpecifiedOne() public view {
+        bytes32 expected = keccak256(
+            abi.encode(
+                keccak256(
+                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+                ),
+                keccak256("zkLink"),
+                keccak256("1"),
+                block.chainid,
+                address(spoke)
+            )
+        );
+        eq(spokeKeys.domainSeparator(), expected, "domain");
+    }
+
+    function testWitnessesMatchTheKeyChanges() public {
+        address owner = address(0xa11ce);
+        bytes32 wide = bytes32(uint256(1) << 160);
+        vm.prank(owner, owner);
+        spokeKeys.setAuthPubKey(0, 11, 12, 5);
+        bytes32[] memory words = Words.changePubKey(SPOKE, 1, 5, padded(owner), 11, 12);
+        _commitRefused(
+            words, new bytes[](0), abi.encodeWithSelector(IRollup.WitnessCount.selector, 1, 0)
+        );
+        _commitRefused(
+            words, new bytes[](2), abi.encodeWithSelector(IRollup.WitnessCount.selector, 1, 2)
+        );
+        _commitRefused(
+            Words.changePubKey(SPOKE, 1, 5, wide, 11, 12),
+            new bytes[](1),
+            abi.encodeWithSelector(IRollup.NotAnAddress.selector, 0, wide)
         );
     }
 

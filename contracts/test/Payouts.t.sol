@@ -168,21 +168,6 @@ contract PayoutsTest is World {
         eq(spoke.locked(T(MOODY)), 975, "locked");
     }
 
-    /// The worst that a withdrawal can cost, so that the node knows how many fit one transaction.
-    function testTheWorstWithdrawalHasABoundedPrice() public {
-        moody.become(MoodyToken.Mood.BurnGas);
-        bytes32[] memory words = new bytes32[](0);
-        for (uint160 i = 0; i < 8; ++i) {
-            words = Words.join(words, _token(MOODY, address(0xf000 + i), 5));
-        }
-        _release(words);
-        uint256 before = gasleft();
-        pay(spoke, number, words);
-        uint256 used = before - gasleft();
-        eq(spoke.pendingTotal(T(MOODY)), 40, "all deferred");
-        vm.assertLe(used, 8 * 250_000, "per withdrawal");
-    }
-
     /// A token that takes more from the vault than is owed would eat other users' coins.
     function testATokenThatTakesMoreIsDeferred() public {
         bytes32[] memory words = _token(SURCHARGE, BOB, 500);

@@ -314,16 +314,6 @@ contract StagesTest is World {
         eq(BlockNumber.unwrap(acked), 1, "now they agree");
     }
 
-    /// A block that does not exist has the content zero; an Ack of zero must not agree with it.
-    function testAnAckOfNothingAgreesWithNothing() public {
-        vm.expectEmit(address(hub));
-        emit IHub.AckReceived(SPOKE, 5, 0, false);
-        vm.prank(address(hubOracle));
-        hub.onMessage(C(SPOKE), ackPayload(SPOKE, 5, 0));
-        (,, BlockNumber acked,,) = hub.chainInfo(C(SPOKE));
-        eq(BlockNumber.unwrap(acked), 0, "nothing acknowledged");
-    }
-
     function testMessagesComeOverTheRouteOnly() public {
         _commitAll();
         ack(spoke, 1);
@@ -354,27 +344,6 @@ contract StagesTest is World {
             abi.encodeWithSelector(IEndpoint.NotTheRoute.selector, HUB, address(hubOracle))
         );
         hub.onMessage(C(HUB), other);
-    }
-
-    function testRefusesMessagesThatItCannotRead() public {
-        bytes32 x = bytes32(uint256(1));
-        bytes[5] memory bad = [
-            bytes(""),
-            abi.encode(uint8(1), uint32(1), x, x),
-            abi.encode(uint8(2), uint32(1), x),
-            abi.encode(uint8(2), uint64(1) << 32, x, x),
-            bytes.concat(releasePayload(1, x, x), hex"00")
-        ];
-        for (uint256 i = 0; i < bad.length; ++i) {
-            vm.prank(address(spokeOracle));
-            vm.expectRevert(IEndpoint.BadMessage.selector);
-            spoke.onMessage(C(HUB), bad[i]);
-        }
-        vm.startPrank(address(hubOracle));
-        vm.expectRevert(IEndpoint.BadMessage.selector);
-        hub.onMessage(C(SPOKE), abi.encode(uint8(2), SPOKE, uint32(1), x));
-        vm.expectRevert(IEndpoint.BadMessage.selector);
-        hub.onMessage(C(SPOKE), abi.encode(uint8(1), uint16(256) + SPOKE, uint32(1), x));
     }
 
     function testAReleaseMustEqualTheRecord() public {
