@@ -80,5 +80,5 @@ export function settlementVectors() {
     ...[oracle.source, oracle.destination, oracle.sequence].map((n) => word(BigInt(n))),
     hash(oracle.payload),
   );
-  return { edition: 2, genesisRoot, timestamp, shape, onchainWords, dataWords, key: verifyingKey(), blocks, oracle };
+  return { genesisRoot, timestamp, shape, onchainWords, dataWords, key: verifyingKey(), blocks, oracle };
 }
