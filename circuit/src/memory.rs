@@ -86,17 +86,23 @@ enum Sign {
 #[derive(Clone, Debug)]
 struct Tuple {
     sign: Sign,
-    /// Zero or one: whether the tuple counts.
-    on: Expression,
     cell: Expression,
     time: Expression,
     values: Vec<Expression>,
 }
 
+/// Tuples that count together.
+#[derive(Clone, Debug)]
+struct Access {
+    /// Zero or one: whether they count.
+    on: Expression,
+    tuples: Vec<Tuple>,
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    tuples: Vec<Tuple>,
+    accesses: Vec<Access>,
     trace: Trace,
     time_bits: usize,
     /// What operations will find, with a witness: they are synthesised in another order than they happen.
@@ -111,6 +117,8 @@ pub struct Memory {
 pub struct Read {
     on: Expression,
     cell: Expression,
+    /// The time of the access before.
+    before: Expression,
     time: Expression,
     /// What it held. Nothing is said of them in an access that is off.
     pub values: Vec<Expression>,
@@ -169,8 +177,8 @@ impl Trace {
 impl Memory {
     /// An empty memory whose times are below `2^time_bits`. The history is empty while keys are made.
     pub fn new(time_bits: usize, history: History) -> Memory {
-        let (tuples, trace, held) = (Vec::new(), Trace::default(), BTreeMap::new());
-        Memory { tuples, trace, time_bits, history, held }
+        let (accesses, trace, held) = (Vec::new(), Trace::default(), BTreeMap::new());
+        Memory { accesses, trace, time_bits, history, held }
     }
 
     /// Binds a number below `2^bits` that no public word has, such as the place of a leaf.
@@ -186,9 +194,9 @@ impl Memory {
     /// Puts a cell in at time 0. The caller binds its address, and makes sure that none is put in twice.
     pub fn insert(&mut self, cell: &Expression, values: &[Expression]) {
         self.hold(cell, values, Fr::zero());
-        let (on, time) = (Expression::one(), Expression::zero());
-        let (cell, values) = (cell.clone(), values.to_vec());
-        self.tuples.push(Tuple { sign: Sign::In, on, cell, time, values });
+        let (cell, time, values) = (cell.clone(), Expression::zero(), values.to_vec());
+        let put = Tuple { sign: Sign::In, cell, time, values };
+        self.accesses.push(Access { on: Expression::one(), tuples: vec![put] });
     }
 
     /// Takes a cell out at the end: allocates its `count` values and the time of its last access, which it binds. The
@@ -208,8 +216,8 @@ impl Memory {
         let time = witness_bits(cs, held.map(|(_, time)| time), self.time_bits)?;
         let time = Expression::from_bits(&time);
         self.trace.push_small(&time, self.time_bits);
-        let (on, cell) = (Expression::one(), cell.clone());
-        self.tuples.push(Tuple { sign: Sign::Out, on, cell, time, values: values.clone() });
+        let taken = Tuple { sign: Sign::Out, cell: cell.clone(), time, values: values.clone() };
+        self.accesses.push(Access { on: Expression::one(), tuples: vec![taken] });
         Ok(values)
     }
 
@@ -272,14 +280,7 @@ impl Memory {
         self.trace.push_small(&gap, self.time_bits);
         let before = &latest - &gap;
         let (cell, on, values) = (cell.clone(), on.clone(), values.to_vec());
-        self.tuples.push(Tuple {
-            sign: Sign::Out,
-            on: on.clone(),
-            cell: cell.clone(),
-            time: before,
-            values: values.clone(),
-        });
-        Ok(Read { on, cell, time: time.clone(), values })
+        Ok(Read { on, cell, before, time: time.clone(), values })
     }
 
     /// Whether an access finds zeros only; nothing while keys are made.
@@ -296,8 +297,10 @@ impl Memory {
                 self.hold(&read.cell, values, time);
             }
         }
-        let Read { on, cell, time, .. } = read;
-        self.tuples.push(Tuple { sign: Sign::In, on, cell, time, values: values.to_vec() });
+        let Read { on, cell, before, time, values: old } = read;
+        let taken = Tuple { sign: Sign::Out, cell: cell.clone(), time: before, values: old };
+        let put = Tuple { sign: Sign::In, cell, time, values: values.to_vec() };
+        self.accesses.push(Access { on, tuples: vec![taken, put] });
     }
 
     /// Checks that what was put in was taken out. `seed` binds all public words.
@@ -317,7 +320,8 @@ impl Memory {
         };
         let a = challenge(&mut cs.namespace(|| "a"), 1)?;
         let g = challenge(&mut cs.namespace(|| "g"), 2)?;
-        let longest = self.tuples.iter().map(|tuple| tuple.values.len()).max().unwrap_or(0);
+        let tuples = self.accesses.iter().flat_map(|access| &access.tuples);
+        let longest = tuples.map(|tuple| tuple.values.len()).max().unwrap_or(0);
         let mut powers = vec![a];
         for at in 0..longest {
             let power = Expression::product(
@@ -328,13 +332,12 @@ impl Memory {
             )?;
             powers.push(power);
         }
-        let mut quotients = Vec::with_capacity(self.tuples.len());
-        for (at, tuple) in self.tuples.iter().enumerate() {
-            let cs = &mut cs.namespace(|| format!("tuple {at}"));
-            quotients.push((tuple.weight(), tuple.quotient(cs, &powers, &g)?));
+        let mut parts = Vec::with_capacity(self.accesses.len());
+        for (at, access) in self.accesses.iter().enumerate() {
+            let cs = &mut cs.namespace(|| format!("access {at}"));
+            parts.push(access.part(cs, &powers, &g)?);
         }
-        let sum = quotients.iter().map(|(weight, quotient)| (*weight, quotient));
-        let sum = Expression::weighted_sum(sum);
+        let sum = Expression::sum(&parts);
         Expression::enforce_equal(cs, "all that was put in", &sum, &Expression::zero());
         Ok(())
     }
@@ -364,19 +367,37 @@ impl Memory {
     }
 }
 
-impl Tuple {
-    fn weight(&self) -> Fr {
-        match self.sign {
-            Sign::In => Fr::one(),
-            Sign::Out => -Fr::one(),
+impl Access {
+    /// `on * sum of sign / (g - f)`.
+    ///
+    /// The quotients alone would not do. What nothing binds in an access that is off, such as the owner in an idle queue
+    /// slot, can be chosen after the challenges so that `g - f` is zero. The quotient of zero by zero is free.
+    fn part<CS: ConstraintSystem<Fr>>(
+        &self,
+        cs: &mut CS,
+        powers: &[Expression],
+        g: &Expression,
+    ) -> Result<Expression, SynthesisError> {
+        let mut quotients = Vec::with_capacity(self.tuples.len());
+        for tuple in &self.tuples {
+            let (name, weight) = match tuple.sign {
+                Sign::In => ("put in", Fr::one()),
+                Sign::Out => ("taken out", -Fr::one()),
+            };
+            let cs = &mut cs.namespace(|| name);
+            quotients.push((weight, tuple.quotient(cs, &self.on, powers, g)?));
         }
+        let sum = quotients.iter().map(|(weight, quotient)| (*weight, quotient));
+        Expression::product(cs, "counted", &Expression::weighted_sum(sum), &self.on)
     }
+}
 
-    /// `on / (g - f)`. The divisor is zero with a negligible chance; then the quotient is free if `on` is zero, and there is
-    /// none if it is one.
+impl Tuple {
+    /// `on / (g - f)`. If `on` is one, the divisor is zero with a negligible chance, and then there is no quotient.
     fn quotient<CS: ConstraintSystem<Fr>>(
         &self,
         cs: &mut CS,
+        on: &Expression,
         powers: &[Expression],
         g: &Expression,
     ) -> Result<Expression, SynthesisError> {
@@ -387,9 +408,9 @@ impl Tuple {
             divisor -= &Expression::product(cs, "weighted", value, power)?;
         }
         let inverse = divisor.value().map(|divisor| divisor.invert().unwrap_or(Fr::zero()));
-        let quotient = inverse.zip(self.on.value()).map(|(inverse, on)| inverse * on);
+        let quotient = inverse.zip(on.value()).map(|(inverse, on)| inverse * on);
         let quotient = Expression::witness(cs, "quotient", quotient)?;
-        Expression::enforce_product(cs, "divided", &quotient, &divisor, &self.on);
+        Expression::enforce_product(cs, "divided", &quotient, &divisor, on);
         Ok(quotient)
     }
 }
