@@ -47,7 +47,7 @@ fn witness_rows(shape: &Shape, sealed: &Sealed) -> Witness {
     let (_, copying) = short(before);
     let (witness, seconds) = short(|| {
         let (mut state, mut tree) = before();
-        Witness::build(&sealed.block, &sealed.signatures, &mut state, &mut tree)
+        Witness::build(&sealed.block, &sealed.signed, &mut state, &mut tree)
             .expect("what execution accepts has a witness")
     });
     row("witness from the state", (seconds - copying).max(0.0));
@@ -96,7 +96,7 @@ fn prove_rows(shape: &Shape, sealed: &Sealed, witness: &Witness) {
     for pair in stages.windows(2) {
         row(&format!("    {:?}", pair[0].0), pair[1].1 - pair[0].1);
     }
-    let inputs = sealed.block.public_data().public_inputs();
+    let inputs = sealed.block.public_inputs().expect("it fits");
     let verify = || groth16::verify(&parameters.vk, &inputs, &proof).expect("the proof is right");
     let ((), seconds) = short(verify);
     row("check of the proof by bellman", seconds);

@@ -4,6 +4,8 @@
 //!
 //! It panics on misuse (an unknown or repeated path): it is never part of a prover.
 
+mod follow;
+
 use std::collections::BTreeMap;
 
 use bellman::{ConstraintSystem, Index, LinearCombination, SynthesisError, Variable};
@@ -138,6 +140,42 @@ impl CheckSystem {
     #[must_use]
     pub fn value(&self, path: &str) -> Fr {
         self.read(self.slot(path))
+    }
+
+    /// Whether there is a constraint of this path.
+    #[must_use]
+    pub fn has_constraint(&self, path: &str) -> bool {
+        self.constraints.iter().any(|constraint| constraint.path == path)
+    }
+
+    /// The auxiliary variables on the sides A, B and C of a constraint.
+    ///
+    /// # Panics
+    /// When there is no such constraint.
+    #[must_use]
+    pub fn sides_of(&self, path: &str) -> [Vec<String>; 3] {
+        let Constraint { a, b, c, .. } = self.constraint(path);
+        [a, b, c].map(|side| {
+            let aux = side.iter().filter_map(|(slot, _)| match slot {
+                Slot::Input(_) => None,
+                Slot::Aux(index) => Some(self.aux_paths[*index].clone()),
+            });
+            aux.collect()
+        })
+    }
+
+    /// The value of side C of a constraint.
+    ///
+    /// # Panics
+    /// When there is no such constraint.
+    #[must_use]
+    pub fn side_c(&self, path: &str) -> Fr {
+        self.evaluate(&self.constraint(path).c)
+    }
+
+    fn constraint(&self, path: &str) -> &Constraint {
+        let found = self.constraints.iter().find(|constraint| constraint.path == path);
+        found.unwrap_or_else(|| panic!("no constraint at {path}"))
     }
 
     /// Changes the variable at `path` and returns what it was.
@@ -378,6 +416,20 @@ mod tests {
         system.tamper("inner/z", Fr::from(15));
         assert!(system.is_satisfied());
         assert_eq!(system.value("y"), Fr::from(5));
+    }
+
+    #[test]
+    fn what_depends_on_a_change_follows_it() {
+        let mut system = CheckSystem::new();
+        product(&mut system);
+        system.tamper("x", Fr::from(4));
+        assert!(!system.is_satisfied());
+        system.follow(&["x"]);
+        assert!(system.is_satisfied());
+        assert_eq!(system.value("inner/z"), Fr::from(20));
+        system.tamper("inner/z", Fr::one());
+        system.follow(&["inner/z"]);
+        assert_eq!(system.failures(), ["inner/product"]);
     }
 
     #[test]

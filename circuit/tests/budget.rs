@@ -11,8 +11,7 @@ use bellman::ConstraintSystem;
 use count::Count;
 use zklink::hash::{Domain, Fr};
 use zklink::id::{AccountId, ShapeId};
-use zklink::op::SlotKind::{self, ChangePubKey, Deposit, Transfer, TransferToNew, Withdraw};
-use zklink::shape::{Shape, shapes};
+use zklink::shape::{Counts, NANO, SMALL, Shape, shape, shapes};
 use zklink_circuit::block::BlockCircuit;
 use zklink_circuit::check::CheckSystem;
 use zklink_circuit::gadget::schnorr::SignatureWitness;
@@ -126,71 +125,64 @@ fn gadgets_cost_what_they_should() {
     pinned("Gadgets", GADGETS, &names.zip(figures).collect::<Vec<_>>());
 }
 
-/// A shape with groups of one balance and chains of one pool.
-fn of(slots: &[SlotKind], accounts: usize, chains: usize) -> usize {
-    Count::of(&local(slots, accounts, chains)).total()
+/// The constraints of a block with so much room.
+fn of(room: Counts) -> usize {
+    Count::of(&Shape { id: ShapeId(0x7777), name: "budget", room }).total()
 }
 
-fn local(slots: &[SlotKind], accounts: usize, chains: usize) -> Shape {
-    Shape {
-        id: ShapeId(0x7777),
-        name: "budget",
-        slots: slots.to_vec(),
-        accounts: vec![vec![1]; accounts],
-        chains: vec![1; chains],
-    }
+/// What so many more cost, over a block that has some already: packed numbers and hashes fill up together.
+fn more(base: Counts, add: usize, field: impl Fn(&mut Counts) -> &mut usize) -> usize {
+    let mut larger = base;
+    *field(&mut larger) += add;
+    of(larger) - of(base)
 }
 
-const OPERATIONS: &[Row] = &[
-    ("an empty block", 1763, Some(10_000)),
-    ("account with one balance, opened and closed", 14167, None),
-    ("further balance of it", 4415, None),
-    ("chain with one pool, opened and closed", 6551, None),
-    ("Transfer between accounts that nothing else touches", 31090, Some(36_000)),
-    ("Transfer between accounts that are open", 2667, Some(8_000)),
-    ("TransferToNew between accounts that nothing else touches", 31365, Some(36_000)),
-    ("Withdraw with account and chain of its own", 23931, Some(28_000)),
-    ("Withdraw where both are open", 3170, Some(8_000)),
-    ("Deposit with account and chain of its own", 21299, Some(22_000)),
-    ("Deposit where both are open", 546, Some(2_000)),
-    ("ChangePubKey with an account of its own", 17104, Some(22_000)),
-    ("ChangePubKey of an open account", 2904, Some(8_000)),
+/// Twenty-eight more of each but for queue slots, of which there are thirty-five: the words of so many fill whole steps of
+/// the digest.
+const PARTS: &[Row] = &[
+    ("an empty block", 2293, Some(10_000)),
+    ("28 signed slots", 108153, Some(28 * 4_000)),
+    ("35 queue slots", 33308, Some(35 * 1_000)),
+    ("28 accounts", 218931, Some(28 * 9_000)),
+    ("28 sub-accounts", 68766, Some(28 * 3_000)),
+    ("28 balances", 130617, Some(28 * 5_000)),
+    ("28 chains", 61011, Some(28 * 3_000)),
+    ("28 pools", 128882, Some(28 * 5_000)),
+    ("28 fee tokens", 4590, Some(28 * 300)),
 ];
 
-/// What one more operation costs in a block of two operations like it, over the fee account and what they touch.
 #[test]
-fn operations_cost_what_they_should() {
-    // `one` operation with its leaves, then a second with leaves of its own, then a second over the same leaves.
-    let marginal = |kind: SlotKind, accounts: usize, chains: usize| {
-        let one = of(&[kind], 1 + accounts, chains);
-        let apart = of(&[kind; 2], 1 + 2 * accounts, 2 * chains) - one;
-        let together = of(&[kind; 2], 1 + accounts, chains) - one;
-        (apart, together)
+fn parts_cost_what_they_should() {
+    let none = Counts::default();
+    // So many that the times of the larger block have as many bits.
+    let many = |count: usize| Counts {
+        accounts: count,
+        sub_accounts: count,
+        balances: count,
+        chains: count,
+        pools: count,
+        fee_tokens: count,
+        ..none
     };
-    let wide = Shape { accounts: vec![vec![2]], ..local(&[], 1, 0) };
-    let balance = Count::of(&wide).total() - of(&[], 1, 0);
-    let (transfer, transfer_open) = marginal(Transfer, 2, 0);
-    let (to_new, _) = marginal(TransferToNew, 2, 0);
-    let (withdraw, withdraw_open) = marginal(Withdraw, 1, 1);
-    let (deposit, deposit_open) = marginal(Deposit, 1, 1);
-    let (change, change_open) = marginal(ChangePubKey, 1, 0);
     let figures = [
-        of(&[], 0, 0),
-        of(&[], 1, 0) - of(&[], 0, 0),
-        balance,
-        of(&[], 0, 1) - of(&[], 0, 0),
-        transfer,
-        transfer_open,
-        to_new,
-        withdraw,
-        withdraw_open,
-        deposit,
-        deposit_open,
-        change,
-        change_open,
+        of(none),
+        more(Counts { signed: 200, ..none }, 28, |room| &mut room.signed),
+        more(Counts { queue: 130, ..none }, 35, |room| &mut room.queue),
+        more(many(35), 28, |room| &mut room.accounts),
+        more(many(35), 28, |room| &mut room.sub_accounts),
+        more(many(35), 28, |room| &mut room.balances),
+        more(many(35), 28, |room| &mut room.chains),
+        more(many(35), 28, |room| &mut room.pools),
+        more(many(35), 28, |room| &mut room.fee_tokens),
     ];
-    let names = OPERATIONS.iter().map(|row| row.0);
-    pinned("Operations", OPERATIONS, &names.zip(figures).collect::<Vec<_>>());
+    let names = PARTS.iter().map(|row| row.0);
+    pinned("More of one kind", PARTS, &names.zip(figures).collect::<Vec<_>>());
+    println!("\nEach:");
+    for ((name, _, _), figure) in PARTS.iter().zip(figures).skip(1) {
+        let (count, what) = name.split_once(' ').expect("a number and what is counted");
+        let count: f64 = count.parse().expect("a number");
+        println!("  {what:<58} {:>8.1}", figure as f64 / count);
+    }
     println!("\nBeside them, per operation:");
     println!("  zkSync Lite, transfer (2 chunks)                            200,726  derived");
     println!("  zkSync Lite, withdrawal, deposit, key change (6 chunks)     602,178  derived");
@@ -202,19 +194,25 @@ fn operations_cost_what_they_should() {
 
 const NANO_PARTS: &[Row] = &[
     ("system", 855, None),
-    ("open", 359, None),
-    ("slot 0", 552, None),
-    ("slot 1", 2551, None),
-    ("slot 2", 2666, None),
-    ("slot 2/signature", 2317, Some(5000)),
-    ("slot 3", 2932, None),
-    ("slot 4", 3180, None),
-    ("close", 48708, None),
-    ("close/account 0", 14059, None),
-    ("close/chain 0", 6531, None),
+    ("open", 1300, None),
+    ("fee tokens", 17, None),
+    ("signed", 13172, None),
+    ("signed/slot 0", 3292, Some(4_000)),
+    ("signed/slot 0/signature", 2320, None),
+    ("queue", 2532, None),
+    ("queue/slot 1", 636, None),
+    ("credit fees", 7, None),
+    ("close", 53469, None),
+    ("close/account 0", 7575, None),
+    ("close/sub-account 0", 2179, None),
+    ("close/balance 0", 4413, None),
+    ("close/chain 0", 2142, None),
+    ("close/pool 0", 4413, None),
     ("old root", 264, None),
     ("new root", 264, None),
-    ("statement", 754, None),
+    ("digest", 1452, None),
+    ("memory", 3889, None),
+    ("statement", 88, None),
 ];
 
 #[test]
@@ -223,36 +221,49 @@ fn the_parts_of_a_nano_block_cost_what_they_should() {
     let count = Count::of(nano);
     let parts = NANO_PARTS.iter().map(|(name, _, _)| (*name, count.part(name)));
     pinned("A block of shape nano", NANO_PARTS, &parts.collect::<Vec<_>>());
-    let slots: usize = (0..nano.slots.len()).map(|at| count.part(&format!("slot {at}"))).sum();
-    let rest = ["system", "open", "close", "old root", "new root", "statement"];
-    let rest: usize = rest.iter().map(|name| count.part(name)).sum();
-    assert_eq!(slots + rest, count.total(), "no part is missing");
+    let top = NANO_PARTS.iter().filter(|(name, _, _)| !name.contains('/'));
+    let sum: usize = top.map(|(name, _, _)| count.part(name)).sum();
+    assert_eq!(sum, count.total(), "no part is missing");
 }
 
+/// A published word: its share of the digest and of the values at `z`.
 #[test]
 fn published_words_cost_little() {
-    let words = |shape: &Shape| shape.onchain_words() + shape.data_words();
-    let statement = |slots: &[SlotKind]| {
-        let shape = local(slots, 2, 1);
-        (words(&shape), Count::of(&shape).part("statement"))
+    let words = |queue: usize, signed: usize| {
+        let shape = Shape {
+            id: ShapeId(0x7777),
+            name: "budget",
+            room: Counts { queue, signed, ..Counts::default() },
+        };
+        let count = Count::of(&shape);
+        count.part("digest") + count.part("statement")
     };
-    // Seven words are one step of the digest.
-    let few = statement(&[Transfer; 7]);
-    let more = statement(&[Transfer; 70]);
-    let data = more.1 - few.1;
-    let (few, more) = (statement(&[Deposit; 7]), statement(&[Deposit; 70]));
-    let onchain = more.1 - few.1;
+    let queue = words(42, 0) - words(7, 0);
+    let signed = words(0, 35) - words(0, 7);
     println!("\nPublished words of 31 bytes");
-    println!("  data: {:.2} constraints each", data as f64 / 63.0);
-    println!("  on-chain: {:.2} constraints each", onchain as f64 / 126.0);
-    assert_eq!((data, onchain), (3330, 6660));
-    assert!(data <= 80 * 63 && onchain <= 80 * 126);
+    println!("  of a queue slot: {:.2} constraints each", queue as f64 / 70.0);
+    println!("  of a signed slot: {:.2} constraints each", signed as f64 / 112.0);
+    assert_eq!((queue, signed), WORDS);
+    assert!(queue <= 80 * 70 && signed <= 80 * 112);
 }
 
-/// Name, constraints, and the digest of the constraint system that key files carry.
-const SHAPES: &[(&str, usize, &str)] = &[
-    ("nano", 63085, "0e7f5240a18fc036f254f767ccc25de18d058339f8861dd99a733a45ac21045a"),
-    ("small", 128673, "07c16744597ad4885303e18383c766ca28363faebe71629b0e6110fca8f1e929"),
+/// 70 words of queue slots, 112 of signed slots.
+const WORDS: (usize, usize) = (3770, 6200);
+
+/// Name and constraints.
+const SHAPES: &[(&str, usize)] = &[
+    ("nano", 77309),
+    ("small", 169693),
+    ("medium", 835665),
+    ("wide", 3052096),
+    ("deep", 751458),
+    ("deepest", 2585206),
+];
+
+/// Digests of the constraint system, which key files carry.
+const DIGESTS: &[(ShapeId, &str)] = &[
+    (NANO, "5954501d5eee324b3beaedcd3b130c4d84c6c16bfb385d832a028de537e62856"),
+    (SMALL, "0b91c69fd2651406f255c56dcb999de4d23d13e16c4f2ef179185f789dc402ed"),
 ];
 
 #[test]
@@ -260,14 +271,22 @@ fn shapes_are_pinned() {
     println!("\nShapes");
     let mut found = Vec::new();
     for shape in shapes() {
-        let system = R1cs::of(BlockCircuit { shape, witness: None }).expect("it records");
         let constraints = Count::of(shape).total();
-        assert_eq!(system.rows(), constraints + system.inputs());
-        let digest = hex::encode(system.digest());
-        println!("  {:<8} {constraints:>8} of 2^{}  {digest}", shape.name, system.log_domain());
-        found.push((shape.name, constraints, digest));
+        let log = (constraints + 5).next_power_of_two().trailing_zeros();
+        println!("  {:<8} {constraints:>9} of 2^{log}", shape.name);
+        found.push((shape.name, constraints));
     }
-    let found: Vec<_> =
-        found.iter().map(|(name, count, digest)| (*name, *count, &digest[..])).collect();
     assert_eq!(found, SHAPES);
+}
+
+#[test]
+fn constraint_systems_are_pinned() {
+    for (id, pinned) in DIGESTS {
+        let shape = shape(*id).expect("a known shape");
+        let system = R1cs::of(BlockCircuit { shape, witness: None }).expect("it records");
+        assert_eq!(system.rows(), Count::of(shape).total() + system.inputs());
+        let digest = hex::encode(system.digest());
+        println!("  {:<8} {digest}", shape.name);
+        assert_eq!(digest, *pinned, "{}", shape.name);
+    }
 }

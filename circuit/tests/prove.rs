@@ -38,7 +38,7 @@ fn a_block_is_proven_and_nothing_else() {
     let proof = key.prove(&honest, |_, _| {}).expect("the block is provable");
     let bytes = write_proof(&proof);
     assert_eq!(bytes.len(), PROOF_BYTES);
-    let inputs = sealed.block.public_data().public_inputs();
+    let inputs = sealed.block.public_inputs().expect("it fits");
     keys.check(NANO, &inputs, &bytes).expect("bellman accepts it");
 
     only_these_inputs(&keys, &inputs, &bytes);
@@ -49,7 +49,7 @@ fn a_block_is_proven_and_nothing_else() {
     let again = write_proof(&key.prove(&honest, |_, _| {}).expect("the block is provable"));
     assert_ne!(again, bytes);
     keys.check(NANO, &inputs, &again).expect("it proves the same");
-    let other = idle(NANO).block.public_data().public_inputs();
+    let other = idle(NANO).block.public_inputs().expect("it fits");
     assert!(matches!(keys.check(NANO, &other, &bytes), Err(BadProof::Wrong)));
 
     unprovable(&keys, &honest);
@@ -95,14 +95,14 @@ fn only_these_bytes(keys: &ShapeKeys, inputs: &[Fr; 4], bytes: &[u8], proof: &Pr
 fn unprovable(keys: &ShapeKeys, honest: &Witness) {
     let key = keys.get(NANO).expect("it was asked for");
     let mut cheat = honest.clone();
-    cheat.accounts[0].sub_accounts[0].balances[0].amount += 1;
+    cheat.balances[0].leaf.amount.0 += 1;
     let refused = key.prove(&cheat, |_, _| {});
     let Err(ProveError::Unsatisfied { row }) = refused else {
         panic!("an invented balance was proven");
     };
     let circuit = BlockCircuit { shape: key.shape, witness: None };
     let name = constraint_name(circuit, row).expect("it needs no values");
-    let rule = "close/account 0/sub-account 0/balance 0/level0/old child/child on the path";
+    let rule = "close/balance 0/level0/old child/child on the path";
     assert_eq!(name.as_deref(), Some(rule));
 }
 
@@ -115,7 +115,8 @@ fn keys_are_kept(folder: &std::path::Path, nano: &'static Shape, keys: &ShapeKey
     assert!(loaded.verifying_key(NANO) == keys.verifying_key(NANO));
 
     let store = KeyStore::open(folder).expect("the folder is there");
-    let other = Shape { slots: nano.slots[1..].to_vec(), ..nano.clone() };
+    let mut other = nano.clone();
+    other.room.queue -= 1;
     let changed: Result<R1cs, R1csError> = R1cs::of(BlockCircuit { shape: &other, witness: None });
     let changed = changed.expect("it records");
     let refused = store.get_or_make(nano.name, &changed, |_| {}).err();

@@ -3,9 +3,8 @@
 use zklink::fixtures::{COIN, ONE, Scenario, USDC};
 use zklink::hash::Fr;
 use zklink::id::{AccountId, SubAccountId};
-use zklink::op::{Op, SlotKind};
 
-use super::{HONEST, OTHER_ONCHAIN, USDC_ONLY, block};
+use super::{HONEST, USDC_ONLY, over};
 use crate::blocks::world;
 use crate::cheat::{Cheat, Subs};
 use crate::ops::deposit;
@@ -26,113 +25,135 @@ fn leaves_of_the_state_pass() {
 }
 
 #[test]
-fn the_same_account_twice_is_refused() {
+fn the_same_leaf_twice_is_refused() {
     let world = world();
-    let cheat = Cheat::open(&world, &[(2, USDC_ONLY), (2, USDC_ONLY)], &[]);
-    assert_eq!(cheat.caught(), ["open/distinct accounts/0 and 1/nonzero"]);
+    let gap = |kind: &str| vec![format!("open/distinct/{kind}/gap 0/recomposed")];
+    let open = |accounts: &[(u32, Subs<'_>)]| Cheat::open(&world, accounts, &[]).caught();
+    assert_eq!(open(&[(2, &[]), (2, &[])]), gap("accounts"));
+    assert_eq!(open(&[(2, &[(0, &[]), (0, &[])])]), gap("sub-accounts"));
+    assert_eq!(open(&[(2, &[(0, &[USDC, USDC])])]), gap("balances"));
+    let open = |chains: &[(u8, &[zklink::id::TokenId])]| Cheat::open(&world, &[], chains).caught();
+    assert_eq!(open(&[(1, &[]), (1, &[])]), gap("chains"));
+    assert_eq!(open(&[(1, &[USDC, USDC])]), gap("pools"));
 }
 
 #[test]
-fn the_same_sub_account_twice_is_refused() {
+fn leaves_ascend() {
+    // A falling order would be as good, if it were not the way to open one twice.
     let world = world();
-    let cheat = Cheat::open(&world, &[(2, &[(0, &[USDC]), (0, &[COIN])])], &[]);
-    assert_eq!(cheat.caught(), ["open/account 0/distinct sub-accounts/0 and 1/nonzero"]);
-}
-
-#[test]
-fn the_same_token_twice_is_refused() {
-    let world = world();
-    let cheat = Cheat::open(&world, &[(2, &[(0, &[USDC, USDC])])], &[]);
-    let place = "open/account 0/sub-account 0/distinct balances/0 and 1/nonzero";
-    assert_eq!(cheat.caught(), [place]);
-    let cheat = Cheat::open(&world, &[], &[(1, &[USDC, USDC])]);
-    assert_eq!(cheat.caught(), ["open/chain 0/distinct pools/0 and 1/nonzero"]);
-}
-
-#[test]
-fn the_same_chain_twice_is_refused() {
-    let world = world();
-    let cheat = Cheat::open(&world, &[], &[(1, &[USDC]), (1, &[COIN])]);
-    assert_eq!(cheat.caught(), ["open/distinct chains/0 and 1/nonzero"]);
+    let gap = |kind: &str| vec![format!("open/distinct/{kind}/gap 0/recomposed")];
+    let open = |accounts: &[(u32, Subs<'_>)]| Cheat::open(&world, accounts, &[]).caught();
+    assert_eq!(open(&[(3, &[]), (2, &[])]), gap("accounts"));
+    assert_eq!(open(&[(2, &[(1, &[]), (0, &[])])]), gap("sub-accounts"));
+    assert_eq!(open(&[(2, &[(0, &[COIN, USDC])])]), gap("balances"));
+    let open = |chains: &[(u8, &[zklink::id::TokenId])]| Cheat::open(&world, &[], chains).caught();
+    assert_eq!(open(&[(2, &[]), (1, &[])]), gap("chains"));
+    assert_eq!(open(&[(1, &[COIN, USDC])]), gap("pools"));
 }
 
 #[test]
 fn ids_above_the_tree_do_not_alias() {
     // zkSync Lite: bits of the index above the depth of the tree were free, and ids that differ in them named one leaf.
-    // Here a published id is the sum of exactly the bits that lead to the leaf.
+    // Here an address is the sum of exactly the bits that lead to the leaf.
     let world = world();
     let mut op = deposit(2, ONE, Scenario::owner(1));
     op.sub_account = SubAccountId(32);
-    let mut cheat = block(&world).slot(SlotKind::Deposit, Op::Deposit(op), None);
-    cheat.witness.slots[0].balance = Some(1);
-    assert_eq!(cheat.caught(), OTHER_ONCHAIN);
+    let mut cheat = over(&world, &[2]).queue(op, 0).settle();
+    // The circuit has no bit for it: what it publishes is sub-account 0.
+    assert_eq!(cheat.failures(), HONEST);
+    let honest = zklink::op::Op::Deposit(op).words(0);
+    let mut published = cheat.published();
+    published.all[3..].copy_from_slice(&honest);
+    published.vectors.onchain[3..].copy_from_slice(&honest);
+    cheat.witness.inputs = published.inputs();
+    assert_eq!(cheat.failures(), [super::OTHER_DIGEST, super::OTHER_ONCHAIN]);
     let cs = idle().settle().synthesize();
     let bits = |prefix: &str| cs.aux_paths().iter().filter(|path| path.starts_with(prefix)).count();
     assert_eq!(bits("open/account 0/id/bit"), 24);
-    assert_eq!(bits("open/account 0/sub-account 0/id/bit"), 5);
-    assert_eq!(bits("open/account 0/sub-account 0/balance 0/token/bit"), 16);
+    assert_eq!(bits("open/sub-account 0/account/bit"), 24);
+    assert_eq!(bits("open/sub-account 0/id/bit"), 5);
+    assert_eq!(bits("open/balance 0/account/bit"), 24);
+    assert_eq!(bits("open/balance 0/sub/bit"), 5);
+    assert_eq!(bits("open/balance 0/token/bit"), 16);
     assert_eq!(bits("open/chain 0/id/bit"), 6);
+    assert_eq!(bits("open/pool 0/chain/bit"), 6);
+    assert_eq!(bits("open/pool 0/token/bit"), 16);
 }
 
 #[test]
 fn the_leaf_of_another_account_is_refused() {
     // Account 4 with the leaf of account 2, and its own path.
     let world = world();
-    let mut cheat = Cheat::open(&world, &[(2, USDC_ONLY)], &[]);
+    let mut cheat = Cheat::open(&world, &[(2, &[])], &[]);
     cheat.witness.accounts[0].id = AccountId(4);
     assert_eq!(cheat.caught(), ["close/account 0/level0/old child/child on the path"]);
     // And with the path of account 2: the bits of the id lead elsewhere.
-    let mut cheat = Cheat::open(&world, &[(2, USDC_ONLY)], &[]).settle();
+    let mut cheat = Cheat::open(&world, &[(2, &[])], &[]).settle();
     cheat.witness.accounts[0].id = AccountId(4);
     assert_eq!(cheat.failures()[0], "close/account 0/level0/old child/child on the path");
 }
 
 #[test]
+fn a_leaf_has_the_parent_that_its_address_names() {
+    // The balance of account 3 below the sub-account of account 2, and below one that is not open.
+    let world = world();
+    for (account, expected) in [(2, false), (9, true)] {
+        let mut cheat = Cheat::open(&world, &[(2, &[(0, &[])]), (3, USDC_ONLY)], &[]).settle();
+        cheat.witness.balances[0].account = AccountId(account);
+        let caught = cheat.failures();
+        let parent = "close/balance 0/level7/old parent/";
+        assert!(caught.iter().any(|path| path.starts_with(parent)), "{caught:?}");
+        assert_eq!(caught.contains(&super::MEMORY[0].to_owned()), expected, "{caught:?}");
+    }
+}
+
+#[test]
 fn an_invented_leaf_is_refused() {
     let spoil: [Spoiled; 9] = [
-        ("close/account 0/sub-account 0/balance 0/level0", |cheat| {
-            cheat.witness.accounts[0].sub_accounts[0].balances[0].amount += 1;
-        }),
-        ("close/account 0/sub-account 0/balance 1/level0", |cheat| {
-            cheat.witness.accounts[0].sub_accounts[0].balances[1].amount += 1;
-        }),
-        ("close/account 0/sub-account 0/level0", |cheat| {
-            cheat.witness.accounts[0].sub_accounts[0].counters.nonce.0 += 1;
-        }),
-        ("close/account 0/sub-account 0/level0", |cheat| {
-            cheat.witness.accounts[0].sub_accounts[0].counters.epoch += 1;
-        }),
-        ("close/account 0/level0", |cheat| {
-            cheat.witness.accounts[0].account.owner = Scenario::owner(66);
-        }),
-        ("close/account 0/level0", |cheat| {
+        ("close/balance 0", |cheat| cheat.witness.balances[0].leaf.amount.0 += 1),
+        ("close/sub-account 0", |cheat| cheat.witness.sub_accounts[0].nonce.0 += 1),
+        ("close/sub-account 0", |cheat| cheat.witness.sub_accounts[0].epoch += 1),
+        ("close/account 0", |cheat| cheat.witness.accounts[0].account.owner = Scenario::owner(66)),
+        ("close/account 0", |cheat| {
             cheat.witness.accounts[0].account.key = Some(Scenario::key(66).public());
         }),
-        ("close/account 0/level0", |cheat| cheat.witness.accounts[0].account.nonce.0 += 1),
-        ("close/chain 0/level0", |cheat| cheat.witness.chains[0].cursor += 1),
-        ("close/chain 1/pool 0/level0", |cheat| cheat.witness.chains[1].pools[0].amount += 1),
+        ("close/account 0", |cheat| cheat.witness.accounts[0].account.nonce.0 += 1),
+        ("close/account 0", |cheat| cheat.witness.accounts[0].account.key_version.0 += 1),
+        ("close/chain 0", |cheat| cheat.witness.chains[0].cursor.0 += 1),
+        ("close/pool 0", |cheat| cheat.witness.pools[0].leaf.amount.0 += 1),
     ];
-    for (level, spoil) in spoil {
-        let mut cheat = idle().settle();
+    for (leaf, spoil) in spoil {
+        let mut cheat = over(&world(), &[2]);
         spoil(&mut cheat);
-        let expected = format!("{level}/old child/child on the path");
-        assert_eq!(cheat.failures()[0], expected);
+        assert_eq!(cheat.caught(), [format!("{leaf}/level0/old child/child on the path")]);
+    }
+}
+
+#[test]
+fn what_a_leaf_carries_through_is_that_of_its_old_leaf() {
+    let spoil: [Spoiled; 3] = [
+        ("close/sub-account 0", |cheat| cheat.witness.sub_accounts[0].roots[1] += Fr::one()),
+        ("close/sub-account 0", |cheat| cheat.witness.sub_accounts[0].roots[2] += Fr::one()),
+        ("close/chain 0", |cheat| cheat.witness.chains[0].roots[1] += Fr::one()),
+    ];
+    for (leaf, spoil) in spoil {
+        let mut cheat = over(&world(), &[2]);
+        spoil(&mut cheat);
+        assert_eq!(cheat.caught(), [format!("{leaf}/level0/old child/child on the path")]);
     }
 }
 
 #[test]
 fn a_root_inside_of_a_leaf_cannot_be_replaced() {
     let mut cheat = idle().settle();
-    cheat.witness.accounts[0].sub_accounts[0].balances_root += Fr::one();
-    let caught = cheat.failures();
-    assert!(caught[0].starts_with("close/account 0/sub-account 0/balance 0/level7/old parent"));
+    cheat.witness.sub_accounts[0].roots[0] += Fr::one();
+    assert!(cheat.failures()[0].starts_with("close/balance 0/level7/old parent"));
     let mut cheat = idle().settle();
     cheat.witness.accounts[0].sub_accounts_root += Fr::one();
-    let caught = cheat.failures();
-    assert!(caught[0].starts_with("close/account 0/sub-account 0/level2/old parent"));
+    assert!(cheat.failures()[0].starts_with("close/sub-account 0/level2/old parent"));
     let mut cheat = idle().settle();
-    cheat.witness.chains[0].pools_root += Fr::one();
-    assert!(cheat.failures()[0].starts_with("close/chain 0/pool 0/level7/old parent"));
+    cheat.witness.chains[0].roots[0] += Fr::one();
+    assert!(cheat.failures()[0].starts_with("close/pool 0/level7/old parent"));
 }
 
 #[test]
@@ -166,7 +187,7 @@ fn a_sibling_cannot_change() {
 fn children_cannot_be_swapped() {
     // Account 2 is called account 3, and the two children change places with it.
     let world = world();
-    let mut cheat = Cheat::open(&world, &[(2, USDC_ONLY)], &[]).settle();
+    let mut cheat = Cheat::open(&world, &[(2, &[])], &[]).settle();
     cheat.witness.accounts[0].id = AccountId(3);
     cheat.witness.accounts[0].path[0].swap(2, 3);
     let caught = cheat.failures();
@@ -179,18 +200,17 @@ fn padding_is_a_real_leaf() {
     let world = world();
     let mut cheat = Cheat::open(&world, &[(77, USDC_ONLY)], &[(63, &[USDC])]);
     assert_eq!(cheat.clone().caught(), HONEST);
-    cheat.witness.accounts[0].sub_accounts[0].balances[0].amount = ONE;
-    let place = "close/account 0/sub-account 0/balance 0/level0/old child/child on the path";
-    assert_eq!(cheat.caught(), [place]);
+    cheat.witness.balances[0].leaf.amount.0 = ONE;
+    assert_eq!(cheat.caught(), ["close/balance 0/level0/old child/child on the path"]);
 }
 
 #[test]
 fn a_node_is_not_a_leaf() {
     // The root of the balances of a sub-account where its leaf should stand: the domains differ.
     let mut cheat = idle().settle();
-    let sub = &mut cheat.witness.accounts[0].sub_accounts[0];
-    let node = sub.balances_root;
+    let sub = &mut cheat.witness.sub_accounts[0];
+    let node = sub.roots[0];
     sub.path[0][0] = node;
-    let place = "close/account 0/sub-account 0/level0/old child/child on the path";
+    let place = "close/sub-account 0/level0/old child/child on the path";
     assert_eq!(cheat.failures()[0], place);
 }

@@ -1,23 +1,31 @@
-//! A cheating operator: he opens the leaves that he likes, puts the operations that he likes into the slots, and makes
-//! everything right that he can make right by himself: Merkle paths, roots, and what is published.
+//! A cheating operator: he opens the leaves that he likes, puts the operations that he likes into the slots, finds in the
+//! memory what he likes, and makes everything right that he can make right by himself: Merkle paths, roots, quotients, and
+//! what is published.
 
 // Every test file takes from here what it needs.
 #![allow(dead_code)]
 
+use std::collections::BTreeMap;
+
+use zklink::amount::Fee;
 use zklink::block::PublicData;
-use zklink::commitment::{StateTree, account_leaf, chain_leaf, sub_account_leaf};
+use zklink::commitment::{
+    ACCOUNT_WORD, StateTree, account_leaf, amount_to_fr, chain_leaf, sub_account_leaf,
+};
 use zklink::fixtures::Scenario;
-use zklink::hash::Fr;
-use zklink::id::{AccountId, ChainId, Nonce, Owner, Serial, ShapeId, SubAccountId, TokenId};
-use zklink::key::Signature;
-use zklink::layout::HEAD_WORD;
-use zklink::op::{Noop, Op, SlotKind};
-use zklink::shape::Shape;
-use zklink::state::State;
+use zklink::hash::{Domain, Fr, compress4, compress8, hash_many};
+use zklink::id::{AccountId, ChainId, Owner, Serial, ShapeId, SubAccountId, TokenId};
+use zklink::key::{SecretKey, Signature, sign};
+use zklink::layout::power_of_two;
+use zklink::op::{Deposit, Op};
+use zklink::shape::{Counts, Shape};
+use zklink::state::{Account, State, SubAccount};
 use zklink::tree::Tree;
 use zklink_circuit::check::CheckSystem;
+use zklink_circuit::op::Clock;
 use zklink_circuit::witness::{
-    AccountWitness, AmountWitness, ChainWitness, SlotWitness, SubAccountWitness, Witness,
+    AccountWitness, AmountWitness, BalanceWitness, ChainWitness, PoolWitness, QueueWitness,
+    SignedWitness, SubAccountWitness, Witness,
 };
 
 use crate::blocks::synthesize;
@@ -35,12 +43,40 @@ pub(crate) struct Cheat {
     pub shape: Shape,
     /// What the circuit is given.
     pub witness: Witness,
-    /// Leaves of the accounts before the block.
-    accounts: Tree,
-    /// Leaves of the sub-accounts of each account that is opened.
-    sub_accounts: Vec<Tree>,
-    /// Leaves of the chains before the block.
-    chains: Tree,
+    /// Variables that he sets as he likes; all that depends on them follows.
+    pub chosen: BTreeMap<String, Fr>,
+    /// The roots between leaves that go with them.
+    roots: BTreeMap<String, Fr>,
+    /// The state before the block, and its trees.
+    state: State,
+    tree: StateTree,
+}
+
+/// What a block publishes, and its digest.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    /// The words of all slots behind those of the head, used or not.
+    pub all: Vec<Fr>,
+    /// The two vectors.
+    pub vectors: PublicData,
+}
+
+impl Published {
+    /// The public inputs.
+    pub(crate) fn inputs(&self) -> [Fr; 4] {
+        self.vectors.inputs(digest(&self.all))
+    }
+}
+
+/// The digest of the words of all slots: seven a step.
+pub(crate) fn digest(words: &[Fr]) -> Fr {
+    words.chunks(7).fold(Fr::from(words.len() as u64), |state, chunk| {
+        let lane = |at: usize| match at {
+            0 => state,
+            at => chunk.get(at - 1).copied().unwrap_or(Fr::zero()),
+        };
+        compress8(Domain::PublicData, std::array::from_fn(lane))
+    })
 }
 
 impl Cheat {
@@ -51,145 +87,287 @@ impl Cheat {
         chains: &[(u8, &[TokenId])],
     ) -> Cheat {
         let (state, mut tree) = (&world.state, world.tree.clone());
-        let sizes = |subs: Subs<'_>| subs.iter().map(|(_, tokens)| tokens.len()).collect();
-        let shape = Shape {
-            id: ShapeId(0x7777),
-            name: "cheat",
-            slots: Vec::new(),
-            accounts: accounts.iter().map(|(_, subs)| sizes(subs)).collect(),
-            chains: chains.iter().map(|(_, tokens)| tokens.len()).collect(),
-        };
         let [old_accounts, old_chains, markets, _] = tree.parts();
-        let mut all = (accounts_tree(state, &mut tree), chains_tree(state, &mut tree));
-        assert_eq!((all.0.root(), all.1.root()), (old_accounts, old_chains));
-        let sub_accounts =
-            accounts.iter().map(|(id, _)| sub_accounts_tree(state, &mut tree, AccountId(*id)));
-        let sub_accounts = sub_accounts.collect();
-        let accounts = accounts.iter().map(|(id, subs)| account(state, &mut tree, *id, subs));
-        let accounts = accounts.collect();
-        let chains = chains.iter().map(|(id, tokens)| chain(state, &mut tree, *id, tokens));
-        let chains = chains.collect();
-        let witness = Witness {
+        let mut witness = Witness {
             public: PublicData { onchain: Vec::new(), data: Vec::new() },
+            inputs: [Fr::zero(); 4],
             system: state.system,
             timestamp: state.system.timestamp + 1,
             old_roots: [old_accounts, old_chains, markets],
-            accounts,
-            chains,
-            slots: Vec::new(),
+            accounts: Vec::new(),
+            sub_accounts: Vec::new(),
+            balances: Vec::new(),
+            chains: Vec::new(),
+            pools: Vec::new(),
+            fee_tokens: vec![None],
+            queue: Vec::new(),
+            signed: Vec::new(),
         };
-        Cheat { shape, witness, accounts: all.0, sub_accounts, chains: all.1 }
-    }
-
-    /// Adds a slot whose cells are looked up among the leaves.
-    pub(crate) fn slot(mut self, kind: SlotKind, op: Op, signature: Option<Signature>) -> Cheat {
-        let fee_account = self.witness.system.fee_account;
-        let fee = |token| self.balance(fee_account, SubAccountId(0), token);
-        let (mut balance, mut to_balance, mut fee_balance, mut pool) = (None, None, None, None);
-        match &op {
-            Op::Noop(_) => {}
-            Op::Deposit(op) => {
-                balance = self.balance(op.account, op.sub_account, op.token);
-                pool = self.pool(op.chain, op.token);
-            }
-            Op::Transfer(op) => {
-                balance = self.balance(op.account, op.sub_account, op.token);
-                to_balance = self.balance(op.to_account, op.to_sub_account, op.token);
-                fee_balance = fee(op.token);
-            }
-            Op::Withdraw(op) => {
-                balance = self.balance(op.account, op.sub_account, op.token);
-                fee_balance = fee(op.token);
-                pool = self.pool(op.chain, op.token);
-            }
-            Op::ChangePubKey(op) => {
-                balance = self.balance(op.account, op.sub_account, op.fee_token);
-                fee_balance = fee(op.fee_token);
+        for (id, subs) in accounts {
+            witness.accounts.push(account(state, &mut tree, *id));
+            for (sub, tokens) in *subs {
+                witness.sub_accounts.push(sub_account(state, &mut tree, *id, *sub));
+                let leaves =
+                    tokens.iter().map(|token| balance(state, &mut tree, *id, *sub, *token));
+                witness.balances.extend(leaves);
             }
         }
-        self.shape.slots.push(kind);
-        let slot = SlotWitness { op, signature, balance, to_balance, fee_balance, pool };
-        self.witness.slots.push(slot);
+        for (id, tokens) in chains {
+            witness.chains.push(chain(state, &mut tree, *id));
+            witness.pools.extend(tokens.iter().map(|token| pool(state, &mut tree, *id, *token)));
+        }
+        let room = Counts {
+            accounts: witness.accounts.len(),
+            sub_accounts: witness.sub_accounts.len(),
+            balances: witness.balances.len(),
+            fee_tokens: 1,
+            chains: witness.chains.len(),
+            pools: witness.pools.len(),
+            ..Counts::default()
+        };
+        let shape = Shape { id: ShapeId(0x7777), name: "cheat", room };
+        Cheat {
+            shape,
+            witness,
+            chosen: BTreeMap::new(),
+            roots: BTreeMap::new(),
+            state: state.clone(),
+            tree,
+        }
+    }
+
+    /// Adds a queue operation after `at` signed ones.
+    pub(crate) fn queue(mut self, op: Deposit, at: u16) -> Cheat {
+        self.witness.queue.push(QueueWitness { op, at });
+        self.shape.room.queue += 1;
         self
     }
 
-    /// Adds a slot that is switched off.
-    pub(crate) fn idle(self, kind: SlotKind) -> Cheat {
-        self.slot(kind, Op::Noop(Noop { slot: kind }), None)
+    /// Adds a signed operation. `receiver` is whom a payment names; the most that was signed as a fee is what is taken.
+    pub(crate) fn signed(mut self, op: Op, signature: Signature, receiver: Owner) -> Cheat {
+        let max_fee = match &op {
+            Op::Deposit(_) => Fee::ZERO,
+            Op::Transfer(op) => op.fee,
+            Op::Withdraw(op) => op.fee,
+            Op::ChangePubKey(op) => op.fee,
+        };
+        let tokens = &mut self.witness.fee_tokens;
+        if let Some(token) = op.fee_token().filter(|token| !tokens.contains(&Some(*token))) {
+            if let Some(free) = tokens.iter_mut().find(|token| token.is_none()) {
+                *free = Some(token);
+            }
+        }
+        self.witness.signed.push(SignedWitness { op, signature, max_fee, receiver });
+        self.shape.room.signed += 1;
+        self
     }
 
-    fn balance(&self, account: AccountId, sub: SubAccountId, token: TokenId) -> Option<usize> {
-        let subs = self.witness.accounts.iter().flat_map(|account| {
-            account.sub_accounts.iter().map(move |sub| (account.id, sub.id, &sub.balances))
-        });
-        let mut cells = subs.flat_map(|(account, sub, balances)| {
-            balances.iter().map(move |balance| (account, sub, balance.token))
-        });
-        cells.position(|cell| cell == (account, sub, token))
+    /// Adds a queue slot without an operation.
+    pub(crate) fn idle_queue(mut self) -> Cheat {
+        self.shape.room.queue += 1;
+        self
     }
 
-    fn pool(&self, chain: ChainId, token: TokenId) -> Option<usize> {
-        let chains = self.witness.chains.iter();
-        let mut cells =
-            chains.flat_map(|chain| chain.pools.iter().map(move |pool| (chain.id, pool.token)));
-        cells.position(|cell| cell == (chain, token))
+    /// Adds a signed slot without an operation.
+    pub(crate) fn idle_signed(mut self) -> Cheat {
+        self.shape.room.signed += 1;
+        self
     }
 
-    /// Makes paths, roots and public data fit what the circuit computes. Only for sub-accounts and chains of which one
-    /// cell changes: the path of a second one would have to follow the first.
+    /// The tokens in which fees are collected.
+    pub(crate) fn fee_tokens(mut self, tokens: &[Option<TokenId>]) -> Cheat {
+        self.shape.room.fee_tokens = tokens.len();
+        self.witness.fee_tokens = tokens.to_vec();
+        self
+    }
+
+    /// Sets a variable as he likes.
+    pub(crate) fn choose(mut self, path: &str, value: Fr) -> Cheat {
+        self.chosen.insert(path.to_owned(), value);
+        self
+    }
+
+    /// Sets the bits of a number.
+    pub(crate) fn choose_bits(mut self, number: &str, value: u128, bits: usize) -> Cheat {
+        for bit in 0..bits {
+            let digit = if bit < 128 { value >> bit & 1 } else { 0 };
+            let path = format!("{number}/bit{bit}/bit");
+            self = self.choose(&path, Fr::from(digit as u64));
+        }
+        self
+    }
+
+    /// Says that the access at `time` finds what was left at `before`.
+    pub(crate) fn choose_before(self, access: &str, time: u64, before: u64) -> Cheat {
+        let bits = self.time_bits();
+        self.choose_bits(&format!("{access}/access before"), u128::from(time - 1 - before), bits)
+    }
+
+    /// Takes these values out at the end, as if they had been left at `last`.
+    pub(crate) fn touch(mut self, leaf: &str, values: &[Fr], last: u64) -> Cheat {
+        for (at, value) in values.iter().enumerate() {
+            self = self.choose(&format!("{leaf}/value {at}/held"), *value);
+        }
+        let bits = self.time_bits();
+        self.choose_bits(&format!("{leaf}/last access"), last.into(), bits)
+    }
+
+    /// Signs with this key what the circuit computes for the slot.
+    pub(crate) fn sign_computed(mut self, rank: usize, key: &SecretKey) -> Cheat {
+        let message = format!("signed/slot {rank}/signature/message/{OUTPUT}");
+        let message = self.synthesize().value(&message);
+        self.witness.signed[rank].signature = sign(key, message);
+        self
+    }
+
+    /// Bits of the times of the memory.
+    pub(crate) fn time_bits(&self) -> usize {
+        let room = &self.shape.room;
+        let roots = room.sub_accounts.max(room.balances).max(room.pools);
+        Clock::of(room).bits(roots, room.fee_tokens)
+    }
+
+    /// The two moments of the signed operation with this rank.
+    pub(crate) fn moment(&self, rank: usize) -> u64 {
+        2 * (rank as u64 + 1) * (self.shape.room.queue as u64 + 1)
+    }
+
+    /// The moment of the queue operation in this slot, after `at` signed ones.
+    pub(crate) fn queue_moment(&self, slot: usize, at: u64) -> u64 {
+        2 * (at * (self.shape.room.queue as u64 + 1) + slot as u64 + 1)
+    }
+
+    /// Makes paths, roots and public inputs fit what the circuit computes.
     pub(crate) fn settle(mut self) -> Cheat {
-        if self.shape.accounts.iter().any(|subs| subs.len() > 1) {
-            self.settle_sub_accounts();
-        }
         let cs = self.synthesize();
-        let mut tree = self.accounts.clone();
-        for (at, account) in self.witness.accounts.iter_mut().enumerate() {
-            account.path = tree.path(account.id.0.into());
-            let leaf = cs.value(&format!("close/account {at}/new leaf/link1/{OUTPUT}"));
-            tree.set(account.id.0.into(), leaf);
-        }
-        let mut tree = self.chains.clone();
-        for (at, chain) in self.witness.chains.iter_mut().enumerate() {
-            chain.path = tree.path(chain.id.0.into());
-            tree.set(chain.id.0.into(), cs.value(&format!("close/chain {at}/new leaf/{OUTPUT}")));
-        }
-        self.witness.public = self.published(&self.synthesize());
+        self.settle_accounts(&cs);
+        self.settle_chains(&cs);
+        self.publish_honestly();
         self
     }
 
-    fn settle_sub_accounts(&mut self) {
-        let cs = self.synthesize();
-        let mut number = 0;
-        for (at, account) in self.witness.accounts.iter_mut().enumerate() {
-            let mut tree = self.sub_accounts[at].clone();
-            for sub in &mut account.sub_accounts {
-                sub.path = tree.path(sub.id.0.into());
-                let place = format!("close/account {at}/sub-account {number}/new leaf/{OUTPUT}");
-                tree.set(sub.id.0.into(), cs.value(&place));
-                number += 1;
-            }
+    /// Makes the public inputs those of what the slots publish.
+    pub(crate) fn publish_honestly(&mut self) {
+        self.witness.inputs = self.published().inputs();
+    }
+
+    fn settle_accounts(&mut self, cs: &CheckSystem) {
+        let Witness { accounts, sub_accounts, balances, .. } = &mut self.witness;
+        let roots = &mut self.roots;
+        let (state, tree) = (&self.state, &mut self.tree);
+        let mut tokens: BTreeMap<(AccountId, SubAccountId), Tree> = BTreeMap::new();
+        for (at, balance) in balances.iter_mut().enumerate() {
+            let (place, index) = ((balance.account, balance.sub_account), balance.leaf.token.0);
+            let tree = tokens.entry(place).or_insert_with(|| balances_tree(state, place));
+            balance.leaf.path = tree.path(index.into());
+            roots.insert(format!("close/balance {at}/root/value 0/held"), tree.root());
+            tree.set(index.into(), cs.value(&format!("close/balance {at}/new/value 0/held")));
+        }
+        let mut subs: BTreeMap<AccountId, Tree> = BTreeMap::new();
+        for (at, sub) in sub_accounts.iter_mut().enumerate() {
+            let all = subs.entry(sub.account);
+            let all = all.or_insert_with(|| sub_accounts_tree(state, tree, sub.account));
+            sub.path = all.path(sub.id.0.into());
+            roots.insert(format!("close/sub-account {at}/root/value 0/held"), all.root());
+            let root = tokens.get_mut(&(sub.account, sub.id)).map(Tree::root);
+            let root = root.unwrap_or(sub.roots[0]);
+            roots.insert(format!("close/sub-account {at}/new balances/value 0/held"), root);
+            let nonce = cs.value(&format!("close/sub-account {at}/new nonce/value 0/held"));
+            let counters = nonce + Fr::from(u64::from(sub.epoch)) * power_of_two(32);
+            let lanes = [root, sub.roots[1], sub.roots[2], counters];
+            all.set(sub.id.0.into(), compress4(Domain::SubAccountLeaf, lanes));
+        }
+        let mut all = accounts_tree(state, tree);
+        for (at, account) in accounts.iter_mut().enumerate() {
+            account.path = all.path(account.id.0.into());
+            let root = subs.get_mut(&account.id).map(Tree::root);
+            let root = root.unwrap_or(account.sub_accounts_root);
+            roots.insert(format!("close/account {at}/new sub-accounts/value 0/held"), root);
+            all.set(account.id.0.into(), new_account_leaf(cs, at, account, root));
         }
     }
 
-    /// What the operations say, below the roots that the circuit computes.
-    fn published(&self, cs: &CheckSystem) -> PublicData {
-        let root = |name: &str| cs.value(&format!("{name} root/{OUTPUT}"));
-        let system = &self.witness.system;
-        let number = Fr::from(u64::from(system.number.0)) + Fr::one();
-        let values = [number, self.witness.timestamp.into(), u64::from(self.shape.id.0).into()];
-        let weights = HEAD_WORD.weights();
-        let head = weights.into_iter().zip(values).map(|(weight, value)| weight * value).sum();
-        let mut public = PublicData { onchain: vec![root("old"), root("new"), head], data: vec![] };
-        for (kind, slot) in self.shape.slots.iter().zip(&self.witness.slots) {
-            let vector = if kind.is_onchain() { &mut public.onchain } else { &mut public.data };
-            vector.extend(slot.op.words());
+    fn settle_chains(&mut self, cs: &CheckSystem) {
+        let Witness { chains, pools, .. } = &mut self.witness;
+        let roots = &mut self.roots;
+        let mut tokens: BTreeMap<ChainId, Tree> = BTreeMap::new();
+        for (at, pool) in pools.iter_mut().enumerate() {
+            let tree =
+                tokens.entry(pool.chain).or_insert_with(|| pools_tree(&self.state, pool.chain));
+            pool.leaf.path = tree.path(pool.leaf.token.0.into());
+            roots.insert(format!("close/pool {at}/root/value 0/held"), tree.root());
+            let new = cs.value(&format!("close/pool {at}/new/value 0/held"));
+            tree.set(pool.leaf.token.0.into(), new);
         }
-        public
+        let mut all = chains_tree(&self.state, &mut self.tree);
+        for (at, chain) in chains.iter_mut().enumerate() {
+            chain.path = all.path(chain.id.0.into());
+            let root = tokens.get_mut(&chain.id).map(Tree::root).unwrap_or(chain.roots[0]);
+            roots.insert(format!("close/chain {at}/new pools/value 0/held"), root);
+            let cursor = cs.value(&format!("close/chain {at}/new cursor/value 0/held"));
+            let lanes = [cursor, root, chain.roots[1], Fr::zero()];
+            all.set(chain.id.0.into(), compress4(Domain::ChainLeaf, lanes));
+        }
+    }
+
+    /// What the slots publish, below the roots that the circuit computes.
+    pub(crate) fn published(&self) -> Published {
+        let cs = self.synthesize();
+        let root = |name: &str| cs.value(&format!("{name} root/{OUTPUT}"));
+        let head = [root("old"), root("new"), self.head_word(&cs)];
+        let mut published = Published {
+            all: head.to_vec(),
+            vectors: PublicData { onchain: head.to_vec(), data: Vec::new() },
+        };
+        for slot in 0..self.shape.room.queue {
+            let value = |name: &str| cs.value(&format!("queue/slot {slot}/{name}"));
+            let words = ["words/first", "words/second"].map(value);
+            if value("done") + value("refused") != Fr::zero() {
+                published.vectors.onchain.extend(words);
+            }
+            published.all.extend(words);
+        }
+        for rank in 0..self.shape.room.signed {
+            let value = |name: &str| cs.value(&format!("signed/slot {rank}/{name}"));
+            let is = |kind: &str| value(&format!("type/{kind}")) != Fr::zero();
+            let first = ["transfer", "transfer to new", "withdraw", "change key"];
+            let first = first.map(|kind| value(&format!("words/{kind}"))).into_iter().sum();
+            let words: [Fr; 4] =
+                [first, value("words/low"), value("published x"), value("published y")];
+            published.all.extend(words);
+            let vectors = &mut published.vectors;
+            if is("change key") {
+                vectors.onchain.extend(words);
+            } else if is("withdraw") {
+                vectors.onchain.extend(&words[..2]);
+            } else if is("transfer to new") {
+                vectors.data.extend(&words[..2]);
+            } else if is("transfer") {
+                vectors.data.push(first);
+            }
+        }
+        published
+    }
+
+    fn head_word(&self, cs: &CheckSystem) -> Fr {
+        let number = cs.value("system/number") + Fr::one();
+        let shape = Fr::from(u64::from(self.shape.id.0));
+        let [of_number, of_time, of_shape] = zklink::layout::HEAD_WORD.weights();
+        number * of_number + cs.value("system/new time") * of_time + shape * of_shape
     }
 
     /// The constraint system as it is.
     pub(crate) fn synthesize(&self) -> CheckSystem {
-        synthesize(&self.shape, &self.witness)
+        let mut cs = synthesize(&self.shape, &self.witness);
+        if !self.chosen.is_empty() {
+            for (path, value) in self.roots.iter().chain(&self.chosen) {
+                cs.tamper(path, *value);
+            }
+            let all = self.roots.keys().chain(self.chosen.keys());
+            let chosen: Vec<&str> = all.map(String::as_str).collect();
+            cs.follow(&chosen);
+        }
+        cs
     }
 
     /// What catches the cheat, after everything else was made right.
@@ -203,81 +381,112 @@ impl Cheat {
     }
 }
 
+/// The leaf of an account as the circuit writes it.
+fn new_account_leaf(cs: &CheckSystem, at: usize, account: &AccountWitness, subs: Fr) -> Fr {
+    let value = |name: &str| cs.value(&format!("close/account {at}/{name}"));
+    let key = |at: usize| value(&format!("new key/value {at}/held"));
+    let old = &account.account;
+    let tail = u64::from(old.recipient.home.0) << 8 | u64::from(old.recipient.top());
+    let kept = Fr::from(old.created) * power_of_two(16) + Fr::from(tail) + value("kept/created");
+    let [_, of_owner, _, _, of_kept, of_version, of_nonce] = ACCOUNT_WORD.weights();
+    let word = value("new owner/value 0/held") * of_owner
+        + kept * of_kept
+        + key(0) * of_version
+        + key(1) * of_nonce;
+    let recipient = zklink::layout::low_word(old.recipient.low());
+    let low = value("new owner/value 1/held");
+    hash_many(Domain::AccountLeaf, &[word, low, recipient, key(2), key(3), subs])
+}
+
+fn balances_tree(state: &State, (account, sub): (AccountId, SubAccountId)) -> Tree {
+    let mut tree = Tree::new(TokenId::DEPTH, Fr::zero());
+    let balances = state.sub_account(account, sub).into_iter().flat_map(|sub| &sub.balances);
+    balances.for_each(|(token, amount)| tree.set(token.0.into(), amount_to_fr(*amount)));
+    tree
+}
+
+fn pools_tree(state: &State, chain: ChainId) -> Tree {
+    let mut tree = Tree::new(TokenId::DEPTH, Fr::zero());
+    let pools = state.chain(chain).into_iter().flat_map(|chain| &chain.pools);
+    pools.for_each(|(token, amount)| tree.set(token.0.into(), amount_to_fr(*amount)));
+    tree
+}
+
 fn accounts_tree(state: &State, tree: &mut StateTree) -> Tree {
-    let nobody = AccountId(AccountId::COUNT - 1);
-    let empty = account_leaf(Owner::NONE, None, Nonce(0), tree.sub_accounts_root(nobody));
+    let nobody = AccountId(AccountId::COUNT / 2);
+    let empty = account_leaf(&Account::default(), tree.sub_accounts_root(nobody));
     let mut accounts = Tree::new(AccountId::DEPTH, empty);
     for (id, account) in state.accounts() {
-        let subs = tree.sub_accounts_root(id);
-        let leaf = account_leaf(account.owner, account.key.as_ref(), account.nonce, subs);
-        accounts.set(id.0.into(), leaf);
+        accounts.set(id.0.into(), account_leaf(account, tree.sub_accounts_root(id)));
     }
     accounts
 }
 
 fn sub_accounts_tree(state: &State, tree: &mut StateTree, id: AccountId) -> Tree {
-    let unused = AccountId(AccountId::COUNT - 1);
-    let none = tree.balances_root(unused, SubAccountId(0));
-    let empty = sub_account_leaf(none, Nonce(0), 0);
+    let unused = AccountId(AccountId::COUNT / 2);
+    let fresh = tree.sub_account_roots(unused, SubAccountId(0));
+    let empty = sub_account_leaf(&fresh, &SubAccount::default());
     let mut leaves = Tree::new(SubAccountId::DEPTH, empty);
     for (sub_id, sub) in state.account(id).iter().flat_map(|account| &account.sub_accounts) {
-        let leaf = sub_account_leaf(tree.balances_root(id, *sub_id), sub.nonce, sub.epoch);
-        leaves.set(sub_id.0.into(), leaf);
+        let roots = tree.sub_account_roots(id, *sub_id);
+        leaves.set(sub_id.0.into(), sub_account_leaf(&roots, sub));
     }
-    assert_eq!(leaves.root(), tree.sub_accounts_root(id));
     leaves
 }
 
 fn chains_tree(state: &State, tree: &mut StateTree) -> Tree {
     let unused = tree.pools_root(ChainId(ChainId::MAX));
-    let mut chains = Tree::new(ChainId::DEPTH, chain_leaf(Serial(0), unused));
+    let empty = chain_leaf(Serial(0), unused, Fr::zero());
+    let mut chains = Tree::new(ChainId::DEPTH, empty);
     for (id, chain) in state.chains() {
-        chains.set(id.0.into(), chain_leaf(chain.cursor, tree.pools_root(id)));
+        chains.set(id.0.into(), chain_leaf(chain.cursor, tree.pools_root(id), Fr::zero()));
     }
     chains
 }
 
-fn account(state: &State, tree: &mut StateTree, id: u32, subs: Subs<'_>) -> AccountWitness {
+fn account(state: &State, tree: &mut StateTree, id: u32) -> AccountWitness {
     let id = AccountId(id);
-    let sub_accounts = subs.iter().map(|(sub, tokens)| {
-        let sub = SubAccountId(*sub);
-        let balances = tokens.iter().map(|token| AmountWitness {
-            token: *token,
-            amount: state.balance(id, sub, *token).0,
-            path: tree.balance_path(id, sub, *token),
-        });
-        let balances = balances.collect();
-        SubAccountWitness {
-            id: sub,
-            counters: state.sub_account(id, sub).cloned().unwrap_or_default(),
-            balances_root: tree.balances_root(id, sub),
-            balances,
-            path: tree.sub_account_path(id, sub),
-        }
-    });
-    let sub_accounts = sub_accounts.collect();
-    AccountWitness {
+    let mut account = state.account(id).cloned().unwrap_or_default();
+    account.sub_accounts.clear();
+    let sub_accounts_root = tree.sub_accounts_root(id);
+    AccountWitness { id, account, sub_accounts_root, path: tree.account_path(id) }
+}
+
+fn sub_account(state: &State, tree: &mut StateTree, id: u32, sub: u8) -> SubAccountWitness {
+    let (account, id) = (AccountId(id), SubAccountId(sub));
+    let found = state.sub_account(account, id).cloned().unwrap_or_default();
+    let roots = tree.sub_account_roots(account, id);
+    SubAccountWitness {
+        account,
         id,
-        account: state.account(id).cloned().unwrap_or_default(),
-        sub_accounts_root: tree.sub_accounts_root(id),
-        sub_accounts,
-        path: tree.account_path(id),
+        nonce: found.nonce,
+        epoch: found.epoch,
+        roots: [roots.balances, roots.slots, roots.rest],
+        path: tree.sub_account_path(account, id),
     }
 }
 
-fn chain(state: &State, tree: &mut StateTree, id: u8, tokens: &[TokenId]) -> ChainWitness {
+fn balance(
+    state: &State,
+    tree: &mut StateTree,
+    id: u32,
+    sub: u8,
+    token: TokenId,
+) -> BalanceWitness {
+    let (account, sub_account) = (AccountId(id), SubAccountId(sub));
+    let amount = state.balance(account, sub_account, token);
+    let path = tree.balance_path(account, sub_account, token);
+    BalanceWitness { account, sub_account, leaf: AmountWitness { token, amount, path } }
+}
+
+fn chain(state: &State, tree: &mut StateTree, id: u8) -> ChainWitness {
     let id = ChainId(id);
-    let pools = tokens.iter().map(|token| AmountWitness {
-        token: *token,
-        amount: state.pool(id, *token).0,
-        path: tree.pool_path(id, *token),
-    });
-    let pools = pools.collect();
-    ChainWitness {
-        id,
-        cursor: state.cursor(id).0,
-        pools_root: tree.pools_root(id),
-        pools,
-        path: tree.chain_path(id),
-    }
+    let roots = [tree.pools_root(id), Fr::zero()];
+    ChainWitness { id, cursor: state.cursor(id), roots, path: tree.chain_path(id) }
+}
+
+fn pool(state: &State, tree: &mut StateTree, chain: u8, token: TokenId) -> PoolWitness {
+    let chain = ChainId(chain);
+    let (amount, path) = (state.pool(chain, token), tree.pool_path(chain, token));
+    PoolWitness { chain, leaf: AmountWitness { token, amount, path } }
 }
