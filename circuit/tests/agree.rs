@@ -59,7 +59,20 @@ fn a_block_with_an_operation_in_every_slot_is_provable() {
 
 /// A transfer of user 1 between sub-accounts of owners.
 fn transfer(world: &Scenario, from: u8, to: Owner, to_sub: u8, amount: u128, fee: Fee) -> Tx {
-    let account_id = world.account(1);
+    transfer_by(world, 1, from, to, to_sub, amount, fee)
+}
+
+/// A transfer of user `n` between sub-accounts of owners.
+fn transfer_by(
+    world: &Scenario,
+    n: u8,
+    from: u8,
+    to: Owner,
+    to_sub: u8,
+    amount: u128,
+    fee: Fee,
+) -> Tx {
+    let account_id = world.account(n);
     let from_sub_account_id = SubAccountId(from);
     let nonce = world.state.sub_account(account_id, from_sub_account_id).map(|sub| sub.nonce);
     Tx::Transfer(TransferTx {
@@ -91,8 +104,10 @@ fn transfers_at_the_edges_are_provable() {
     let (me, other, new) = (Scenario::owner(1), Scenario::owner(2), Scenario::owner(200));
     let fee = Fee::closest(Amount(FEE));
     let last = SubAccountId::COUNT - 1;
-    // A second sub-account of one account fits no shape yet: see `soundness/amounts.rs`.
-    for (to, sub) in [(me, 0), (fee_owner, 0), (other, 0), (other, last), (new, last)] {
+    let contract = Owner::contract(ChainId(3), [1; 20]);
+    for (to, sub) in
+        [(me, 0), (me, last), (fee_owner, 0), (other, 0), (other, last), (new, last), (contract, 0)]
+    {
         for (amount, fee) in [
             (0, Fee::ZERO),
             (1, Fee::ZERO),
@@ -274,11 +289,58 @@ proptest! {
         let mut blocks = 0;
         while blocks < 3 {
             let before = world.clone();
-            if world.random_op(&mut dice).is_ok() && !world.fits(small) {
+            if random_op(&mut world, &mut dice).is_ok() && !world.fits(small) {
                 world = before;
                 provable(&world.seal(SMALL));
                 blocks += 1;
             }
         }
     }
+}
+
+/// Users 1 to 4; a contract at the address of each, on chain 2; and others.
+fn somebody(dice: &mut Dice) -> Owner {
+    let n = 1 + dice.below(4) as u8;
+    match dice.below(4) {
+        0 => Scenario::owner(n),
+        1 => Owner::contract(ChainId(2), [n; 20]),
+        2 => Owner::contract(ChainId(1 + dice.below(3) as u8), [5 + dice.below(200) as u8; 20]),
+        _ => Scenario::owner(5 + dice.below(150) as u8),
+    }
+}
+
+/// A random operation of the fixtures, or one of those that they do not have: refused deposits, contracts, sub-accounts,
+/// payments to oneself.
+fn random_op(world: &mut Scenario, dice: &mut Dice) -> Result<Op, Reject> {
+    let n = 1 + dice.below(4) as u8;
+    let known = world.state.account_of(Scenario::owner(n)).is_some();
+    match dice.below(8) {
+        0 => world.refuse(1 + dice.below(2) as u8, USDC, dice.roll() as u8, dice.roll().into()),
+        1 => deposit_for(world, somebody(dice), dice),
+        2 if known => {
+            let (from, to) = (dice.below(3) as u8, dice.below(3) as u8);
+            let amount = u128::from(dice.below(1 << 40));
+            let owner = if from == to { somebody(dice) } else { Scenario::owner(n) };
+            let tx = transfer_by(world, n, from, owner, to, amount, Fee(dice.below(64) as u16));
+            world.send(n, tx)
+        }
+        _ => world.random_op(dice),
+    }
+}
+
+/// A deposit for any owner, to any sub-account.
+fn deposit_for(world: &mut Scenario, owner: Owner, dice: &mut Dice) -> Result<Op, Reject> {
+    let account = world.state.account_of(owner).map_or_else(|| world.state.next_account(), Ok)?;
+    let op = Op::Deposit(Deposit {
+        chain: ChainId(1 + dice.below(3) as u8),
+        account,
+        sub_account: SubAccountId(dice.below(3) as u8),
+        token: if dice.below(3) == 0 { COIN } else { USDC },
+        amount: Amount(dice.roll().into()),
+        owner,
+        refused: false,
+    });
+    op.apply(&mut world.state)?;
+    world.open.push((op.clone(), None));
+    Ok(op)
 }

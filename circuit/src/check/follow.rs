@@ -1,8 +1,8 @@
 //! What follows from changed variables, as whoever changed them would compute it.
 //!
-//! A variable follows the first constraint of which it is the newest variable, if that is linear in it. Three things are
-//! allocated in another order and are known by their names: the bits of a number that is taken apart, a test for zero with
-//! its inverse, and the S-boxes of a permutation. Other variables are choices, and stay.
+//! A variable follows the constraint of its name, or else the first of which it is the newest variable, if that is linear in
+//! it. Three things are known by other names: the bits of a number that is taken apart, a test for zero with its inverse,
+//! and the S-boxes of a permutation. Other variables are choices, and stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,13 +51,13 @@ impl CheckSystem {
             return false;
         } else if path.ends_with("recomposed") {
             self.digits(path, c)
-        } else if first {
-            self.solve(constraint, index)
-                .map(|value| (Slot::Aux(index), value))
-                .into_iter()
-                .collect()
         } else {
-            Vec::new()
+            let own = match self.places.get(path) {
+                Some(Slot::Aux(own)) => Some(*own),
+                _ => first.then_some(index),
+            };
+            let solved = own.and_then(|own| Some((Slot::Aux(own), self.solve(constraint, own)?)));
+            solved.into_iter().collect()
         };
         let mut changed = false;
         for (slot, value) in new {

@@ -201,7 +201,7 @@ fn leaves_take_the_roots_that_were_left() {
     let honest = cheat().synthesize();
     for (leaf, last) in [
         ("close/sub-account 1/new balances", 0),
-        ("close/account 1/new sub-accounts", 0),
+        ("close/account 3/new sub-accounts", 0),
         ("close/chain 0/new pools", 0),
     ] {
         let root = honest.value(&format!("{leaf}/value 0/held")) + Fr::one();

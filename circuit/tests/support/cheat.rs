@@ -46,6 +46,8 @@ pub(crate) struct Cheat {
     pub witness: Witness,
     /// Variables that he sets as he likes; all that depends on them follows.
     pub chosen: BTreeMap<String, Fr>,
+    /// The roots between leaves that go with them.
+    roots: BTreeMap<String, Fr>,
     /// The state before the block, and its trees.
     state: State,
     tree: StateTree,
@@ -132,7 +134,14 @@ impl Cheat {
             ..Counts::default()
         };
         let shape = Shape { id: ShapeId(0x7777), name: "cheat", room };
-        Cheat { shape, witness, chosen: BTreeMap::new(), state: state.clone(), tree }
+        Cheat {
+            shape,
+            witness,
+            chosen: BTreeMap::new(),
+            roots: BTreeMap::new(),
+            state: state.clone(),
+            tree,
+        }
     }
 
     /// Adds a queue operation after `at` signed ones.
@@ -254,62 +263,74 @@ impl Cheat {
     fn settle_accounts(&mut self, cs: &CheckSystem) {
         let Witness { accounts, account_pages, sub_accounts, balances, balance_pages, .. } =
             &mut self.witness;
+        let roots = &mut self.roots;
         let (state, tree) = (&self.state, &mut self.tree);
         let mut tokens: BTreeMap<(AccountId, SubAccountId), Halves> = BTreeMap::new();
         for (at, balance) in balances.iter_mut().enumerate() {
             let (place, index) = ((balance.account, balance.sub_account), balance.leaf.token.0);
             let tree = tokens.entry(place).or_insert_with(|| balances_tree(state, place).into());
-            balance.leaf.path = tree.path(TOKEN_PAGE, index.into());
-            tree.lower.set(index.into(), cs.value(&format!("close/balance {at}/new/value 0/held")));
+            let leaf = format!("close/balance {at}");
+            balance.leaf.path = tree.path(TOKEN_PAGE, index.into(), &leaf, roots);
+            tree.lower.set(index.into(), cs.value(&format!("{leaf}/new/value 0/held")));
         }
-        for BalancePageWitness { account, sub_account, page, node } in balance_pages {
-            let place = (*account, *sub_account);
+        for (at, page) in balance_pages.iter_mut().enumerate() {
+            let place = (page.account, page.sub_account);
             let tree = tokens.entry(place).or_insert_with(|| balances_tree(state, place).into());
-            node.path = tree.close(TOKEN_PAGE, (*page).into());
+            let leaf = format!("close/balance page {at}");
+            page.node.path = tree.close(TOKEN_PAGE, page.page.into(), &leaf, roots);
         }
         let mut subs: BTreeMap<AccountId, Tree> = BTreeMap::new();
         for (at, sub) in sub_accounts.iter_mut().enumerate() {
             let all = subs.entry(sub.account);
             let all = all.or_insert_with(|| sub_accounts_tree(state, tree, sub.account));
             sub.path = all.path(sub.id.0.into());
+            roots.insert(format!("close/sub-account {at}/root/value 0/held"), all.root());
             let root = tokens.get_mut(&(sub.account, sub.id)).map(|tree| tree.lower.root());
+            let root = root.unwrap_or(sub.roots[0]);
+            roots.insert(format!("close/sub-account {at}/new balances/value 0/held"), root);
             let nonce = cs.value(&format!("close/sub-account {at}/new nonce/value 0/held"));
             let counters = nonce + Fr::from(u64::from(sub.epoch)) * power_of_two(32);
-            let lanes = [root.unwrap_or(sub.roots[0]), sub.roots[1], sub.roots[2], counters];
+            let lanes = [root, sub.roots[1], sub.roots[2], counters];
             all.set(sub.id.0.into(), compress4(Domain::SubAccountLeaf, lanes));
         }
         let mut all = Halves::from(accounts_tree(state, tree));
         for (at, account) in accounts.iter_mut().enumerate() {
-            account.path = all.path(ACCOUNT_PAGE, account.id.0.into());
+            let leaf = format!("close/account {at}");
+            account.path = all.path(ACCOUNT_PAGE, account.id.0.into(), &leaf, roots);
             let root = subs.get_mut(&account.id).map(Tree::root);
             let root = root.unwrap_or(account.sub_accounts_root);
+            roots.insert(format!("close/account {at}/new sub-accounts/value 0/held"), root);
             all.lower.set(account.id.0.into(), new_account_leaf(cs, at, account, root));
         }
-        for AccountPageWitness { page, node } in account_pages {
-            node.path = all.close(ACCOUNT_PAGE, (*page).into());
+        for (at, page) in account_pages.iter_mut().enumerate() {
+            let leaf = format!("close/account page {at}");
+            page.node.path = all.close(ACCOUNT_PAGE, page.page.into(), &leaf, roots);
         }
     }
 
     fn settle_chains(&mut self, cs: &CheckSystem) {
         let Witness { chains, pools, pool_pages, .. } = &mut self.witness;
-        let state = &self.state;
+        let (state, roots) = (&self.state, &mut self.roots);
         let mut tokens: BTreeMap<ChainId, Halves> = BTreeMap::new();
         for (at, pool) in pools.iter_mut().enumerate() {
             let tree = tokens.entry(pool.chain);
             let tree = tree.or_insert_with(|| pools_tree(state, pool.chain).into());
-            pool.leaf.path = tree.path(TOKEN_PAGE, pool.leaf.token.0.into());
-            let new = cs.value(&format!("close/pool {at}/new/value 0/held"));
-            tree.lower.set(pool.leaf.token.0.into(), new);
+            let (leaf, index) = (format!("close/pool {at}"), pool.leaf.token.0);
+            pool.leaf.path = tree.path(TOKEN_PAGE, index.into(), &leaf, roots);
+            tree.lower.set(index.into(), cs.value(&format!("{leaf}/new/value 0/held")));
         }
-        for PoolPageWitness { chain, page, node } in pool_pages {
-            let tree = tokens.entry(*chain).or_insert_with(|| pools_tree(state, *chain).into());
-            node.path = tree.close(TOKEN_PAGE, (*page).into());
+        for (at, page) in pool_pages.iter_mut().enumerate() {
+            let tree = tokens.entry(page.chain);
+            let tree = tree.or_insert_with(|| pools_tree(state, page.chain).into());
+            let leaf = format!("close/pool page {at}");
+            page.node.path = tree.close(TOKEN_PAGE, page.page.into(), &leaf, roots);
         }
         let mut all = chains_tree(&self.state, &mut self.tree);
         for (at, chain) in chains.iter_mut().enumerate() {
             chain.path = all.path(chain.id.0.into());
             let root = tokens.get_mut(&chain.id).map(|tree| tree.lower.root());
             let root = root.unwrap_or(chain.roots[0]);
+            roots.insert(format!("close/chain {at}/new pools/value 0/held"), root);
             let cursor = cs.value(&format!("close/chain {at}/new cursor/value 0/held"));
             let lanes = [cursor, root, chain.roots[1], Fr::zero()];
             all.set(chain.id.0.into(), compress4(Domain::ChainLeaf, lanes));
@@ -366,10 +387,11 @@ impl Cheat {
     pub(crate) fn synthesize(&self) -> CheckSystem {
         let mut cs = synthesize(&self.shape, &self.witness);
         if !self.chosen.is_empty() {
-            for (path, value) in &self.chosen {
+            for (path, value) in self.roots.iter().chain(&self.chosen) {
                 cs.tamper(path, *value);
             }
-            let chosen: Vec<&str> = self.chosen.keys().map(String::as_str).collect();
+            let all = self.roots.keys().chain(self.chosen.keys());
+            let chosen: Vec<&str> = all.map(String::as_str).collect();
             cs.follow(&chosen);
         }
         cs
@@ -416,15 +438,23 @@ impl From<Tree> for Halves {
 }
 
 impl Halves {
-    /// The path of a leaf below its page.
-    fn path(&mut self, page: Page, index: u64) -> Path {
-        self.lower.path(index)[..page.levels].to_vec()
+    /// The path of a leaf below its page, and what it finds there.
+    fn path(&mut self, of: Page, index: u64, leaf: &str, roots: &mut BTreeMap<String, Fr>) -> Path {
+        let node = self.lower.node_at(of.levels, of.of(index));
+        roots.insert(format!("{leaf}/root/value 0/held"), node);
+        self.lower.path(index)[..of.levels].to_vec()
     }
 
-    /// The path of a page, which takes its new value over.
-    fn close(&mut self, of: Page, page: u64) -> Path {
-        let path = self.upper.path_from(of.levels, page);
-        self.upper.set_node(of.levels, page, self.lower.node_at(of.levels, page));
+    /// The path of a page, which takes its new value over, and what it finds there.
+    fn close(&mut self, of: Page, page: u64, leaf: &str, roots: &mut BTreeMap<String, Fr>) -> Path {
+        let (path, node) =
+            (self.upper.path_from(of.levels, page), self.lower.node_at(of.levels, page));
+        roots.insert(format!("{leaf}/new/value 0/held"), node);
+        // The pages of accounts stand below the root itself, which is not in the memory.
+        if of != ACCOUNT_PAGE {
+            roots.insert(format!("{leaf}/root/value 0/held"), self.upper.root());
+        }
+        self.upper.set_node(of.levels, page, node);
         path
     }
 }

@@ -104,18 +104,18 @@ pub(crate) struct Said {
 impl Said {
     /// What the next operation of the account has to say.
     pub(crate) fn next(world: &Scenario, op: &Op) -> Said {
-        let (account, to) = match op {
+        let (account, sub, to) = match op {
             Op::Deposit(_) => panic!("nobody signs this"),
             Op::Transfer(op) => {
                 let known = owner_of(world, op.to_account.0);
-                (op.account, op.new_owner.unwrap_or(known))
+                (op.account, op.sub_account, op.new_owner.unwrap_or(known))
             }
-            Op::Withdraw(op) => (op.account, op.to),
-            Op::ChangePubKey(op) => (op.account, Owner::NONE),
+            Op::Withdraw(op) => (op.account, op.sub_account, op.to),
+            Op::ChangePubKey(op) => (op.account, op.sub_account, Owner::NONE),
         };
         let nonce = match op {
             Op::ChangePubKey(op) => op.nonce,
-            _ => world.nonce(account),
+            _ => world.state.sub_account(account, sub).map(|sub| sub.nonce).unwrap_or_default(),
         };
         let (deployment, version) = (world.state.system.deployment, world.key_version(account));
         Said { deployment, to, nonce, version, max_fee: None }
