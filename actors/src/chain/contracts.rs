@@ -135,7 +135,6 @@ sol! {
         function unconsumed(uint16 token) external view returns (uint256);
         function pending(address owner, uint16 token) external view returns (uint256);
         function keyRecorder() external view returns (address);
-        function domainSeparator() external view returns (bytes32);
     }
 
     /// Keys that owners authorised by a call, on every chain.
@@ -155,6 +154,7 @@ sol! {
             returns (bytes32);
         function rollup() external view returns (address);
         function chain() external view returns (uint8);
+        function domainSeparator() external view returns (bytes32);
     }
 
     /// The contract that checks proofs and releases payouts. It holds nothing.

@@ -201,10 +201,10 @@ async fn a_signed_key_change_is_what_the_contract_recovers() {
     let zklink::tx::KeyAuth::EthEcdsa { signature } = tx.eth_auth_data else { panic!() };
     assert_eq!(zklink::tx::recover(&digest, &signature), Some(alice.address()));
     // The same domain as the contract's.
-    let separator = super::contracts::Rollup::domainSeparatorCall {};
+    let separator = super::contracts::KeyRecorder::domainSeparatorCall {};
+    let recorder = net.deployment.chain(SPOKE).unwrap().key_recorder;
     let client = &*net.clients[&SPOKE];
-    let found =
-        super::contracts::read(client, net.rollup(SPOKE), &separator, At::Latest).await.unwrap();
+    let found = super::contracts::read(client, recorder, &separator, At::Latest).await.unwrap();
     let inner = zklink::tx::keccak(&[
         &zklink::tx::keccak(&[
             b"ChangePubKey(uint256 keyX,uint256 keyY,uint32 accountId,uint32 nonce)",

@@ -18,8 +18,8 @@ struct Maker<'a> {
     source: &'a dyn SettlementSource,
 }
 
-/// The transaction that makes a step; nothing when the archive or the book does not have what it needs any more, and for
-/// [`Step::RevertCommits`], which needs what only the chain knows.
+/// The transaction that makes a step; nothing when the archive or the book does not have what it needs any more, and
+/// for [`Step::RevertCommits`], which needs what only the chain knows.
 pub fn call_of(
     step: &Step,
     situation: &Situation<'_>,
@@ -91,7 +91,8 @@ impl Maker<'_> {
                 payers: deposits.iter().map(|deposit| to_abi(deposit.payer)).collect(),
             })
         });
-        // The archive's content, not the contract's: the transaction may be mined on a branch that nobody has looked at.
+        // The archive's content, not the contract's: the transaction may be mined on a branch that nobody has looked
+        // at.
         let previous_rolling = self.rolling(before)?;
         Some(Rollup::commitCall {
             previousRolling: previous_rolling,

@@ -1,7 +1,7 @@
 //! How much goes into one transaction.
 //!
-//! A transaction has at most 128 KiB and 2^24 gas everywhere. A range ends before it would pass a bound; its first block
-//! is in it in any case, because whether that one fits was decided by its shape.
+//! A transaction has at most 128 KiB and 2^24 gas everywhere. A range ends before it would pass a bound; its first
+//! block is in it in any case, because whether that one fits was decided by its shape.
 
 use zklink::block::CHUNK;
 use zklink::id::{BlockNumber, ChainId};
@@ -45,8 +45,8 @@ impl PayGas {
     }
 }
 
-/// The blocks from `first` to `last` that go into one transaction with so many words each; nothing when the first one is
-/// missing.
+/// The blocks from `first` to `last` that go into one transaction with so many words each; nothing when the first one
+/// is missing.
 pub(super) fn range_of(
     numbers: impl IntoIterator<Item = BlockNumber>,
     source: &dyn SettlementSource,

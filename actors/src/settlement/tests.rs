@@ -120,8 +120,8 @@ fn deposit(chain: ChainId, token: TokenId, amount: u128, owner: Owner) -> Op {
     })
 }
 
-/// A deployment with two blocks: deposits on both chains, of which one is refused, and a key change; a withdrawal on the
-/// spoke.
+/// A deployment with two blocks: deposits on both chains, of which one is refused, and a key change; a withdrawal on
+/// the spoke.
 async fn walk_net() -> (Testnet, Shelf) {
     let mut state = GENESIS.state(DEPLOYMENT);
     let mut tree = StateTree::of(&state);

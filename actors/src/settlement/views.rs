@@ -76,8 +76,8 @@ pub async fn read_chain_view(
     let committed = read(client, rollup, &Rollup::lastCommittedCall {}, at).await?;
     let acked = read(client, rollup, &Rollup::lastAckedCall {}, at).await?;
     let released = read(client, rollup, &Rollup::lastReleasedCall {}, at).await?;
-    // A payment between the two answers makes the second too small or too large, and the contract refuses a step that was
-    // made of it.
+    // A payment between the two answers makes the second too small or too large, and the contract refuses a step that
+    // was made of it.
     let paid = read(client, rollup, &Rollup::lastPaidCall {}, at).await?;
     let chunks_paid = read(client, rollup, &Rollup::chunksPaidCall {}, at).await?;
     let due = paid < released;

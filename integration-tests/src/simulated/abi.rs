@@ -261,7 +261,8 @@ fn view_rollup(contracts: &SimulatedContracts, data: &[u8]) -> Result<Vec<u8>, R
             Rollup::queuedCall::abi_encode_returns(&Rollup::queuedReturn {
                 hash: Default::default(),
                 timestamp: 0,
-                state: u8::from(known) + u8::from(refunded),
+                // 0 none, 1 deposit, 3 refunded.
+                state: u8::from(known) + 2 * u8::from(refunded),
             })
         }
         View::rolling(_) => Rollup::rollingCall::abi_encode_returns(&B256::from(last.rolling)),

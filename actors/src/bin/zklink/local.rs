@@ -80,8 +80,8 @@ pub(crate) struct LocalNetwork {
     temporary: Option<TempDir>,
 }
 
-/// The shape that is asked for, and the small ones below it: a block takes the cheapest that holds it. Keys of large shapes
-/// are made for nobody who did not ask for them.
+/// The shape that is asked for, and the small ones below it: a block takes the cheapest that holds it. Keys of large
+/// shapes are made for nobody who did not ask for them.
 pub(crate) fn shapes_up_to(largest: &'static Shape) -> Vec<&'static Shape> {
     let small = |shape: &Shape| [NANO, SMALL].contains(&shape.id);
     let wanted =

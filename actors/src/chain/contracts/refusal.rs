@@ -42,7 +42,7 @@ sol! {
         error ForeignHome(uint256 index, uint8 home);
         error ForeignOperation(uint256 index, uint8 chain);
         error GasTooLow(uint256 needed);
-        error HeadMismatch(uint256 index, bytes32 expected, bytes32 given);
+        error HeadMismatch(bytes32 expected, bytes32 given);
         error InsufficientAllowance(address spender, uint256 allowance, uint256 needed);
         error InsufficientBalance(address owner, uint256 balance, uint256 needed);
         error InsufficientLocked(uint16 token, uint256 free, uint256 amount);

@@ -113,3 +113,16 @@ fn a_signature_for_another_oracle_is_worth_nothing() {
     let forged = Attestation { signature: key(1).sign_digest(&digest), ..attest(1, 0, b"x") };
     assert_eq!(book.take(forged), Err(BadAttestation::Signer));
 }
+
+/// The example of the contracts: `contracts/test/vectors/settlement.json`.
+#[test]
+fn the_digest_is_that_of_the_contract() {
+    let mut id = [0; 31];
+    id[30] = 0x1d;
+    let mut oracle = [0; 20];
+    oracle[15..].copy_from_slice(&[0x01, 0x23, 0x45, 0x67, 0x89]);
+    let message = (ChainId(1), ChainId(2), 7);
+    let digest = message_digest(DeploymentId(id), oracle, message, &[0xc0, 0xff, 0xee]);
+    let wanted = "7189d8ea5b21e2bd3b733eac02d32d0e1c72b99a74e70e1cc76e8dac2d5a75fc";
+    assert_eq!(hex::encode(digest), wanted);
+}
