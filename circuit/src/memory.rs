@@ -447,3 +447,6 @@ pub fn enforce_ascending<CS: ConstraintSystem<Fr>>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
