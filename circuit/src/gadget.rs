@@ -22,4 +22,4 @@ pub use bit::Bit;
 pub use expression::Expression;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;

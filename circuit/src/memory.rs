@@ -453,3 +453,6 @@ pub fn enforce_ascending<CS: ConstraintSystem<Fr>>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Tests for zero and equality, by witnessed inverses.
+//! Tests for zero, by witnessed inverses.
 
 use bellman::{ConstraintSystem, SynthesisError};
 use zklink::hash::Fr;
@@ -28,18 +28,6 @@ pub fn is_zero<CS: ConstraintSystem<Fr>>(
     Ok(Bit::assumed(zero))
 }
 
-/// Whether `x = y`: two constraints.
-///
-/// # Errors
-/// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
-pub fn equal<CS: ConstraintSystem<Fr>>(
-    cs: &mut CS,
-    x: &Expression,
-    y: &Expression,
-) -> Result<Bit, SynthesisError> {
-    is_zero(cs, &(x - y))
-}
-
 /// Checks that `x` is not zero, by its inverse: one constraint.
 ///
 /// # Errors
@@ -52,34 +40,6 @@ pub fn enforce_nonzero<CS: ConstraintSystem<Fr>>(
     let value = x.value().map(|x| x.invert().unwrap_or(Fr::zero()));
     let inverse = Expression::witness(cs, "inverse", value)?;
     Expression::enforce_product(cs, "nonzero", x, &inverse, &Expression::one());
-    Ok(())
-}
-
-/// Checks that `x != y`: one constraint.
-///
-/// # Errors
-/// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
-pub fn enforce_distinct<CS: ConstraintSystem<Fr>>(
-    cs: &mut CS,
-    x: &Expression,
-    y: &Expression,
-) -> Result<(), SynthesisError> {
-    enforce_nonzero(cs, &(x - y))
-}
-
-/// Checks that the members are pairwise distinct: `n * (n - 1) / 2` constraints.
-///
-/// # Errors
-/// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
-pub fn enforce_pairwise_distinct<CS: ConstraintSystem<Fr>>(
-    cs: &mut CS,
-    members: &[Expression],
-) -> Result<(), SynthesisError> {
-    for (first, x) in members.iter().enumerate() {
-        for (second, y) in members.iter().enumerate().skip(first + 1) {
-            enforce_distinct(&mut cs.namespace(|| format!("{first} and {second}")), x, y)?;
-        }
-    }
     Ok(())
 }
 
@@ -106,30 +66,16 @@ mod tests {
     fn a_wrong_answer_needs_a_wrong_constraint() {
         let mut fixture = Fixture::new();
         let (x, y) = (fixture.given(Fr::from(4)), fixture.given(Fr::from(4)));
-        assert_eq!(equal(&mut fixture.cs, &x, &y).unwrap().value(), Some(true));
+        assert_eq!(is_zero(&mut fixture.cs, &(&x - &y)).unwrap().value(), Some(true));
         fixture.cs.tamper("is zero", Fr::zero());
         assert_eq!(fixture.cs.first_failure(), Some("one if zero"));
         let mut fixture = Fixture::new();
         let (x, y) = (fixture.given(Fr::from(4)), fixture.given(Fr::from(5)));
-        assert_eq!(equal(&mut fixture.cs, &x, &y).unwrap().value(), Some(false));
+        assert_eq!(is_zero(&mut fixture.cs, &(&x - &y)).unwrap().value(), Some(false));
         // With the inverse that would go with it, too.
         fixture.cs.tamper("is zero", Fr::one());
         fixture.cs.tamper("inverse", Fr::zero());
         assert_eq!(fixture.cs.failures(), ["zero if not"]);
-    }
-
-    #[test]
-    fn distinct_members_pass_and_equal_ones_do_not() {
-        let mut fixture = Fixture::new();
-        let members: Vec<_> = [5u64, 9, 2, 7].map(|value| fixture.given(Fr::from(value))).into();
-        enforce_pairwise_distinct(&mut fixture.cs, &members).unwrap();
-        assert_eq!(fixture.cost(), 6);
-        assert_eq!(fixture.survivors(), NONE);
-
-        let mut fixture = Fixture::new();
-        let members: Vec<_> = [5u64, 9, 5].map(|value| fixture.given(Fr::from(value))).into();
-        enforce_pairwise_distinct(&mut fixture.cs, &members).unwrap();
-        assert_eq!(fixture.cs.first_failure(), Some("0 and 2/nonzero"));
     }
 
     #[test]
