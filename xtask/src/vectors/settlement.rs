@@ -10,8 +10,6 @@ use super::block::{BlockExample, START, in_shape};
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Vectors {
-    /// Of the formats.
-    edition: u8,
     genesis_root: String,
     timestamp: u64,
     shape: u16,
@@ -48,7 +46,6 @@ pub(super) fn vectors() -> Result<Vectors> {
     let small = shape(SMALL).context("the small shape is gone")?;
     let (genesis_root, blocks) = in_shape(SMALL)?;
     Ok(Vectors {
-        edition: 2,
         genesis_root,
         timestamp: START,
         shape: small.id.0,
