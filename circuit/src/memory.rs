@@ -292,10 +292,9 @@ impl Memory {
     /// Puts a cell that was read in again with new values: functions of bound ones.
     pub fn write(&mut self, read: Read, values: &[Expression]) {
         assert_eq!(read.values.len(), values.len(), "a cell keeps its form");
-        if read.on.value() == Some(Fr::one()) {
-            if let Some(time) = read.time.value() {
-                self.hold(&read.cell, values, time);
-            }
+        let is_on = read.on.value() == Some(Fr::one());
+        if let Some(time) = read.time.value().filter(|_| is_on) {
+            self.hold(&read.cell, values, time);
         }
         let Read { on, cell, before, time, values: old } = read;
         let taken = Tuple { sign: Sign::Out, cell: cell.clone(), time: before, values: old };
