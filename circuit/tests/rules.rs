@@ -134,6 +134,9 @@ fn random_op(world: &Scenario, dice: &mut Dice) -> Op {
     }
 }
 
+/// The sub-accounts of an account with their tokens.
+type SubsOf<'a> = Vec<(u8, &'a [TokenId])>;
+
 /// A block of the operation alone over the leaves that it touches, signed by whoever has to.
 fn block(world: &Scenario, op: &Op) -> Cheat {
     let mut accounts: BTreeMap<u32, BTreeMap<u8, Vec<TokenId>>> = BTreeMap::new();
@@ -147,7 +150,7 @@ fn block(world: &Scenario, op: &Op) -> Cheat {
             Cell::Cursor(chain) => drop(chains.entry(chain.0).or_default()),
         }
     }
-    let subs: Vec<(u32, Vec<(u8, &[TokenId])>)> = accounts
+    let subs: Vec<(u32, SubsOf<'_>)> = accounts
         .iter()
         .map(|(id, subs)| (*id, subs.iter().map(|(sub, tokens)| (*sub, &tokens[..])).collect()))
         .collect();
@@ -183,7 +186,7 @@ fn agree(world: &Scenario, op: &Op) -> bool {
     let published = cheat.published();
     assert_eq!(published.vectors.onchain[1], tree.root(), "{op:?}");
     let block = Block::decode(&published.vectors).expect("it can be read");
-    assert_eq!(block.ops, [op.clone()]);
+    assert_eq!(block.ops, std::slice::from_ref(op));
     assert_eq!((block.head.number, block.head.new_root), (number, tree.root()));
     assert_eq!(block.public_data(), published.vectors);
     true

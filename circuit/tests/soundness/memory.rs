@@ -332,6 +332,7 @@ fn variables_in_memory(cs: &CheckSystem) -> BTreeSet<String> {
 /// Whatever is in a tuple that counts: if it is changed together with all that follows from it, then the challenges change
 /// or another constraint fails than those of the memory.
 #[test]
+#[ignore = "takes minutes: run it with --ignored"]
 fn whatever_is_in_the_memory_is_bound_before_the_challenges() {
     for sealed in [full(), idle(zklink::shape::NANO)] {
         let shape = sealed.block.shape().expect("a known shape");

@@ -160,10 +160,10 @@ impl Cheat {
             Op::ChangePubKey(op) => op.fee,
         };
         let tokens = &mut self.witness.fee_tokens;
-        if let Some(token) = op.fee_token().filter(|token| !tokens.contains(&Some(*token))) {
-            if let Some(free) = tokens.iter_mut().find(|token| token.is_none()) {
-                *free = Some(token);
-            }
+        let new = op.fee_token().filter(|token| !tokens.contains(&Some(*token)));
+        let free = tokens.iter_mut().find(|token| token.is_none());
+        if let Some((free, token)) = free.zip(new) {
+            *free = Some(token);
         }
         self.witness.signed.push(SignedWitness { op, signature, max_fee, receiver });
         self.shape.room.signed += 1;
