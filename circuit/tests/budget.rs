@@ -140,14 +140,14 @@ const PARTS: &[Row] = &[
     ("an empty block", 2293, Some(10_000)),
     ("28 signed slots", 108433, Some(28 * 4_000)),
     ("35 queue slots", 33308, Some(35 * 1_000)),
-    ("28 accounts", 163300, Some(28 * 9_000)),
-    ("28 sub-accounts", 69164, Some(28 * 3_000)),
-    ("28 account pages", 0, Some(28 * 3_000)),
-    ("28 balance pages", 0, Some(28 * 4_000)),
-    ("28 balances", 55892, Some(28 * 5_000)),
-    ("28 chains", 61011, Some(28 * 3_000)),
-    ("28 pools", 54157, Some(28 * 5_000)),
-    ("28 fee tokens", 4625, Some(28 * 300)),
+    ("28 accounts", 163042, Some(28 * 9_000)),
+    ("28 sub-accounts", 68906, Some(28 * 3_000)),
+    ("28 account pages", 60592, Some(28 * 3_000)),
+    ("28 balance pages", 81590, Some(28 * 4_000)),
+    ("28 balances", 55634, Some(28 * 5_000)),
+    ("28 chains", 60648, Some(28 * 3_000)),
+    ("28 pools", 54262, Some(28 * 5_000)),
+    ("28 fee tokens", 4730, Some(28 * 300)),
 ];
 
 #[test]

@@ -32,7 +32,7 @@ fn assert_right_proofs(system: &System) {
     let auditor = system.auditor();
     assert!(!auditor.blocks().is_empty());
     for sealed in auditor.blocks() {
-        let inputs = sealed.block.public_inputs().unwrap().map(fr_to_be_bytes);
+        let inputs = sealed.block.public_inputs().expect("it fits its shape").map(fr_to_be_bytes);
         let stored = system.node().archive_reader.proof(sealed.block.head.number);
         assert_eq!(stored.expect("the simulated store reads"), Some(simulated_proof(&inputs)));
     }

@@ -199,18 +199,20 @@ fn a_commit_without_the_one_before_it_is_refused() {
     let second = Recording { number: two, ..withdraw(2) };
     let other = Recording { number: one, ..second.clone() };
     let after_first = rolling_content([0; 32], one, content(&first));
-    let gap = chain.commit(validator(), after_first, &[second.clone()]).unwrap_err();
+    let gap = chain.commit(validator(), after_first, std::slice::from_ref(&second)).unwrap_err();
     assert_eq!(gap, Refused("WrongPredecessor".into()));
     // Another first block does not make it fit.
-    chain.commit(validator(), [0; 32], &[other.clone()]).unwrap();
-    let refused = chain.commit(validator(), after_first, &[second.clone()]).unwrap_err();
+    chain.commit(validator(), [0; 32], std::slice::from_ref(&other)).unwrap();
+    let refused =
+        chain.commit(validator(), after_first, std::slice::from_ref(&second)).unwrap_err();
     assert_eq!(refused, Refused("WrongPredecessor".into()));
     // Nor can a stranger make that one final who takes it for the first.
     let ack = chain.ack(one, after_first).unwrap_err();
     assert_eq!(ack, Refused("ContentMismatch".into()));
     // It is taken back against its own words only.
     let mut changed = chain.clone();
-    let revert = changed.revert_commits(validator(), BlockNumber(0), &[first.words.clone()]);
+    let revert =
+        changed.revert_commits(validator(), BlockNumber(0), std::slice::from_ref(&first.words));
     assert_eq!(revert, Err(Refused("ContentMismatch".into())));
     chain.revert_commits(validator(), BlockNumber(0), &[other.words]).unwrap();
     chain.commit(validator(), [0; 32], &[first, second.clone()]).unwrap();

@@ -405,8 +405,11 @@ impl SimulatedContracts {
     }
 }
 
+/// An operation and its words.
+type WithWords<'a> = (Op, &'a [[u8; 32]]);
+
 /// The operations in the words of one chain, each with its words.
-fn operations(words: &[[u8; 32]]) -> Result<Vec<(Op, &[[u8; 32]])>, Refused> {
+fn operations(words: &[[u8; 32]]) -> Result<Vec<WithWords<'_>>, Refused> {
     let elements: Option<Vec<Fr>> = words.iter().map(|word| fr_from_be_bytes(*word)).collect();
     let elements = elements.ok_or("WordOutOfRange")?;
     let (mut ops, mut rest) = (Vec::new(), &elements[..]);
