@@ -112,8 +112,8 @@ impl Fee {
         Fee(mantissa << Self::EXPONENT_BITS | exponent)
     }
 
-    /// What may be taken of this fee when `amount` is enough: the largest fee with the same exponent that is not above the
-    /// amount, and not above this fee.
+    /// What may be taken of this fee when `amount` is enough: the largest fee with the same exponent that is not above
+    /// the amount, and not above this fee.
     ///
     /// A withdrawal signs the most that its fee may be, and publishes what was taken: in the same exponent, so that the
     /// circuit compares mantissas.

@@ -353,8 +353,8 @@ impl Head {
 
 /// The rolling content of a chain after a block with operations for it.
 ///
-/// `keccak(previous, number as uint256, content)`: it binds every operation of the chain since genesis and with them its
-/// priority cursor.
+/// `keccak(previous, number as uint256, content)`: it binds every operation of the chain since genesis and with them
+/// its priority cursor.
 pub fn rolling_content(previous: [u8; 32], number: BlockNumber, content: [u8; 32]) -> [u8; 32] {
     keccak(&[&previous, &word(&number.0.to_be_bytes()), &content])
 }
@@ -405,8 +405,8 @@ impl PublicData {
         reduce(keccak(&[&fr_to_be_bytes(digest), &hash(&self.onchain), &hash(&self.data)]))
     }
 
-    /// The public inputs of the proof of a block with this digest: digest, point, value of the data, value of the on-chain
-    /// words.
+    /// The public inputs of the proof of a block with this digest: digest, point, value of the data, value of the
+    /// on-chain words.
     pub fn inputs(&self, digest: Fr) -> [Fr; 4] {
         let z = self.point(digest);
         [digest, z, evaluate_data(&self.data, z), evaluate(&self.onchain, z)]
@@ -441,8 +441,8 @@ pub fn data_root() -> Fr {
     (0..squarings).fold(two_adic, |root, _| root.square())
 }
 
-/// The value at z of the polynomial of degree below 4096 that is `words[k]` at `w^k` and zero at the other 4096th roots of
-/// unity. Barycentric formula. The point-evaluation precompile says the same of a blob that has word k at
+/// The value at z of the polynomial of degree below 4096 that is `words[k]` at `w^k` and zero at the other 4096th roots
+/// of unity. Barycentric formula. The point-evaluation precompile says the same of a blob that has word k at
 /// [`blob_element`].
 pub fn evaluate_data(words: &[Fr], z: Fr) -> Fr {
     let size = Fr::from(BLOB_ELEMENTS as u64);

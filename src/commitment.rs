@@ -9,7 +9,6 @@ use crate::amount::Amount;
 use crate::hash::{Domain, Fr, compress4, hash_many};
 use crate::id::{AccountId, ChainId, Owner, Serial, SlotId, SubAccountId, TokenId};
 use crate::layout::{Packed, field, low_bytes, low_word, power_of_two};
-use crate::shape::{ACCOUNT_PAGE, TOKEN_PAGE, WorkingSet};
 use crate::state::{Account, Cell, OrderSlot, State, SubAccount, System};
 use crate::tree::{Path, Tree};
 
@@ -148,6 +147,23 @@ pub fn root_of_parts(accounts: Fr, chains: Fr, markets: Fr, system: Fr) -> Fr {
     compress4(Domain::StateRoot, [accounts, chains, markets, system])
 }
 
+/// Leaves whose paths are wanted. The parents of each are among them.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// Accounts.
+    pub accounts: Vec<AccountId>,
+    /// Accounts of which nothing below the leaf is wanted.
+    pub bare_accounts: Vec<AccountId>,
+    /// Sub-accounts.
+    pub sub_accounts: Vec<(AccountId, SubAccountId)>,
+    /// Balances.
+    pub balances: Vec<(AccountId, SubAccountId, TokenId)>,
+    /// Chains.
+    pub chains: Vec<ChainId>,
+    /// Pools.
+    pub pools: Vec<(ChainId, TokenId)>,
+}
+
 /// Trees of one account.
 #[derive(Clone, Debug)]
 struct AccountTree {
@@ -244,61 +260,48 @@ impl StateTree {
         self.set_system(&state.system);
     }
 
-    /// The trees as far as the leaves of a working set and the way from them to the root: what a witness is made of. It
+    /// The trees as far as these leaves and the way from them to the root: what a witness is made of. It
     /// costs what the block touches, however large the state is.
     ///
     /// Paths of other leaves are not in it.
-    pub fn opened(&mut self, set: &WorkingSet) -> StateTree {
+    pub fn opened(&mut self, places: &Places) -> StateTree {
         // A parent of which no child is opened still has its root.
         let mut subs: BTreeMap<_, BTreeSet<u64>> =
-            set.accounts.iter().map(|id| (*id, BTreeSet::new())).collect();
+            places.accounts.iter().map(|id| (*id, BTreeSet::new())).collect();
         let mut tokens: BTreeMap<_, BTreeSet<u64>> =
-            set.sub_accounts.iter().map(|place| (*place, BTreeSet::new())).collect();
+            places.sub_accounts.iter().map(|place| (*place, BTreeSet::new())).collect();
         let mut pools: BTreeMap<_, BTreeSet<u64>> =
-            set.chains.iter().map(|id| (*id, BTreeSet::new())).collect();
-        for (id, sub) in &set.sub_accounts {
+            places.chains.iter().map(|id| (*id, BTreeSet::new())).collect();
+        for (id, sub) in &places.sub_accounts {
             subs.entry(*id).or_default().insert(u64::from(sub.0));
         }
-        for (id, sub, token) in &set.balances {
+        for (id, sub, token) in &places.balances {
             tokens.entry((*id, *sub)).or_default().insert(u64::from(token.0));
         }
-        for (chain, token) in &set.pools {
+        for (chain, token) in &places.pools {
             pools.entry(*chain).or_default().insert(u64::from(token.0));
-        }
-        // A page of which no member is opened needs its own path: that of any of its leaves.
-        for (id, sub, page) in &set.balance_pages {
-            tokens.entry((*id, *sub)).or_default().insert(TOKEN_PAGE.first(u64::from(*page)));
-        }
-        for (chain, page) in &set.pool_pages {
-            pools.entry(*chain).or_default().insert(TOKEN_PAGE.first(u64::from(*page)));
         }
         let mut account_trees = BTreeMap::new();
         for (id, subs) in subs {
             let tree = self.account_tree(id);
             let sub_accounts = tree.sub_accounts.opened(subs);
             let slots = tree.slots.clone();
-            account_trees
-                .insert(id, AccountTree { sub_accounts, balances: BTreeMap::new(), slots });
+            let opened = AccountTree { sub_accounts, balances: BTreeMap::new(), slots };
+            account_trees.insert(id, opened);
         }
         for ((id, sub), tokens) in tokens {
             let balances = self.account_tree(id).balances(sub).opened(tokens);
-            let opened = account_trees.get_mut(&id).expect("a set has the account of each balance");
+            let opened = account_trees.get_mut(&id).expect("the account of each sub-account");
             opened.balances.insert(sub, balances);
         }
-        let accounts = set.accounts.iter().map(|id| u64::from(id.0));
-        let pages = set.account_pages.iter().map(|page| ACCOUNT_PAGE.first(u64::from(*page)));
-        let accounts = accounts.chain(pages);
-        let chains = set.chains.iter().map(|id| u64::from(id.0));
-        StateTree {
-            accounts: self.accounts.opened(accounts),
-            account_trees,
-            chains: self.chains.opened(chains),
-            pools: pools
-                .into_iter()
-                .map(|(chain, tokens)| (chain, self.pool_tree(chain).opened(tokens)))
-                .collect(),
-            system: self.system,
+        let accounts = places.accounts.iter().chain(&places.bare_accounts);
+        let accounts = self.accounts.opened(accounts.map(|id| u64::from(id.0)));
+        let chains = self.chains.opened(places.chains.iter().map(|id| u64::from(id.0)));
+        let mut opened_pools = BTreeMap::new();
+        for (chain, tokens) in pools {
+            opened_pools.insert(chain, self.pool_tree(chain).opened(tokens));
         }
+        StateTree { accounts, account_trees, chains, pools: opened_pools, system: self.system }
     }
 
     /// The root of the state.

@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::commitment::Places;
 use crate::id::{AccountId, ChainId, ShapeId, SubAccountId, TokenId};
 use crate::layout::HEAD_WORDS;
 use crate::op::{Op, SlotKind};
 use crate::state::Cell;
 
-/// A node of a tree that stands for all leaves below it: the way from there to the root is opened once for those of them
-/// that a block touches.
+/// A node of a tree that stands for all leaves below it: the way from there to the root is opened once for those of
+/// them that a block touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Levels between the leaves and the node.
@@ -410,6 +411,27 @@ pub struct WorkingSet {
 }
 
 impl WorkingSet {
+    /// The leaves whose paths the circuit needs. A page has the path of any of its leaves.
+    pub fn places(&self) -> Places {
+        let first = |page: u16| {
+            let first = TOKEN_PAGE.first(page.into());
+            TokenId(u16::try_from(first).expect("a page begins below 2^16"))
+        };
+        let bare = self.account_pages.iter().map(|page| ACCOUNT_PAGE.first((*page).into()));
+        let balances = self.balance_pages.iter().map(|(id, sub, page)| (*id, *sub, first(*page)));
+        let pools = self.pool_pages.iter().map(|(chain, page)| (*chain, first(*page)));
+        Places {
+            accounts: self.accounts.clone(),
+            bare_accounts: bare
+                .map(|id| AccountId(u32::try_from(id).expect("below 2^24")))
+                .collect(),
+            sub_accounts: self.sub_accounts.clone(),
+            balances: self.balances.iter().copied().chain(balances).collect(),
+            chains: self.chains.clone(),
+            pools: self.pools.iter().copied().chain(pools).collect(),
+        }
+    }
+
     /// The leaves of the cells alone.
     fn of(cells: &BTreeSet<Cell>) -> WorkingSet {
         let leaves = Leaves::of(cells);

@@ -86,8 +86,8 @@ impl Network {
         self.tokens.get(&id).ok_or(Reject::UnknownToken(id))
     }
 
-    /// Checks that an owner can use what it is given: it is somebody, has the form of an address, lives on a chain that is
-    /// connected if it is a contract, and is none of the deployment's own contracts or tokens where it lives.
+    /// Checks that an owner can use what it is given: it is somebody, has the form of an address, lives on a chain that
+    /// is connected if it is a contract, and is none of the deployment's own contracts or tokens where it lives.
     ///
     /// # Errors
     /// [`Reject::BadReceiver`].
@@ -101,8 +101,8 @@ impl Network {
         Ok(())
     }
 
-    /// Checks that an address can be paid on a chain: it is an EVM address and none of the deployment's own contracts or
-    /// tokens there.
+    /// Checks that an address can be paid on a chain: it is an EVM address and none of the deployment's own contracts
+    /// or tokens there.
     ///
     /// # Errors
     /// [`Reject::BadReceiver`].

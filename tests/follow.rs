@@ -1,5 +1,5 @@
-//! Whoever follows the rollup relies on the proof for signatures and on replay for the rest: a block that does not follow
-//! the state, has another form than its shape or breaks a rule of an operation is refused with the reason.
+//! Whoever follows the rollup relies on the proof for signatures and on replay for the rest: a block that does not
+//! follow the state, has another form than its shape or breaks a rule of an operation is refused with the reason.
 
 use zklink::amount::{Amount, Fee};
 use zklink::block::{Block, BlockError, Head};

@@ -56,8 +56,8 @@ fn run(seed: u64, ops: usize) -> (Scenario, Vec<Entry>, Vec<(Block, State)>) {
 /// Adds to a word of what a block published, and checks what comes of it.
 ///
 /// What the new words say is refused, or it is another block. If that block leads to the same root, it differs in what
-/// only the contracts bind: whom they pay, who authorised a key, in what order things happened that do not depend on each
-/// other. Nobody who has the published words takes it for the first block.
+/// only the contracts bind: whom they pay, who authorised a key, in what order things happened that do not depend on
+/// each other. Nobody who has the published words takes it for the first block.
 fn check_changed_word(block: &Block, before: &State, at: usize, bit: usize) {
     let mut public = block.public_data();
     let onchain = public.onchain.len();

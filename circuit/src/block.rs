@@ -6,11 +6,13 @@ use zklink::layout::HEAD_WORD;
 use zklink::layout::{low_word, power_of_two};
 use zklink::shape::Shape;
 
+use crate::fees::Fees;
 use crate::gadget::bits::to_bits;
 use crate::gadget::poseidon2::compress4;
 use crate::gadget::{Bit, Expression};
 use crate::memory::{History, Memory};
-use crate::op::{self, Clock, Context, Fees, QueuePlace};
+use crate::op::{self, Clock, Context, QueuePlace};
+use crate::slot::signed_slot;
 use crate::statement::{Slot, Words};
 use crate::witness::Witness;
 use crate::working_set::WorkingSet;
@@ -97,7 +99,7 @@ impl BlockCircuit<'_> {
         for rank in 0..self.shape.room.signed {
             let cs = &mut cs.namespace(|| format!("slot {rank}"));
             let given = self.witness.map(|witness| witness.signed.get(rank));
-            let (slot, is_on) = op::signed_slot(cs, context, rank, given, memory, fees)?;
+            let (slot, is_on) = signed_slot(cs, context, rank, given, memory, fees)?;
             if let Some(before) = on.last() {
                 let (off, none) = (before.not(), Expression::zero());
                 let (a, b) = (is_on.expression(), off.expression());

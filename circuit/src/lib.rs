@@ -16,6 +16,10 @@ pub mod statement;
 
 pub mod op;
 
+pub mod fees;
+
+pub mod slot;
+
 pub mod block;
 
 pub mod groth16;

@@ -1,18 +1,21 @@
 //! The working set as memory, checked once a block.
 //!
-//! A cell is (kind, address, values, time). A leaf puts its old value in at time 0 ([`Memory::insert`]) and takes its new
-//! value out at the end ([`Memory::remove`]). An access in between takes out what the access before put in, with the time
-//! of that one, and puts in the new values with its own time, which is later ([`Memory::read`], [`Memory::write`]).
-//! Everything that was put in was taken out exactly if
+//! A cell is (kind, address, values, time). A leaf puts its old value in at time 0 ([`Memory::insert`]) and takes its
+//! new value out at the end ([`Memory::remove`]). An access in between takes out what the access before put in, with
+//! the time of that one, and puts in the new values with its own time, which is later ([`Memory::read`],
+//! [`Memory::write`]). Everything that was put in was taken out exactly if
 //!
-//! `sum over all tuples of  sign * on / (g - f) = 0`,  `f = kind * 2^64 + address + a * time + a^2 * value_1 + a^3 * value_2 ..`
+//! `sum over all tuples of  sign * on / (g - f) = 0`,  `f = kind * 2^64 + address + a * time + a^2 * value_1 + a^3 *
+//! value_2 ..`
 //!
-//! as rational functions, and but for a chance of about `n^2 * 2^-253` if that holds at challenges `a` and `g` that are fixed
-//! after the tuples (Blum et al., "Checking the correctness of memories"; Haboeck, <https://eprint.iacr.org/2022/1530>).
+//! as rational functions, and but for a chance of about `n^2 * 2^-253` if that holds at challenges `a` and `g` that are
+//! fixed after the tuples (Blum et al., "Checking the correctness of memories"; Haboeck,
+//! <https://eprint.iacr.org/2022/1530>).
 //!
 //! The challenges are hashes of the seed, which is the digest of all public words, and of the trace: of everything in a
 //! tuple that is not a function of public words, or of a leaf whose place is in the trace and whose root is public. See
-//! `docs/adr/0004-second-edition.md`, section 7. Whoever adds a value to a tuple has to say which of the three binds it.
+//! `docs/adr/0004-second-edition.md`, section 7. Whoever adds a value to a tuple has to say which of the three binds
+//! it.
 
 mod history;
 
@@ -262,8 +265,8 @@ impl Memory {
 
     /// [`Memory::read`] where the values are known: functions of bound ones.
     ///
-    /// The access before is earlier, as `time - 1 - before` has `time_bits` bits. A negative time before would meet nothing
-    /// that was put in.
+    /// The access before is earlier, as `time - 1 - before` has `time_bits` bits. A negative time before would meet
+    /// nothing that was put in.
     ///
     /// # Errors
     /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.
@@ -374,8 +377,8 @@ impl Memory {
 impl Access {
     /// `on * sum of sign / (g - f)`.
     ///
-    /// The quotients alone would not do. What nothing binds in an access that is off, such as the owner in an idle queue
-    /// slot, can be chosen after the challenges so that `g - f` is zero. The quotient of zero by zero is free.
+    /// The quotients alone would not do. What nothing binds in an access that is off, such as the owner in an idle
+    /// queue slot, can be chosen after the challenges so that `g - f` is zero. The quotient of zero by zero is free.
     fn part<CS: ConstraintSystem<Fr>>(
         &self,
         cs: &mut CS,

@@ -1,7 +1,8 @@
 //! The operations as constraints: one file each, named as in the protocol, over two kinds of slots.
 //!
-//! A slot is switched on by a bit. Switched off, it reads and writes nothing, and every word that it publishes is forced to
-//! zero. Slots that are on stand before those that are off, so that the rank of an operation is the number of its slot.
+//! A slot is switched on by a bit. Switched off, it reads and writes nothing, and every word that it publishes is
+//! forced to zero. Slots that are on stand before those that are off, so that the rank of an operation is the number of
+//! its slot.
 
 use bellman::{ConstraintSystem, SynthesisError};
 use zklink::hash::Fr;
@@ -13,16 +14,12 @@ use crate::gadget::zero::is_zero;
 use crate::gadget::{Bit, Expression};
 use crate::working_set::{ACCOUNT_BITS, CHAIN_BITS, SUB_ACCOUNT_BITS, TOKEN_BITS};
 
-mod change_pub_key;
+pub(crate) mod change_pub_key;
 mod deposit;
-mod fees;
-mod signed;
-mod transfer;
-mod withdraw;
+pub(crate) mod transfer;
+pub(crate) mod withdraw;
 
 pub use deposit::{QueuePlace, queue_slot};
-pub use fees::Fees;
-pub use signed::signed_slot;
 
 /// Bits of [`zklink::op::Published::at`] in the circuit: shapes have at most 1,023 signed slots.
 pub const AT_BITS: usize = 10;
@@ -46,7 +43,8 @@ impl Clock {
         Clock { signed: room.signed, step: room.queue + 1 }
     }
 
-    /// The moment of the signed operation with this rank. The one after it is for a cell that the first may have touched.
+    /// The moment of the signed operation with this rank. The one after it is for a cell that the first may have
+    /// touched.
     pub(crate) fn signed_time(&self, rank: usize) -> u64 {
         (2 * (rank + 1) * self.step) as u64
     }
@@ -56,18 +54,18 @@ impl Clock {
         2 * (u64::from(at) * self.step as u64 + slot as u64 + 1)
     }
 
-    fn of_signed(&self, rank: usize) -> [Expression; 2] {
+    pub(crate) fn of_signed(&self, rank: usize) -> [Expression; 2] {
         let time = self.signed_time(rank);
         [time, time + 1].map(|time| Expression::constant(Fr::from(time)))
     }
 
     /// [`Clock::queue_time`] as an expression.
-    fn of_queue(&self, slot: usize, at: &Expression) -> Expression {
+    pub(crate) fn of_queue(&self, slot: usize, at: &Expression) -> Expression {
         &(at * Fr::from(2 * self.step as u64)) + Fr::from(self.queue_time(slot, 0))
     }
 
     /// A moment after all operations, for the fee token with this number.
-    fn end(&self, number: usize) -> Expression {
+    pub(crate) fn end(&self, number: usize) -> Expression {
         Expression::constant(Fr::from((2 * (self.signed + 1) * self.step + number) as u64))
     }
 
@@ -89,15 +87,15 @@ pub struct Context {
 
 /// An account and a sub-account, each with its range.
 #[derive(Clone, Debug)]
-struct Place {
-    account: Expression,
+pub(crate) struct Place {
+    pub(crate) account: Expression,
     /// `account * 2^8 + sub-account`, as the packed words have it.
-    place: Expression,
-    sub: Expression,
+    pub(crate) place: Expression,
+    pub(crate) sub: Expression,
 }
 
 impl Place {
-    fn witness<CS: ConstraintSystem<Fr>>(
+    pub(crate) fn witness<CS: ConstraintSystem<Fr>>(
         cs: &mut CS,
         value: Option<(u32, u8)>,
     ) -> Result<Place, SynthesisError> {
@@ -110,22 +108,22 @@ impl Place {
     }
 
     /// The address of a balance: `place * 2^16 + token`.
-    fn balance(&self, token: &Expression) -> Expression {
+    pub(crate) fn balance(&self, token: &Expression) -> Expression {
         &(&self.place * Fr::from(1 << TOKEN_BITS)) + token
     }
 }
 
 /// Somebody: an owner, or whom a withdrawal pays.
 #[derive(Clone, Debug)]
-struct Party {
-    home: Expression,
-    top: Expression,
-    low: Expression,
+pub(crate) struct Party {
+    pub(crate) home: Expression,
+    pub(crate) top: Expression,
+    pub(crate) low: Expression,
     nobody: Bit,
 }
 
 impl Party {
-    fn witness<CS: ConstraintSystem<Fr>>(
+    pub(crate) fn witness<CS: ConstraintSystem<Fr>>(
         cs: &mut CS,
         value: Option<zklink::id::Owner>,
     ) -> Result<Party, SynthesisError> {
@@ -142,18 +140,18 @@ impl Party {
     }
 
     /// `home * 2^8 + top`, as the memory has it.
-    fn head(&self) -> Expression {
+    pub(crate) fn head(&self) -> Expression {
         &(&self.home * Fr::from(256)) + &self.top
     }
 
     /// Checks that it is somebody if `on`.
-    fn enforce_somebody<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, on: &Expression) {
+    pub(crate) fn enforce_somebody<CS: ConstraintSystem<Fr>>(&self, cs: &mut CS, on: &Expression) {
         zero_if(cs, "somebody if on", self.nobody.expression(), on);
     }
 }
 
 /// A number with a range, and its bits.
-fn number<CS: ConstraintSystem<Fr>>(
+pub(crate) fn number<CS: ConstraintSystem<Fr>>(
     cs: &mut CS,
     value: Option<Fr>,
     bits: usize,
@@ -163,7 +161,7 @@ fn number<CS: ConstraintSystem<Fr>>(
 }
 
 /// Checks that `value` is zero if `flag` is one.
-fn zero_if<CS: ConstraintSystem<Fr>>(
+pub(crate) fn zero_if<CS: ConstraintSystem<Fr>>(
     cs: &mut CS,
     name: &'static str,
     value: &Expression,
@@ -174,7 +172,10 @@ fn zero_if<CS: ConstraintSystem<Fr>>(
 
 /// A packed word or header: `sum of field * weight`. Free. Where the layout has `account sub_account` side by side, the
 /// circuit has one number for both, their place.
-fn pack<const N: usize>(layout: &Packed<N>, fields: &[(&'static str, &Expression)]) -> Expression {
+pub(crate) fn pack<const N: usize>(
+    layout: &Packed<N>,
+    fields: &[(&'static str, &Expression)],
+) -> Expression {
     let weights = layout.weights();
     let names: Vec<&str> = layout.fields.iter().map(|field| field.name).collect();
     let weight_of = |name: &str| {
@@ -191,6 +192,6 @@ fn pack<const N: usize>(layout: &Packed<N>, fields: &[(&'static str, &Expression
 }
 
 /// A constant of a packed word.
-fn constant(value: u64) -> Expression {
+pub(crate) fn constant(value: u64) -> Expression {
     Expression::constant(Fr::from(value))
 }

@@ -22,7 +22,8 @@ pub struct Slot {
     pub words: Vec<Expression>,
     /// For each word whether it stands in the on-chain vector: zero or one.
     pub onchain: Vec<Expression>,
-    /// For each of the first words whether it stands in the data vector: zero or one. A word stands in one vector at most.
+    /// For each of the first words whether it stands in the data vector: zero or one. A word stands in one vector at
+    /// most.
     pub data: Vec<Expression>,
 }
 
@@ -79,8 +80,8 @@ impl Words {
         self.enforce_data_value(&mut cs.namespace(|| "data"), &z, &y_data)
     }
 
-    /// `sum of words[i] * z^i` over the words that are used, from the last one on: an unused word is zero and leaves what
-    /// follows it in its place.
+    /// `sum of words[i] * z^i` over the words that are used, from the last one on: an unused word is zero and leaves
+    /// what follows it in its place.
     fn onchain_value<CS: ConstraintSystem<Fr>>(
         &self,
         cs: &mut CS,
@@ -101,12 +102,12 @@ impl Words {
         Ok(sum)
     }
 
-    /// `y = (z^4096 - 1) / 4096 * sum of words[k] * w^k / (z - w^k)` over the words that are used, in order: the value of the
-    /// polynomial that a blob with these words stands for.
+    /// `y = (z^4096 - 1) / 4096 * sum of words[k] * w^k / (z - w^k)` over the words that are used, in order: the value
+    /// of the polynomial that a blob with these words stands for.
     ///
     /// Each quotient is a witness `q` with `q * (z - w^k) = words[k] * w^k`. It would be free if `z` were `w^k`; a hash
-    /// meets one of 4096 roots of unity with a chance of 2^-243, and then `z^4096 - 1` is zero and the statement says only
-    /// that `y_data` is zero.
+    /// meets one of 4096 roots of unity with a chance of 2^-243, and then `z^4096 - 1` is zero and the statement says
+    /// only that `y_data` is zero.
     fn enforce_data_value<CS: ConstraintSystem<Fr>>(
         &self,
         cs: &mut CS,

@@ -269,8 +269,8 @@ impl Witness {
             && self.pool_pages.iter().all(|page| above(&page.node, of_tokens))
     }
 
-    /// Applies the block to the state and its trees, and arranges what was touched. `signed` has the transaction of each
-    /// signed operation, in order. The work depends on what the block touches, not on the size of the state.
+    /// Applies the block to the state and its trees, and arranges what was touched. `signed` has the transaction of
+    /// each signed operation, in order. The work depends on what the block touches, not on the size of the state.
     ///
     /// # Errors
     /// [`BlockError`] when the block does not fit its shape or does not follow the state. Both may then be
@@ -289,7 +289,7 @@ impl Witness {
         let set = block.working_set(state)?;
         let system = state.system;
         let [accounts_root, chains_root, markets_root, _] = tree.parts();
-        let mut opened = tree.opened(&set);
+        let mut opened = tree.opened(&set.places());
         let mut leaves = Leaves::before(&set, state, &mut opened);
         block.replay(state, tree)?;
         leaves.close(state, &mut opened);

@@ -1,11 +1,11 @@
 //! The leaves that a block touches, as variables.
 //!
-//! Each is opened once against the old root and written once into the new one. Between the two, operations find their values
-//! in the [`Memory`], by address, and know no Merkle path and no leaf.
+//! Each is opened once against the old root and written once into the new one. Between the two, operations find their
+//! values in the [`Memory`], by address, and know no Merkle path and no leaf.
 //!
-//! Every member opens a real leaf, padding included, and the members of each kind ascend strictly: so there is no member
-//! whose value is not vouched for by the old root, and no leaf that two members could hold. A member knows the address of
-//! its parent, not its place among the members: it finds the root that it changes in the memory, too.
+//! Every member opens a real leaf, padding included, and the members of each kind ascend strictly: so there is no
+//! member whose value is not vouched for by the old root, and no leaf that two members could hold. A member knows the
+//! address of its parent, not its place among the members: it finds the root that it changes in the memory, too.
 
 mod account;
 mod amount;
@@ -201,8 +201,8 @@ impl WorkingSet {
         Ok(())
     }
 
-    /// Takes the new values out of the memory and gives the accounts root and the chains root with them. `created` is the
-    /// creation time of accounts that the block made.
+    /// Takes the new values out of the memory and gives the accounts root and the chains root with them. `created` is
+    /// the creation time of accounts that the block made.
     ///
     /// Leaves close from the bottom to the top, each kind in the order of its members: a witness has its paths in this
     /// order.
@@ -251,8 +251,8 @@ impl WorkingSet {
     }
 }
 
-/// Changes a root that the memory holds: gives the member before it, and takes what `change` makes of it. `at` is the place
-/// among the members that change roots of this kind: their order is their time.
+/// Changes a root that the memory holds: gives the member before it, and takes what `change` makes of it. `at` is the
+/// place among the members that change roots of this kind: their order is their time.
 fn change_root<CS: ConstraintSystem<Fr>>(
     cs: &mut CS,
     cell: &Expression,

@@ -309,8 +309,8 @@ fn somebody(dice: &mut Dice) -> Owner {
     }
 }
 
-/// A random operation of the fixtures, or one of those that they do not have: refused deposits, contracts, sub-accounts,
-/// payments to oneself.
+/// A random operation of the fixtures, or one of those that they do not have: refused deposits, contracts,
+/// sub-accounts, payments to oneself.
 fn random_op(world: &mut Scenario, dice: &mut Dice) -> Result<Op, Reject> {
     let n = 1 + dice.below(4) as u8;
     let known = world.state.account_of(Scenario::owner(n)).is_some();

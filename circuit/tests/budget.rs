@@ -134,8 +134,8 @@ fn more(base: Counts, add: usize, field: impl Fn(&mut Counts) -> &mut usize) -> 
     of(larger) - of(base)
 }
 
-/// Twenty-eight more of each but for queue slots, of which there are thirty-five: the words of so many fill whole steps of
-/// the digest.
+/// Twenty-eight more of each but for queue slots, of which there are thirty-five: the words of so many fill whole steps
+/// of the digest.
 const PARTS: &[Row] = &[
     ("an empty block", 2293, Some(10_000)),
     ("28 signed slots", 108433, Some(28 * 4_000)),

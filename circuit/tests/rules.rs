@@ -1,6 +1,6 @@
-//! The rules of execution and those of the circuit are the same: what [`Op::apply`] accepts is provable, leads to the root to
-//! which execution leads, and can be read from what it publishes; what it rejects is not provable, even if whoever has to
-//! sign it does.
+//! The rules of execution and those of the circuit are the same: what [`Op::apply`] accepts is provable, leads to the
+//! root to which execution leads, and can be read from what it publishes; what it rejects is not provable, even if
+//! whoever has to sign it does.
 
 #[path = "support/blocks.rs"]
 mod blocks;

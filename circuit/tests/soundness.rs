@@ -1,9 +1,9 @@
 //! What a cheating operator tries, and what catches him.
 //!
-//! Each test makes everything right that the operator can make right by himself (paths, roots, quotients, published words),
-//! and asserts the exact list of constraints that fail. A list of one says that this constraint alone stands between
-//! him and the theft: without it, the system would be satisfied. Where the list is [`MEMORY`], an operation reaches for what
-//! no other one left there, and the sum over the memory does not come out.
+//! Each test makes everything right that the operator can make right by himself (paths, roots, quotients, published
+//! words), and asserts the exact list of constraints that fail. A list of one says that this constraint alone stands
+//! between him and the theft: without it, the system would be satisfied. Where the list is [`MEMORY`], an operation
+//! reaches for what no other one left there, and the sum over the memory does not come out.
 //!
 //! The faults that zkSync Lite had to mend, each tried here:
 //!
@@ -34,7 +34,8 @@
 //! | K13 leaf taken for a node | one domain for each; `leaves::a_node_is_not_a_leaf` |
 //! | K14 constant as a witness | digest of the constraint system in `budget.rs` |
 //! | K15 time and price not public | `statement::every_published_word_is_bound` (there are no prices yet) |
-//! | K16 a value that is chosen after the challenges | `memory::whatever_is_in_the_memory_is_bound_*`, `memory::*after*` |
+//! | K16 a value that is chosen after the challenges | `memory::whatever_is_in_the_memory_is_bound_*`,
+//! `memory::*after*` |
 
 #[path = "support/blocks.rs"]
 mod blocks;

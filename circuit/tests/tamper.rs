@@ -40,11 +40,12 @@ fn only(survivors: &[String], expected: &[(&str, usize)]) {
 
 // What survives, and why:
 //
-// - `inverse`: a zero has no inverse, and a test for zero needs none. Its witness is free, and nothing depends on it. The
-//   home and the first byte of the address of an EVM key pair are zero; a payment has no chain; nobody's owner is zero.
-// - Numbers of an idle queue slot that only make addresses: chain, account, sub-account, token. The accesses are off and do
-//   not count (`soundness/memory.rs`), and the words of the slot are zero whatever it says. Its other numbers are as free, but
-//   some product of theirs would have to follow.
+// - `inverse`: a zero has no inverse, and a test for zero needs none. Its witness is free, and nothing depends on it.
+//   The home and the first byte of the address of an EVM key pair are zero; a payment has no chain; nobody's owner is
+//   zero.
+// - Numbers of an idle queue slot that only make addresses: chain, account, sub-account, token. The accesses are off
+//   and do not count (`soundness/memory.rs`), and the words of the slot are zero whatever it says. Its other numbers
+//   are as free, but some product of theirs would have to follow.
 
 #[test]
 fn every_variable_of_a_full_block_is_pinned() {

@@ -16,8 +16,8 @@ use crate::state::State;
 /// It makes the receiver's account when the owner has none. Its serial is not published: it is the cursor of the chain.
 ///
 /// One that cannot be credited (the tree of accounts is full, the owner could never use it) is refused: it moves the
-/// cursor and nothing else, and its payer gets the tokens back on the chain. The proof knows no reason for a refusal and
-/// needs none: whatever is refused is refunded.
+/// cursor and nothing else, and its payer gets the tokens back on the chain. The proof knows no reason for a refusal
+/// and needs none: whatever is refused is refunded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deposit {
     /// The chain where the tokens are locked.

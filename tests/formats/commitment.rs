@@ -57,7 +57,8 @@ fn sub_leaf(sub: &SubAccount) -> Fr {
     compress4(Domain::SubAccountLeaf, [amounts(&sub.balances), slots, rest, counters])
 }
 
-/// The leaf: `home1 owner_top1 created8 recipient_home1 recipient_top1 key_version4 nonce4`, owner, recipient, key, subs.
+/// The leaf: `home1 owner_top1 created8 recipient_home1 recipient_top1 key_version4 nonce4`, owner, recipient, key,
+/// subs.
 fn leaf(account: &Account) -> Fr {
     let subs = account.sub_accounts.iter().map(|(id, sub)| (u64::from(id.0), sub_leaf(sub)));
     let subs = merkle(3, sub_leaf(&SubAccount::default()), &subs.collect());

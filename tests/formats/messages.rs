@@ -57,7 +57,8 @@ fn change() -> ChangePubKeyTx {
     }
 }
 
-/// `type1 account3 sub1 token2 fee2 nonce4 key_version4 chain1 scale1 to_sub1 to_home1 to_top1`, from the top of 31 bytes.
+/// `type1 account3 sub1 token2 fee2 nonce4 key_version4 chain1 scale1 to_sub1 to_home1 to_top1`, from the top of 31
+/// bytes.
 fn header(fields: [u64; 12]) -> Fr {
     let widths = [1, 3, 1, 2, 2, 4, 4, 1, 1, 1, 1, 1];
     let mut bytes = [0; 32];

@@ -1,5 +1,5 @@
-//! The figures that this project claims of itself, each from the thing itself: constraints from the circuits, gas and bytes
-//! from the contracts. Documents quote this command; tests pin the counts.
+//! The figures that this project claims of itself, each from the thing itself: constraints from the circuits, gas and
+//! bytes from the contracts. Documents quote this command; tests pin the counts.
 
 mod blocks;
 mod mix;

@@ -1,8 +1,8 @@
 //! How much of the protocol its tests notice: a seeded sample of mutants of `src/`, each run against the tests of the
 //! package with cargo-mutants.
 //!
-//! A mutant that no test can notice, because it means the same, is listed in `xtask/mutants-equivalent.txt` with the reason.
-//! It is shown and not counted.
+//! A mutant that no test can notice, because it means the same, is listed in `xtask/mutants-equivalent.txt` with the
+//! reason. It is shown and not counted.
 
 mod equivalent;
 mod outcome;
@@ -168,7 +168,8 @@ impl Tool {
         for name in names {
             command.arg("--re").arg(format!("^{}$", literal(name)));
         }
-        // It exits with an error also when mutants are missed, and early when it is interrupted; its report says what ran.
+        // It exits with an error also when mutants are missed, and early when it is interrupted; its report says what
+        // ran.
         command.status().context("starting cargo-mutants")?;
         let text = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         let outcomes = outcome::read(&text)?;

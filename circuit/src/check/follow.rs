@@ -1,8 +1,8 @@
 //! What follows from changed variables, as whoever changed them would compute it.
 //!
-//! A variable follows the constraint of its name, or else the first of which it is the newest variable, if that is linear in
-//! it. Three things are known by other names: the bits of a number that is taken apart, a test for zero with its inverse,
-//! and the S-boxes of a permutation. Other variables are choices, and stay.
+//! A variable follows the constraint of its name, or else the first of which it is the newest variable, if that is
+//! linear in it. Three things are known by other names: the bits of a number that is taken apart, a test for zero with
+//! its inverse, and the S-boxes of a permutation. Other variables are choices, and stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,8 +121,8 @@ impl CheckSystem {
         place + self.constraints[place..].iter().take_while(inside).count()
     }
 
-    /// Recomputes the S-boxes, each with three constraints: square, fourth power, and fifth power, which is a sum of outputs.
-    /// Outputs of a round are solved for together, when the next one needs them.
+    /// Recomputes the S-boxes, each with three constraints: square, fourth power, and fifth power, which is a sum of
+    /// outputs. Outputs of a round are solved for together, when the next one needs them.
     fn follow_permutation(&mut self, range: std::ops::Range<usize>, defined: &mut [bool]) -> bool {
         let mut unknown = BTreeSet::new();
         for box_at in range.clone().step_by(3) {

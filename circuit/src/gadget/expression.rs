@@ -146,8 +146,8 @@ impl Expression {
         Ok(product)
     }
 
-    /// `if flag { yes } else { no }` for a flag of zero or one, as a new variable: one constraint, and sums do not grow where
-    /// one choice follows another.
+    /// `if flag { yes } else { no }` for a flag of zero or one, as a new variable: one constraint, and sums do not grow
+    /// where one choice follows another.
     ///
     /// # Errors
     /// [`SynthesisError::AssignmentMissing`] when the system wants a value and there is none.

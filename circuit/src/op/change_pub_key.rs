@@ -4,14 +4,14 @@ use bellman::{ConstraintSystem, SynthesisError};
 use zklink::hash::Fr;
 use zklink::op::ChangePubKey;
 
-use super::signed::{Fields, Seen, Types};
 use super::{constant, pack, zero_if};
 use crate::gadget::Expression;
 use crate::gadget::edwards::Point;
 use crate::gadget::zero::is_zero;
+use crate::slot::{Fields, Seen, Types};
 
 /// Only a key change names a chain without its pool, so that chain is checked here. No amount moves.
-pub(super) fn constrain<CS: ConstraintSystem<Fr>>(
+pub(crate) fn constrain<CS: ConstraintSystem<Fr>>(
     cs: &mut CS,
     types: &Types,
     fields: &Fields,
@@ -27,7 +27,7 @@ pub(super) fn constrain<CS: ConstraintSystem<Fr>>(
 
 /// The key that signs, which is the key of the account from now on: the new one if the key changes. Before it the new
 /// coordinates if the key changes, and zeros if not.
-pub(super) fn signer<CS: ConstraintSystem<Fr>>(
+pub(crate) fn signer<CS: ConstraintSystem<Fr>>(
     cs: &mut CS,
     types: &Types,
     fields: &Fields,
@@ -44,7 +44,7 @@ pub(super) fn signer<CS: ConstraintSystem<Fr>>(
 }
 
 /// The first word.
-pub(super) fn word(fields: &Fields, seen: &Seen) -> Expression {
+pub(crate) fn word(fields: &Fields, seen: &Seen) -> Expression {
     pack(
         &ChangePubKey::WORD,
         &[

@@ -5,14 +5,14 @@ use zklink::hash::Fr;
 use zklink::layout::power_of_two;
 use zklink::op::Withdraw;
 
-use super::signed::{Fields, Types};
 use super::{constant, pack, zero_if};
 use crate::gadget::{Bit, Expression, float};
+use crate::slot::{Fields, Types};
 
 /// What moves, in 18 decimals: `amount * 10^scale`, where only a withdrawal has a scale.
 ///
 /// The product cannot wrap: `2^128 * 10^19 < 2^192`. That it fits 128 bits is checked where it is taken from a balance.
-pub(super) fn moved<CS: ConstraintSystem<Fr>>(
+pub(crate) fn moved<CS: ConstraintSystem<Fr>>(
     cs: &mut CS,
     types: &Types,
     fields: &Fields,
@@ -25,7 +25,7 @@ pub(super) fn moved<CS: ConstraintSystem<Fr>>(
 }
 
 /// The first word.
-pub(super) fn word(fields: &Fields) -> Expression {
+pub(crate) fn word(fields: &Fields) -> Expression {
     pack(
         &Withdraw::WORD,
         &[
@@ -43,7 +43,7 @@ pub(super) fn word(fields: &Fields) -> Expression {
 }
 
 /// A number of 128 bits.
-pub(super) fn wide(amount: u128) -> Fr {
+pub(crate) fn wide(amount: u128) -> Fr {
     Fr::from((amount >> 64) as u64) * power_of_two(64) + Fr::from(amount as u64)
 }
 

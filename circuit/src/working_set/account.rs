@@ -73,8 +73,8 @@ impl AccountVar {
         let owner = pair(memory.remove(&mut cs.namespace(|| "new owner"), &owner, 2)?);
         let key = Kind::Key.at(&self.id);
         let key = four(memory.remove(&mut cs.namespace(|| "new key"), &key, 4)?);
-        // All parts of the packed word of the leaf need their ranges: else the new root would not bind them, and they could
-        // be chosen together after the challenges of the memory.
+        // All parts of the packed word of the leaf need their ranges: else the new root would not bind them, and they
+        // could be chosen together after the challenges of the memory.
         to_bits(&mut cs.namespace(|| "head range"), &owner[0], CHAIN_BITS + 8)?;
         to_bits(&mut cs.namespace(|| "version range"), &key[0], NONCE_BITS)?;
         to_bits(&mut cs.namespace(|| "nonce range"), &key[1], NONCE_BITS)?;

@@ -1,6 +1,6 @@
-//! A cheating operator: he opens the leaves that he likes, puts the operations that he likes into the slots, finds in the
-//! memory what he likes, and makes everything right that he can make right by himself: Merkle paths, roots, quotients, and
-//! what is published.
+//! A cheating operator: he opens the leaves that he likes, puts the operations that he likes into the slots, finds in
+//! the memory what he likes, and makes everything right that he can make right by himself: Merkle paths, roots,
+//! quotients, and what is published.
 
 // Every test file takes from here what it needs.
 #![allow(dead_code)]
@@ -284,7 +284,7 @@ impl Cheat {
             let all = subs.entry(sub.account);
             let all = all.or_insert_with(|| sub_accounts_tree(state, tree, sub.account));
             sub.path = all.path(sub.id.0.into());
-            roots.insert(format!("close/sub-account {at}/root/value 0/held"), all.root());
+            roots.insert(format!("close/sub-account {at}/parent/value 0/held"), all.root());
             let root = tokens.get_mut(&(sub.account, sub.id)).map(|tree| tree.lower.root());
             let root = root.unwrap_or(sub.roots[0]);
             roots.insert(format!("close/sub-account {at}/new balances/value 0/held"), root);
@@ -441,7 +441,7 @@ impl Halves {
     /// The path of a leaf below its page, and what it finds there.
     fn path(&mut self, of: Page, index: u64, leaf: &str, roots: &mut BTreeMap<String, Fr>) -> Path {
         let node = self.lower.node_at(of.levels, of.of(index));
-        roots.insert(format!("{leaf}/root/value 0/held"), node);
+        roots.insert(format!("{leaf}/parent/value 0/held"), node);
         self.lower.path(index)[..of.levels].to_vec()
     }
 
@@ -452,7 +452,7 @@ impl Halves {
         roots.insert(format!("{leaf}/new/value 0/held"), node);
         // The pages of accounts stand below the root itself, which is not in the memory.
         if of != ACCOUNT_PAGE {
-            roots.insert(format!("{leaf}/root/value 0/held"), self.upper.root());
+            roots.insert(format!("{leaf}/parent/value 0/held"), self.upper.root());
         }
         self.upper.set_node(of.levels, page, node);
         path

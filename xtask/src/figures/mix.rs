@@ -1,5 +1,5 @@
-//! The mix of operations of a retail rollup: 60 % transfers, 5 % to new receivers, 15 % withdrawals, 15 % deposits, 5 % key
-//! changes, over 4 tokens and 3 chains.
+//! The mix of operations of a retail rollup: 60 % transfers, 5 % to new receivers, 15 % withdrawals, 15 % deposits, 5 %
+//! key changes, over 4 tokens and 3 chains.
 
 use zklink::amount::{Amount, Fee};
 use zklink::fixtures::{Dice, ONE};
@@ -49,8 +49,8 @@ impl Mix {
         mix
     }
 
-    /// Packs operations into blocks of the shape as the builder does: what does not fit begins the next block. Gives what
-    /// each block holds.
+    /// Packs operations into blocks of the shape as the builder does: what does not fit begins the next block. Gives
+    /// what each block holds.
     pub(crate) fn pack(mut self, shape: &Shape, blocks: usize) -> Vec<Counts> {
         let mut packed = Vec::with_capacity(blocks);
         let mut load = Load::default();

@@ -1,7 +1,7 @@
 //! Mutants that mean the same as what is written.
 //!
-//! A line of the file is a key, ` -- `, and the reason. The key is the name of the mutant without line and column, so that it
-//! survives edits elsewhere; where a file has several of one key, ` #2` and so on tell them apart.
+//! A line of the file is a key, ` -- `, and the reason. The key is the name of the mutant without line and column, so
+//! that it survives edits elsewhere; where a file has several of one key, ` #2` and so on tell them apart.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,12 +1,16 @@
 //! A block of 128 mixed operations of 100 users, proven and paid on embedded chains.
 //!
 //! Too large for every run: its keys take minutes to make, its proof minutes of CPU.
-//! `cargo test --release -p zklink-integration-tests --test campaign_wide -- --ignored --nocapture`
+//! `cargo bench -p zklink-integration-tests --bench wide_block`
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "it stops at what it does not expect"
+)]
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of what they share")]
 
-#[path = "common/world.rs"]
+#[path = "../tests/common/world.rs"]
 mod world;
 
 use std::collections::BTreeSet;
@@ -264,8 +268,6 @@ async fn story() {
     node.stop("the story is over").await;
 }
 
-#[test]
-#[ignore = "minutes of CPU: see the head of this file"]
-fn a_wide_block_is_proven_and_paid() {
+fn main() {
     zklink_actors::shell::run(story());
 }

@@ -1,7 +1,7 @@
 //! The slot of all signed operations: one signature check, one set of numbers, and small bodies.
 //!
-//! Types are bits of which at most one is set. A number that a type does not have is zero for it where a word or the signed
-//! header would show it, and free otherwise.
+//! Types are bits of which at most one is set. A number that a type does not have is zero for it where a word or the
+//! signed header would show it, and free otherwise.
 
 use bellman::{ConstraintSystem, SynthesisError};
 use jubjub::AffinePoint;
@@ -11,23 +11,24 @@ use zklink::id::Owner;
 use zklink::op::{ChangePubKey, Op, Transfer, Withdraw};
 use zklink::tx::header::HEADER;
 
-use super::{
-    Context, Fees, Party, Place, change_pub_key, number, pack, transfer, withdraw, zero_if,
-};
+use crate::fees::Fees;
 use crate::gadget::bits::to_bits;
 use crate::gadget::edwards::Point;
 use crate::gadget::poseidon2::compress4;
 use crate::gadget::schnorr::{self, SignatureWitness};
 use crate::gadget::{Bit, Expression, float};
 use crate::memory::{Form, Kind, Memory};
+use crate::op::{
+    Context, Party, Place, change_pub_key, constant, number, pack, transfer, withdraw, zero_if,
+};
 use crate::statement::Slot;
 use crate::witness::SignedWitness;
 use crate::working_set::{AMOUNT_BITS, CHAIN_BITS, NONCE_BITS, TOKEN_BITS};
 
 /// Bits of a scale.
 const SCALE_BITS: usize = 5;
-/// A nonce or a key version in the memory. Its range was checked when its leaf was opened or written; here it lets several
-/// share an element of the trace.
+/// A nonce or a key version in the memory. Its range was checked when its leaf was opened or written; here it lets
+/// several share an element of the trace.
 const COUNTER: Form = Form::Small(NONCE_BITS);
 
 /// What a slot holds; nothing while keys are made, and nothing within when it is idle.
@@ -63,13 +64,13 @@ pub fn signed_slot<CS: ConstraintSystem<Fr>>(
 }
 
 /// Which operation the slot holds, if any.
-pub(super) struct Types {
-    pub(super) transfer: Bit,
-    pub(super) to_new: Bit,
-    pub(super) withdraw: Bit,
-    pub(super) change_key: Bit,
+pub(crate) struct Types {
+    pub(crate) transfer: Bit,
+    pub(crate) to_new: Bit,
+    pub(crate) withdraw: Bit,
+    pub(crate) change_key: Bit,
     /// Any of them.
-    pub(super) on: Bit,
+    pub(crate) on: Bit,
 }
 
 impl Types {
@@ -95,7 +96,7 @@ impl Types {
     }
 
     /// Whether an account of L2 receives.
-    pub(super) fn pays(&self) -> Expression {
+    pub(crate) fn pays(&self) -> Expression {
         self.transfer.expression() + self.to_new.expression()
     }
 
@@ -120,9 +121,9 @@ impl Types {
 }
 
 /// What is taken as a fee, and the most that was signed: two floats with one exponent.
-pub(super) struct FeeVar {
+pub(crate) struct FeeVar {
     /// What is taken, packed.
-    pub(super) packed: Expression,
+    pub(crate) packed: Expression,
     /// What is taken, in 18 decimals.
     amount: Expression,
     /// What was signed, packed.
@@ -177,23 +178,23 @@ impl FeeVar {
 }
 
 /// The numbers of the operation, each with its range.
-pub(super) struct Fields {
+pub(crate) struct Fields {
     /// Rank of the slot.
-    pub(super) at: Expression,
+    pub(crate) at: Expression,
     /// Who signs and pays.
-    pub(super) from: Place,
+    pub(crate) from: Place,
     /// Who receives.
-    pub(super) to: Place,
-    pub(super) token: Expression,
+    pub(crate) to: Place,
+    pub(crate) token: Expression,
     /// In 18 decimals, or of a withdrawal in the units of the chain.
-    pub(super) amount: Expression,
-    pub(super) fee: FeeVar,
-    pub(super) chain: Expression,
-    pub(super) scale: Vec<Bit>,
+    pub(crate) amount: Expression,
+    pub(crate) fee: FeeVar,
+    pub(crate) chain: Expression,
+    pub(crate) scale: Vec<Bit>,
     /// Who receives, who is paid, or whose key changes.
-    pub(super) party: Party,
+    pub(crate) party: Party,
     /// The key that is set.
-    pub(super) key: Point,
+    pub(crate) key: Point,
     key_value: Option<AffinePoint>,
 }
 
@@ -224,12 +225,12 @@ impl Fields {
         let key_value = plain.as_ref().map(|plain| plain.key);
         let key = key_value.map(|key| (key.get_u(), key.get_v()));
         let key = Point::unchecked(&mut cs.namespace(|| "key"), key)?;
-        let at = super::constant(rank as u64);
+        let at = constant(rank as u64);
         Ok(Fields { at, from, to, token, amount, fee, chain, scale, party, key, key_value })
     }
 
     /// The point of which the key is the eightfold.
-    pub(super) fn key_eighth(&self) -> Option<(Fr, Fr)> {
+    pub(crate) fn key_eighth(&self) -> Option<(Fr, Fr)> {
         self.key_value.as_ref().map(crate::gadget::edwards::native_eighth)
     }
 }
@@ -305,13 +306,13 @@ impl Plain {
 }
 
 /// What the operation finds in the memory, and the key that it leaves there.
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Of the sub-account; says nothing for a key change.
     nonce: Expression,
     /// Key version, nonce, x, y of the account that signs.
-    pub(super) key: Vec<Expression>,
+    pub(crate) key: Vec<Expression>,
     /// Whether the key changes, times the coordinates of the new one: what is published of it.
-    pub(super) published_key: [Expression; 2],
+    pub(crate) published_key: [Expression; 2],
     /// The coordinates of the key that signs: of a key change the new one.
     signer: Point,
 }
@@ -415,8 +416,8 @@ fn check_signature<CS: ConstraintSystem<Fr>>(
     schnorr::verify(cs, &seen.signer, &message, &signature, &types.on)
 }
 
-/// The signature as a witness. An idle slot has one by the dummy key; one that is not canonical gets that one too, which
-/// then does not verify.
+/// The signature as a witness. An idle slot has one by the dummy key; one that is not canonical gets that one too,
+/// which then does not verify.
 fn signature(given: Given<'_>, message: Option<Fr>) -> SignatureWitness {
     let Some((given, message)) = given.zip(message) else {
         return SignatureWitness::absent();

@@ -5,10 +5,10 @@ use zklink::hash::Fr;
 use zklink::id::TokenId;
 use zklink::layout::power_of_two;
 
-use super::{Clock, number, zero_if};
 use crate::gadget::select::{dot, one_hot};
 use crate::gadget::{Bit, Expression};
 use crate::memory::{Form, Kind, Memory};
+use crate::op::{Clock, number, zero_if};
 use crate::working_set::TOKEN_BITS;
 
 /// The tokens in which fees are paid, and how much in each so far.
@@ -56,7 +56,7 @@ impl Fees {
     }
 
     /// Collects a fee: it is zero, or one of the tokens is that of the fee.
-    pub(super) fn collect<CS: ConstraintSystem<Fr>>(
+    pub(crate) fn collect<CS: ConstraintSystem<Fr>>(
         &mut self,
         cs: &mut CS,
         token: &Expression,
