@@ -142,27 +142,22 @@ impl WorkingSet {
         witness: Option<&Witness>,
         memory: &mut Memory,
     ) -> Result<(), SynthesisError> {
-        let chain_of = |cs: &mut CS, at: usize, chain: Option<ChainId>| {
-            let chain = chain.map(|chain| u64::from(chain.0));
-            let cs = &mut cs.namespace(|| format!("chain of {at}"));
-            Ok::<_, SynthesisError>(number(cs, chain, CHAIN_BITS)?.number)
-        };
         for at in 0..shape.room.chains {
             let cs = &mut cs.namespace(|| format!("chain {at}"));
             let leaf = witness.map(|witness| &witness.chains[at]);
             self.chains.push(ChainVar::open(cs, leaf, memory)?);
         }
         for at in 0..shape.room.pools {
-            let leaf = witness.map(|witness| &witness.pools[at]);
-            let chain = chain_of(cs, at, leaf.map(|leaf| leaf.chain))?;
             let cs = &mut cs.namespace(|| format!("pool {at}"));
+            let leaf = witness.map(|witness| &witness.pools[at]);
+            let chain = chain_of(cs, leaf.map(|leaf| leaf.chain))?;
             let leaf = leaf.map(|leaf| &leaf.leaf);
             self.pools.push(AmountVar::open(cs, Kind::Pool, chain, leaf, memory)?);
         }
         for at in 0..shape.room.pool_pages {
-            let page = witness.map(|witness| &witness.pool_pages[at]);
-            let chain = chain_of(cs, shape.room.pools + at, page.map(|page| page.chain))?;
             let cs = &mut cs.namespace(|| format!("pool page {at}"));
+            let page = witness.map(|witness| &witness.pool_pages[at]);
+            let chain = chain_of(cs, page.map(|page| page.chain))?;
             let id = page.map(|page| page.page.into());
             let id = number(&mut cs.namespace(|| "page"), id, TOKEN_PAGE_BITS)?;
             let (node, parent) = (page.map(|page| &page.node), (chain, CHAIN_BITS));
@@ -262,7 +257,7 @@ fn change_root<CS: ConstraintSystem<Fr>>(
 ) -> Result<(), SynthesisError> {
     let time = Expression::constant(Fr::from(at as u64 + 1));
     let read = memory.read(
-        &mut cs.namespace(|| "root"),
+        &mut cs.namespace(|| "parent"),
         cell,
         &Expression::one(),
         &time,
@@ -300,6 +295,15 @@ fn number<CS: ConstraintSystem<Fr>>(
     let bits = bits::witness_bits(cs, value.map(Fr::from), count)?;
     let number = Expression::from_bits(&bits);
     Ok(Bits { bits, number })
+}
+
+/// Allocates the id of a chain.
+fn chain_of<CS: ConstraintSystem<Fr>>(
+    cs: &mut CS,
+    chain: Option<ChainId>,
+) -> Result<Expression, SynthesisError> {
+    let chain = chain.map(|chain| u64::from(chain.0));
+    Ok(number(&mut cs.namespace(|| "chain"), chain, CHAIN_BITS)?.number)
 }
 
 /// Allocates `account * 2^8 + sub-account`.

@@ -126,17 +126,17 @@ fn the_same_page_twice_is_refused() {
     let mut cheat = over(&world(), &[2]);
     cheat.witness.account_pages.push(cheat.witness.account_pages[0].clone());
     cheat.shape.room.account_pages += 1;
-    assert_eq!(cheat.caught(), gap("account"));
+    assert_eq!(cheat.caught()[..1], gap("account"));
     let mut cheat = over(&world(), &[2]);
     let page = cheat.witness.balance_pages[0].clone();
     cheat.witness.balance_pages.insert(0, page);
     cheat.shape.room.balance_pages += 1;
-    assert_eq!(cheat.caught(), gap("balance"));
+    assert_eq!(cheat.caught()[..1], gap("balance"));
     let mut cheat = over(&world(), &[2]);
     let page = cheat.witness.pool_pages[0].clone();
     cheat.witness.pool_pages.insert(0, page);
     cheat.shape.room.pool_pages += 1;
-    assert_eq!(cheat.caught(), gap("pool"));
+    assert_eq!(cheat.caught()[..1], gap("pool"));
 }
 
 #[test]

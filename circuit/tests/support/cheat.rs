@@ -393,6 +393,9 @@ impl Cheat {
             let all = self.roots.keys().chain(self.chosen.keys());
             let chosen: Vec<&str> = all.map(String::as_str).collect();
             cs.follow(&chosen);
+            for rank in 0..self.witness.signed.len() {
+                settle_signature(&mut cs, rank, &chosen);
+            }
         }
         cs
     }
@@ -405,6 +408,24 @@ impl Cheat {
     /// What catches the cheat as it is.
     pub(crate) fn failures(&self) -> Vec<String> {
         self.synthesize().failures().into_iter().map(str::to_owned).collect()
+    }
+}
+
+/// Of a signature that fits what the slot signs after all, the point of small order is the neutral one.
+fn settle_signature(cs: &mut CheckSystem, rank: usize, chosen: &[&str]) {
+    let signature = format!("signed/slot {rank}/signature");
+    let shift = [format!("{signature}/T/x"), format!("{signature}/T/y")];
+    let mut all = chosen.to_vec();
+    all.extend(shift.iter().map(String::as_str));
+    let set = |cs: &mut CheckSystem, point: [Fr; 2]| {
+        let before = [cs.tamper(&shift[0], point[0]), cs.tamper(&shift[1], point[1])];
+        cs.follow(&all);
+        before
+    };
+    let before = set(cs, [Fr::zero(), Fr::one()]);
+    let differs = format!("{signature}/R/");
+    if cs.failures().iter().any(|path| path.starts_with(&differs)) {
+        set(cs, before);
     }
 }
 
