@@ -213,7 +213,7 @@ fn an_opened_tree_follows_the_cells_that_it_opens() {
     let cells = ops.iter().flat_map(|op| op.cells(AccountId(0))).collect();
     let set =
         shape(SMALL).expect("the test gives a right value").working_set(&cells).expect("it fits");
-    let mut opened = whole.opened(&set);
+    let mut opened = whole.opened(&set.places());
     assert_eq!(opened.root(), whole.root());
     for (id, sub, token) in &set.balances {
         assert_eq!(opened.balance_path(*id, *sub, *token), whole.balance_path(*id, *sub, *token));

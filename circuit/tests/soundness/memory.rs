@@ -166,7 +166,7 @@ fn cells_do_not_exchange_their_values() {
 
 #[test]
 fn roots_between_leaves_follow_each_other() {
-    // The second balance of a sub-account is put below the root before the first one changed: its change is lost.
+    // The second balance of a sub-account is put into the page before the first one changed: its change is lost.
     let world = world();
     let both: Subs<'_> = &[(0, &[USDC, COIN])];
     let accounts = [(0, USDC_ONLY), (2, both), (3, USDC_ONLY)];
@@ -178,20 +178,23 @@ fn roots_between_leaves_follow_each_other() {
     assert_eq!(honest.failures(), HONEST);
     let mut cheat = honest.clone();
     cheat.witness.balances[2].leaf.path = open().witness.balances[2].leaf.path.clone();
-    let old_root = honest.witness.sub_accounts[1].roots[0];
-    let cheat = cheat.choose("close/balance 2/parent/value 0/held", old_root).choose_before(
+    let old_node = honest.witness.balance_pages[1].node.node;
+    let cheat = cheat.choose("close/balance 2/parent/value 0/held", old_node).choose_before(
         "close/balance 2/parent",
         3,
         0,
     );
-    let lost = cheat.synthesize().value("close/balance 2/level7/new parent/box84/next");
-    assert_eq!(lost, old_root, "coins did not move, and dollars are as before");
-    let mut cheat = cheat.choose("close/sub-account 1/new balances/value 0/held", lost);
+    let lost = cheat.synthesize().value("close/balance 2/level2/new parent/box84/next");
+    assert_eq!(lost, old_node, "coins did not move, and dollars are as before");
+    let old_root = honest.witness.sub_accounts[1].roots[0];
+    let mut cheat = cheat
+        .choose("close/balance page 1/new/value 0/held", lost)
+        .choose("close/sub-account 1/new balances/value 0/held", old_root);
     cheat.publish_honestly();
     assert_eq!(cheat.failures(), MEMORY);
     // And a root that was never there does not lead to the leaf.
     let caught = honest.choose("close/balance 2/parent/value 0/held", Fr::from(7)).failures();
-    let path = "close/balance 2/level7/old parent/";
+    let path = "close/balance 2/level2/old parent/";
     assert!(caught.iter().any(|name| name.starts_with(path)), "{caught:?}");
 }
 
