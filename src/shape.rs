@@ -116,9 +116,11 @@ pub struct Shape {
     pub room: Counts,
 }
 
-/// The smallest shape: for tests that prove, and for a network that is almost idle.
+/// The smallest shape: for tests that prove, and for a network that is almost idle. With one page of accounts it is of
+/// use in a state of at most 65,536 accounts only.
 pub const NANO: ShapeId = ShapeId(1);
-/// The shape of a development network.
+/// The shape of a development network. With two pages of accounts a payment between two of them, which pays a fee, fits
+/// in a state of at most 131,072 accounts only.
 pub const SMALL: ShapeId = ShapeId(2);
 /// 32 operations of as many users.
 pub const MEDIUM: ShapeId = ShapeId(3);

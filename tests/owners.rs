@@ -374,7 +374,8 @@ fn what_is_signed_for_a_withdrawal_is_the_most_that_the_fee_may_be() {
     let before = world.state.balance(world.account(USER), SUB, USDC);
     let op = world.submit_for(&signed, lower).expect("it is covered");
     let Op::Withdraw(op) = op else { panic!("{op:?} is not a withdrawal") };
-    assert_eq!(op.fee, lower);
+    assert_eq!(op.fee, most.at_most(Amount(ONE / 100)));
+    assert_eq!(op.fee.amount(), lower.amount());
     let left = world.state.balance(world.account(USER), SUB, USDC);
     assert_eq!(left, Amount(before.0 - ONE - ONE / 100));
     let sealed = world.seal(SMALL);

@@ -9,7 +9,7 @@ use zklink::hash::{Domain, Fr, compress4, hash_many};
 use zklink::id::{AccountId, ChainId, Nonce, Owner, Serial, SubAccountId, TokenId};
 use zklink::layout::low_word;
 use zklink::op::{Deposit, Op, Transfer};
-use zklink::shape::{SMALL, shape};
+use zklink::shape::{MEDIUM, SMALL, shape};
 use zklink::state::{Account, OrderSlot, State, SubAccount};
 use zklink::tree::root_of;
 
@@ -212,7 +212,7 @@ fn an_opened_tree_follows_the_cells_that_it_opens() {
     ];
     let cells = ops.iter().flat_map(|op| op.cells(AccountId(0))).collect();
     let set =
-        shape(SMALL).expect("the test gives a right value").working_set(&cells).expect("it fits");
+        shape(MEDIUM).expect("the test gives a right value").working_set(&cells).expect("it fits");
     let mut opened = whole.opened(&set.places());
     assert_eq!(opened.root(), whole.root());
     for (id, sub, token) in &set.balances {

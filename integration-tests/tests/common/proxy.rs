@@ -169,11 +169,11 @@ async fn bend(
         }
         Mode::Inflate if method == "eth_getLogs" => {
             for log in answer["result"].as_array_mut().into_iter().flatten() {
-                // The amount is the second word of the data.
+                // The amount is the third word of the data.
                 if log["topics"][0] == json!(hex0x(&rollup_events()[0])) {
                     let data = log["data"].as_str().unwrap_or_default().to_owned();
                     log["data"] =
-                        json!(format!("{}f{}", &data[..2 + 64 + 40], &data[2 + 64 + 41..]));
+                        json!(format!("{}f{}", &data[..2 + 128 + 40], &data[2 + 128 + 41..]));
                 }
             }
         }
@@ -217,7 +217,7 @@ fn invented(address: &Value, block: &Value, hash: &Value, serial: u64, owner: [u
             format!("0x{}", word(crate::world::USDC.0.into())),
             format!("0x{owner}"),
         ],
-        "data": format!("0x{}{amount}{owner}", word(0)),
+        "data": format!("0x{}{}{amount}{owner}", word(0), word(0)),
         "blockNumber": block,
         "blockHash": hash,
         "transactionHash": hex0x(&[0x66; 32]),
