@@ -189,7 +189,9 @@ impl Block {
         let (signed, others): (Vec<_>, Vec<_>) =
             slots.signed.into_iter().partition(|published| published.op.is_onchain());
         onchain.extend(slots.queue.iter().chain(&signed).flat_map(Published::words));
-        PublicData { onchain, data: others.iter().flat_map(Published::words).collect() }
+        let mut data: Vec<Fr> = others.iter().flat_map(Published::words).collect();
+        data.truncate(data.iter().rposition(|word| *word != Fr::zero()).map_or(0, |last| last + 1));
+        PublicData { onchain, data }
     }
 
     /// Reads a block from what it published.
@@ -207,11 +209,7 @@ impl Block {
                 SlotKind::Signed => onchain.push(published),
             }
         }
-        let (mut words, mut data) = (&public.data[..], Vec::new());
-        while !words.is_empty() {
-            data.push(Op::take_data(&mut words)?);
-        }
-        let ops = in_order(queue, in_ranks(onchain, data)?)?;
+        let ops = in_order(queue, in_ranks(onchain, data_ops(&public.data)?)?)?;
         Ok(Block { head, ops })
     }
 
@@ -289,6 +287,20 @@ impl Published<&Op> {
     pub fn words(&self) -> Vec<Fr> {
         self.op.words(self.at)
     }
+}
+
+/// The operations of a data vector. Behind its end all words are zero, as its value at z says, and it leaves out such
+/// words: the last operation may lack its second.
+fn data_ops(data: &[Fr]) -> Result<Vec<Op>, BadWord> {
+    if data.last() == Some(&Fr::zero()) {
+        return Err(BadWord::TrailingZero);
+    }
+    let padded = [data, &[Fr::zero()]].concat();
+    let (mut words, mut ops) = (&padded[..], Vec::new());
+    while words.len() > 1 {
+        ops.push(Op::take_data(&mut words)?);
+    }
+    Ok(ops)
 }
 
 /// Puts the signed operations in order: on-chain ones stand at their ranks, the others take what is left.

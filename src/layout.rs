@@ -63,6 +63,9 @@ pub enum BadWord {
         /// Words that are left.
         found: usize,
     },
+    /// The data vector ends with a zero word, which it has to leave out.
+    #[error("the data vector ends with a zero word")]
+    TrailingZero,
     /// Operations stand where the order of execution does not allow it.
     #[error("the operation cannot stand at place {0} of its block")]
     Place(u16),

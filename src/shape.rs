@@ -116,11 +116,10 @@ pub struct Shape {
     pub room: Counts,
 }
 
-/// The smallest shape: for tests that prove, and for a network that is almost idle. With one page of accounts it is of
-/// use in a state of at most 65,536 accounts only.
+/// The smallest shape: for tests that prove, and for a network that is almost idle. Any one operation fits: a payer, a
+/// receiver and the fee account lie in three pages at most.
 pub const NANO: ShapeId = ShapeId(1);
-/// The shape of a development network. With two pages of accounts a payment between two of them, which pays a fee, fits
-/// in a state of at most 131,072 accounts only.
+/// The shape of a development network.
 pub const SMALL: ShapeId = ShapeId(2);
 /// 32 operations of as many users.
 pub const MEDIUM: ShapeId = ShapeId(3);
@@ -139,7 +138,7 @@ static SHAPES: [Shape; 6] = [
             queue: 4,
             signed: 4,
             accounts: 3,
-            account_pages: 1,
+            account_pages: 3,
             sub_accounts: 3,
             balances: 4,
             balance_pages: 4,
@@ -156,7 +155,7 @@ static SHAPES: [Shape; 6] = [
             queue: 8,
             signed: 8,
             accounts: 6,
-            account_pages: 1,
+            account_pages: 3,
             sub_accounts: 7,
             balances: 10,
             balance_pages: 8,
@@ -575,6 +574,20 @@ mod tests {
         assert_eq!(nano.working_set(&subs), None);
         let chains = (1..3).map(|chain| Cell::Cursor(ChainId(chain))).collect();
         assert_eq!(nano.working_set(&chains), None);
+    }
+
+    #[test]
+    fn any_one_operation_fits_any_shape() {
+        // Payer, receiver and fee account lie in three pages. A payment touches the most balances, a withdrawal and a
+        // deposit a pool and a chain as well.
+        let far = [0, 70_000, (1 << 24) - 1].map(|account| balance(account, 31, u16::MAX));
+        let near = [0, 140_000].map(|account| balance(account, 0, 1));
+        let of_chain = [Cell::Pool(ChainId(63), TokenId(1)), Cell::Cursor(ChainId(63))];
+        for shape in shapes() {
+            assert!(shape.working_set(&BTreeSet::from(far)).is_some(), "{}", shape.name);
+            let with_pool = near.into_iter().chain(of_chain).collect();
+            assert!(shape.working_set(&with_pool).is_some(), "{}", shape.name);
+        }
     }
 
     #[test]

@@ -144,6 +144,15 @@ impl Wallet {
         Ok(self.sender.send(transaction(self.contracts.rollup, &call)).await?)
     }
 
+    /// As [`Wallet::claim`], but paid to another address: for an owner whom the token refuses to pay.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn claim_to(&self, token: TokenId, to: Address) -> Result<Receipt, WalletError> {
+        let call = Rollup::claimToCall { token: token.0, to: to_abi(to) };
+        Ok(self.sender.send(transaction(self.contracts.rollup, &call)).await?)
+    }
+
     /// Mints a development token for `to`.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! A block of 128 mixed operations of 100 users, proven and paid on embedded chains.
 //!
-//! Too large for every run: its keys take minutes to make, its proof minutes of CPU.
+//! Too large for every run: its keys take a minute to make, the proofs of the blocks that fund its users several.
 //! `cargo bench -p zklink-integration-tests --bench wide_block`
 
 #![allow(
@@ -21,7 +21,7 @@ use world::{DEPLOYMENT, ONE, USDC, World, embedded, funder, policy, until};
 use zklink::amount::{Amount, Fee};
 use zklink::id::{AccountId, BlockNumber, ChainId, KeyVersion, Nonce, Owner, SubAccountId};
 use zklink::key::SecretKey;
-use zklink::shape::{NANO, WIDE};
+use zklink::shape::{MEDIUM, NANO, WIDE};
 use zklink::token::Network;
 use zklink::tx::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, WithdrawTx};
 use zklink_actors::chain::account::EthKey;
@@ -203,9 +203,9 @@ async fn paid(events: &mut Receiver<Event>, block: BlockNumber) {
     let (mut proven, mut chains) = (false, BTreeSet::new());
     while !proven || chains.len() < usize::from(CHAINS) {
         match events.recv().await {
-            Ok(Event::Proven { number, millis }) if number == block => {
-                println!("proven in {millis} ms");
-                proven = true;
+            Ok(Event::Proven { number, millis }) => {
+                println!("block {number} is proven in {millis} ms");
+                proven |= number == block;
             }
             Ok(Event::Settled { chain, step, blocks: Some((from, to)), gas, success, .. })
                 if from <= block && block <= to =>
@@ -225,7 +225,7 @@ async fn paid(events: &mut Receiver<Event>, block: BlockNumber) {
 async fn story() {
     let (_chains, urls) = embedded(CHAINS, Duration::from_millis(500), 2).await;
     let began = Instant::now();
-    let world = World::deploy_shapes(&urls, &[NANO, WIDE]).await;
+    let world = World::deploy_shapes(&urls, &[NANO, MEDIUM, WIDE]).await;
     println!("keys and contracts after {:?}", began.elapsed());
     let data = tempfile::tempdir().unwrap();
     let mut setup = world.setup(data.path(), 1);
