@@ -131,7 +131,12 @@ impl Block {
             Cell::Balance(account, sub, _) => account.is_valid() && sub.is_valid(),
             Cell::Pool(chain, _) | Cell::Cursor(chain) => chain.is_valid(),
         };
-        let strange = |op: &Op| !op.cells(fee_account).into_iter().all(exists);
+        // A refused deposit touches no account, and publishes one.
+        let is_published = |op: &Op| match op {
+            Op::Deposit(deposit) => deposit.account.is_valid(),
+            _ => true,
+        };
+        let strange = |op: &Op| !is_published(op) || !op.cells(fee_account).into_iter().all(exists);
         if let Some(index) = self.ops.iter().position(strange) {
             return Err(BlockError::Form { index });
         }
@@ -209,8 +214,11 @@ impl Block {
                 SlotKind::Signed => onchain.push(published),
             }
         }
-        let ops = in_order(queue, in_ranks(onchain, data_ops(&public.data)?)?)?;
-        Ok(Block { head, ops })
+        let signed = in_ranks(onchain, data_ops(&public.data)?)?;
+        if signed.len() > usize::from(u16::MAX) {
+            return Err(BlockError::Full(head.shape));
+        }
+        Ok(Block { head, ops: in_order(queue, signed)? })
     }
 
     /// The digest that the circuit makes of the words of all slots, used or not: seven elements a step.

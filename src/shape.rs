@@ -591,6 +591,22 @@ mod tests {
     }
 
     #[test]
+    fn pages_are_those_of_their_leaves() {
+        assert_eq!(
+            [0, 65_535, 65_536, (1 << 24) - 1].map(|id| account_page(AccountId(id))),
+            [0, 0, 1, 255]
+        );
+        assert_eq!([0, 63, 64, u16::MAX].map(|id| token_page(TokenId(id))), [0, 0, 1, 1023]);
+    }
+
+    #[test]
+    fn weights_are_about_thousands_of_constraints() {
+        // The counts of constraints are pinned in circuit/tests/budget.rs.
+        let weights: Vec<usize> = shapes().iter().map(Shape::weight).collect();
+        assert_eq!(weights, [80, 166, 790, 3136, 701, 2354]);
+    }
+
+    #[test]
     fn each_count_binds() {
         let room = shapes()[0].room;
         assert!(room.fit(&room));

@@ -207,6 +207,19 @@ fn zero_words_are_no_operation_wherever_they_stand() {
 }
 
 #[test]
+fn more_operations_than_ranks_are_no_block() {
+    let word = Op::Transfer(transfer()).words(0)[0];
+    let with = |count: usize| {
+        let public = block(Vec::new()).public_data();
+        Block::decode(&PublicData { data: vec![word; count], ..public })
+    };
+    assert_eq!(with(65_536), Err(BlockError::Full(SMALL)));
+    // What can be decoded can be asked for its digest, whatever it is.
+    let most = with(65_535).expect("it has a rank for each");
+    assert_eq!(most.digest(), Err(BlockError::Full(SMALL)));
+}
+
+#[test]
 fn codes_that_the_vector_does_not_have_are_refused() {
     let with_code = |code: u128| {
         let word = Transfer::WORD.pack([code, 0, 0, 0, 0, 0, 0, 0]);

@@ -226,6 +226,7 @@ fn ids_outside_of_the_trees_are_refused_before_anything_happens() {
         Op::Deposit(Deposit { chain, ..deposit() }),
         Op::Deposit(Deposit { chain: none, ..deposit() }),
         Op::Deposit(Deposit { chain, account: AccountId(0), refused: true, ..deposit() }),
+        Op::Deposit(Deposit { account, refused: true, ..deposit() }),
         Op::Transfer(Transfer { account, ..transfer() }),
         Op::Transfer(Transfer { sub_account: sub, ..transfer() }),
         Op::Transfer(Transfer { to_account: account, ..transfer() }),
@@ -247,7 +248,7 @@ fn ids_outside_of_the_trees_are_refused_before_anything_happens() {
 
 /// An operation, and why no state like that of the tests admits it.
 fn broken() -> Vec<(Op, Reject)> {
-    let (account, mismatch) = (AccountId(1 << 24), Reject::OwnerMismatch);
+    let mismatch = Reject::OwnerMismatch;
     let outside = Owner { home: ChainId(64), ..Scenario::owner(1) };
     let contract = Owner::contract(ChainId(1), [1; 20]);
     let refuse = |deposit: Deposit| Op::Deposit(Deposit { refused: true, ..deposit });
@@ -264,8 +265,6 @@ fn broken() -> Vec<(Op, Reject)> {
             refuse(Deposit { account: AccountId(0), owner: outside, ..deposit() }),
             Reject::BadReceiver,
         ),
-        // A refused deposit touches nothing below an account, so only the operation knows its range.
-        (refuse(Deposit { account, ..deposit() }), Reject::BadAccount(account)),
         (
             refuse(Deposit { account: AccountId(0), sub_account: SubAccountId(32), ..deposit() }),
             Reject::BadSubAccount(SubAccountId(32)),

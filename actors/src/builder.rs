@@ -19,6 +19,7 @@ use crate::port::{Port, Refused, ReplyTo};
 use crate::turn::Turn;
 use pace::Pace;
 
+mod calldata;
 pub mod fold;
 pub mod ledger;
 pub mod message;

@@ -11,6 +11,7 @@ mod choice;
 pub mod driver;
 mod ranges;
 mod recorded;
+mod refunds;
 mod retries;
 mod step;
 mod views;
@@ -19,9 +20,10 @@ pub use calls::call_of;
 pub use choice::{Diverged, Situation, next_steps};
 pub use ranges::PayGas;
 pub use recorded::{NotFound, revert_call};
+pub use refunds::RefundSearch;
 pub use retries::{Failing, Retries};
 pub use step::{Part, Range, Step};
-pub use views::{ChainView, HubView, OracleView, read_chain_view, read_hub_view, refunds_due};
+pub use views::{ChainView, HubView, OracleView, read_chain_view, read_hub_view};
 
 use std::collections::BTreeMap;
 
@@ -30,6 +32,7 @@ use zklink::hash::fr_to_be_bytes;
 use zklink::id::{BlockNumber, ChainId, Serial};
 use zklink::token::Address;
 
+use crate::builder::HubProgress;
 use crate::builder::record::{SealedBlock as StoredBlock, Source};
 
 /// A sealed block, as the contracts want it.
@@ -166,6 +169,12 @@ pub trait SettlementSource: Send + Sync {
             Some(part.map_or(rolling, |part| rolling_content(rolling, number, part.content.hash())))
         })
     }
+}
+
+/// What the builder is told of a hub that was read at this time, Unix seconds.
+pub fn hub_progress(hub: &HubView, time: u64, source: &dyn SettlementSource) -> HubProgress {
+    let next = hub.committed.next().and_then(|number| source.block(number));
+    HubProgress { proven: hub.proven, time, oldest: next.map(|block| block.timestamp) }
 }
 
 /// Where the contracts of a chain are.

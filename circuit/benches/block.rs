@@ -12,8 +12,12 @@ mod cpu;
 use bellman::Circuit;
 use cpu::{cpu_seconds, peak_mebibytes, timed};
 use rand_core::OsRng;
-use zklink::fixtures::Sealed;
-use zklink::shape::{Shape, shapes};
+use zklink::amount::Amount;
+use zklink::commitment::StateTree;
+use zklink::fixtures::{ONE, Scenario, Sealed, USDC};
+use zklink::id::{ChainId, Owner, SubAccountId};
+use zklink::op::{Deposit, Op};
+use zklink::shape::{NANO, SMALL, Shape, shapes};
 use zklink_circuit::block::BlockCircuit;
 use zklink_circuit::check::CheckSystem;
 use zklink_circuit::groth16::{self, ProvingKey, R1cs};
@@ -40,6 +44,44 @@ fn short<T>(mut work: impl FnMut() -> T) -> (T, f64) {
     });
     drop(value);
     (last, seconds / f64::from(TIMES))
+}
+
+/// A block of one payment after so many deposits that make accounts.
+fn in_a_state_of(accounts: u32) -> Sealed {
+    let mut world = blocks::world();
+    for number in 0..accounts {
+        let mut address = [0xcc; 20];
+        address[..4].copy_from_slice(&number.to_be_bytes());
+        let deposit = Deposit {
+            chain: ChainId(1),
+            account: world.state.next_account().expect("the tree has room"),
+            sub_account: SubAccountId(0),
+            token: USDC,
+            amount: Amount(ONE),
+            owner: Owner::from_evm(address),
+            refused: false,
+        };
+        Op::Deposit(deposit).apply(&mut world.state).expect("a deposit");
+    }
+    world.tree = StateTree::of(&world.state);
+    world.seal(SMALL);
+    let tx = world.transfer(1, Scenario::owner(2), ONE, blocks::FEE);
+    world.send(1, tx).expect("between users");
+    world.seal(NANO)
+}
+
+/// What a witness costs must not grow with the state.
+fn state_rows() {
+    for accounts in [1_000, 100_000] {
+        let sealed = in_a_state_of(accounts);
+        let (mut state, mut tree) = (sealed.before.clone(), sealed.tree.clone());
+        let (witness, seconds) = timed(|| {
+            Witness::build(&sealed.block, &sealed.signed, &mut state, &mut tree)
+                .expect("what execution accepts has a witness")
+        });
+        row(&format!("witness of a payment among {accounts} accounts"), seconds);
+        drop(witness);
+    }
 }
 
 fn witness_rows(shape: &Shape, sealed: &Sealed) -> Witness {
@@ -109,6 +151,7 @@ fn main() {
     let sealed = if wanted == "nano" { blocks::full() } else { blocks::full_small() };
     println!("{:<46} {:>9}", format!("Shape {}", shape.name), "CPU ms");
     let witness = witness_rows(shape, &sealed);
+    state_rows();
     prove_rows(shape, &sealed, &witness);
     println!("most memory held: {} MiB", peak_mebibytes());
 }

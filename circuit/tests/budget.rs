@@ -266,7 +266,7 @@ const SHAPES: &[(&str, usize)] = &[
 /// Digests of the constraint system, which key files carry.
 const DIGESTS: &[(ShapeId, &str)] = &[
     (NANO, "3e2dc4322a18bc579ce68ab759974c4e564aefdf100be4f5fea86b8482c717c9"),
-    (SMALL, "637c9e6713a6cdc2eae6725a54aaaa9a1d64697a1d5cd6a90c717d06e1c743ce"),
+    (SMALL, "6a2446a9d06f436df6f67ffe119e29b3b1a3cdb421f4f6fc6a8847c3bc23e608"),
 ];
 
 #[test]

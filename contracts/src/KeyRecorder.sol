@@ -25,16 +25,21 @@ contract KeyRecorder is IKeyRecorder {
     );
     bytes32 private constant CHANGE_TYPE =
         keccak256("ChangePubKey(uint256 keyX,uint256 keyY,uint32 accountId,uint32 nonce)");
+    /// Another type than that of key pairs, with the owner in it: wallets exist that confirm whatever
+    /// their owner signed, and a signature for one must not serve another, nor one that a key pair
+    /// published for itself.
+    bytes32 private constant CONTRACT_TYPE = keccak256(
+        "ContractPubKey(address owner,uint8 home,uint256 keyX,uint256 keyY,uint32 nonce)"
+    );
 
     /// @inheritdoc IKeyRecorder
     address public immutable rollup;
     /// @inheritdoc IKeyRecorder
     ChainId public immutable chain;
 
-    /// Home in the key of the map: a contract of this chain and a key pair with the same address
-    /// are two owners.
-    mapping(uint8 home => mapping(address owner => mapping(uint32 nonce => bytes32))) private
-        _hashes;
+    /// By the hash of home, owner, nonce and key. Home is a part of it: a contract of this chain and a
+    /// key pair with the same address are two owners.
+    mapping(bytes32 => bool) private _recorded;
 
     constructor(address rollup_) {
         if (rollup_.code.length == 0) revert BadRollup(rollup_);
@@ -59,18 +64,18 @@ contract KeyRecorder is IKeyRecorder {
         address owner,
         uint256 keyX,
         uint256 keyY,
-        uint32 accountId,
         uint32 nonce,
         bytes calldata signature
     ) external {
         if (owner.code.length == 0) revert NoContract(owner);
-        bytes32 digest = _digest(keyX, keyY, accountId, nonce);
+        uint8 home = ChainId.unwrap(chain);
+        bytes32 digest = _typed(abi.encode(CONTRACT_TYPE, owner, home, keyX, keyY, nonce));
         bytes4 magic = IContractSigner.isValidSignature.selector;
         bytes memory question =
             abi.encodeCall(IContractSigner.isValidSignature, (digest, signature));
         // The answer is a bytes4: its other bytes must be zero.
         if (!Ask.says(owner, question, uint256(bytes32(magic)))) revert SignatureRefused(owner);
-        _record(ChainId.unwrap(chain), owner, keyX, keyY, nonce);
+        _record(home, owner, keyX, keyY, nonce);
     }
 
     /// @inheritdoc IKeyRecorder
@@ -85,14 +90,15 @@ contract KeyRecorder is IKeyRecorder {
         (uint8 home, uint32 nonce) = (uint8(word >> 120), uint32(word >> 136));
         if (home != 0 && home != ChainId.unwrap(chain)) revert ForeignHome(index, home);
         if (witness.length == 0) {
-            if (_hashes[home][owner][nonce] != _keyHash(keyX, keyY)) {
+            if (!isRecorded(home, owner, keyX, keyY, nonce)) {
                 revert KeyNotAuthorised(index, owner, nonce);
             }
             return;
         }
         if (witness.length != 65 || home != 0) revert WitnessLength(index, witness.length);
         uint32 account = uint24(word >> 208);
-        address signer = Signatures.recover(_digest(keyX, keyY, account, nonce), witness);
+        bytes32 digest = _typed(abi.encode(CHANGE_TYPE, keyX, keyY, account, nonce));
+        address signer = Signatures.recover(digest, witness);
         if (signer == address(0) || signer != owner) revert BadKeySignature(index, owner);
     }
 
@@ -103,33 +109,36 @@ contract KeyRecorder is IKeyRecorder {
     }
 
     /// @inheritdoc IKeyRecorder
-    function authPubKey(uint8 home, address owner, uint32 nonce) external view returns (bytes32) {
-        return _hashes[home][owner][nonce];
+    function isRecorded(uint8 home, address owner, uint256 keyX, uint256 keyY, uint32 nonce)
+        public
+        view
+        returns (bool)
+    {
+        return _recorded[_place(home, owner, keyX, keyY, nonce)];
     }
 
-    /// The same key may be recorded again, another may not: a changed mind must not make a committed
-    /// block unpayable.
+    /// Several keys may be recorded for one nonce, of which one is used on L2: a mistake must not lock
+    /// an account for good. None is ever taken back: a changed mind must not make a committed block
+    /// unpayable.
     function _record(uint8 home, address owner, uint256 keyX, uint256 keyY, uint32 nonce) private {
-        bytes32 hash = _keyHash(keyX, keyY);
-        bytes32 stored = _hashes[home][owner][nonce];
+        if (keyX >= Field.MODULUS || keyY >= Field.MODULUS) revert BadKey(keyX, keyY);
+        bytes32 place = _place(home, owner, keyX, keyY, nonce);
         // No event for a repetition: a loop of them would flood the readers of the logs.
-        if (stored == hash) return;
-        if (stored != 0) revert KeyAlreadySet(home, owner, nonce);
-        _hashes[home][owner][nonce] = hash;
+        if (_recorded[place]) return;
+        _recorded[place] = true;
         emit AuthPubKeySet(owner, nonce, home, keyX, keyY);
     }
 
-    /// What an owner signs.
-    function _digest(uint256 keyX, uint256 keyY, uint32 account, uint32 nonce)
+    function _place(uint8 home, address owner, uint256 keyX, uint256 keyY, uint32 nonce)
         private
-        view
+        pure
         returns (bytes32)
     {
-        bytes32 inner = keccak256(abi.encode(CHANGE_TYPE, keyX, keyY, account, nonce));
-        return keccak256(abi.encodePacked(hex"1901", domainSeparator(), inner));
+        return keccak256(abi.encode(home, owner, keyX, keyY, nonce));
     }
 
-    function _keyHash(uint256 keyX, uint256 keyY) private pure returns (bytes32) {
-        return keccak256(abi.encode(keyX, keyY));
+    /// The EIP-712 digest of a structure that is encoded already.
+    function _typed(bytes memory encoded) private view returns (bytes32) {
+        return keccak256(abi.encodePacked(hex"1901", domainSeparator(), keccak256(encoded)));
     }
 }

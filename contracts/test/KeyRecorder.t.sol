@@ -3,11 +3,12 @@ pragma solidity ^0.8.30;
 
 import {IKeyRecorder} from "../src/interfaces/IKeyRecorder.sol";
 import {IRollup, OperationsCommit} from "../src/interfaces/IRollup.sol";
+import {Field} from "../src/libraries/Field.sol";
 import {World} from "./base/World.sol";
 import {Words} from "./base/Words.sol";
 
-/// @dev A contract wallet as Safes are: signatures of its owner over a digest that is wrapped in the
-///      wallet's own domain, and calls that its owner makes.
+/// @dev A contract wallet that signs as a Safe does: its owner signs a SafeMessage of the digest in the
+///      wallet's own domain. Calls are those that its owner makes.
 contract Wallet {
     address public owner;
 
@@ -20,7 +21,17 @@ contract Wallet {
     }
 
     function wrapped(bytes32 digest) public view returns (bytes32) {
-        return keccak256(abi.encode("wallet", block.chainid, address(this), digest));
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(uint256 chainId,address verifyingContract)"),
+                block.chainid,
+                address(this)
+            )
+        );
+        bytes32 inner = keccak256(
+            abi.encode(keccak256("SafeMessage(bytes message)"), keccak256(abi.encode(digest)))
+        );
+        return keccak256(abi.encodePacked(hex"1901", domain, inner));
     }
 
     function isValidSignature(bytes32 digest, bytes calldata signature)
@@ -40,6 +51,20 @@ contract Wallet {
         assembly {
             revert(add(answer, 32), mload(answer))
         }
+    }
+}
+
+/// @dev A wallet that takes its owner's signature over the digest as it is, as many do.
+contract Plain {
+    address private immutable _owner;
+
+    constructor(address who) {
+        _owner = who;
+    }
+
+    function isValidSignature(bytes32 digest, bytes calldata by) external view returns (bytes4) {
+        address got = ecrecover(digest, uint8(by[64]), bytes32(by[0:32]), bytes32(by[32:64]));
+        return got == _owner ? this.isValidSignature.selector : bytes4(0xffffffff);
     }
 }
 
@@ -82,39 +107,68 @@ contract KeyRecorderTest is World {
 
     /// A contract confirms a signature once; the record stays when the contract changes its mind.
     function testAContractConfirmsOnce() public {
-        bytes memory good = _walletSignature(11, 12, 4, 0);
+        bytes memory good = _walletSignature(11, 12, 0);
         vm.expectEmit(address(spokeKeys));
         emit IKeyRecorder.AuthPubKeySet(address(wallet), 0, SPOKE, 11, 12);
-        spokeKeys.setAuthPubKeySigned(address(wallet), 11, 12, 4, 0, good);
+        spokeKeys.setAuthPubKeySigned(address(wallet), 11, 12, 0, good);
         wallet.retire();
         vm.expectRevert(
             abi.encodeWithSelector(IKeyRecorder.SignatureRefused.selector, address(wallet))
         );
-        spokeKeys.setAuthPubKeySigned(address(wallet), 11, 12, 4, 0, good);
+        spokeKeys.setAuthPubKeySigned(address(wallet), 11, 12, 0, good);
         bytes32[] memory words = _change(address(wallet), SPOKE, 11, 12);
         commitWith(spoke, 1, words, new bytes[](1));
     }
 
-    function testASignatureBindsKeyAccountNonceAndChain() public {
-        bytes memory good = _walletSignature(11, 12, 4, 0);
-        _refused(12, 12, 4, 0, good);
-        _refused(11, 13, 4, 0, good);
-        _refused(11, 12, 5, 0, good);
-        _refused(11, 12, 4, 1, good);
+    function testASignatureBindsKeyNonceAndChain() public {
+        bytes memory good = _walletSignature(11, 12, 0);
+        _refused(12, 12, 0, good);
+        _refused(11, 13, 0, good);
+        _refused(11, 12, 1, good);
         // The other rollup has another domain.
         vm.expectRevert(
             abi.encodeWithSelector(IKeyRecorder.SignatureRefused.selector, address(wallet))
         );
-        nearKeys.setAuthPubKeySigned(address(wallet), 11, 12, 4, 0, good);
+        nearKeys.setAuthPubKeySigned(address(wallet), 11, 12, 0, good);
     }
 
-    function _refused(uint256 x, uint256 y, uint32 account, uint32 nonce, bytes memory signature)
-        private
-    {
+    function _refused(uint256 x, uint256 y, uint32 nonce, bytes memory by) private {
         vm.expectRevert(
             abi.encodeWithSelector(IKeyRecorder.SignatureRefused.selector, address(wallet))
         );
-        spokeKeys.setAuthPubKeySigned(address(wallet), x, y, account, nonce, signature);
+        spokeKeys.setAuthPubKeySigned(address(wallet), x, y, nonce, by);
+    }
+
+    /// Two wallets of one owner that take signatures as they are: what he signed for one, and what he
+    /// published as a key pair, does not serve the other.
+    function testASignatureServesOneOwner() public {
+        address mine = address(new Plain(vm.addr(KEY)));
+        address shared = address(new Plain(vm.addr(KEY)));
+        bytes memory by = signature(KEY, _contractDigest(shared, 666, 667, 0));
+        spokeKeys.setAuthPubKeySigned(shared, 666, 667, 0, by);
+        bytes memory refused =
+            abi.encodeWithSelector(IKeyRecorder.SignatureRefused.selector, mine);
+        vm.expectRevert(refused);
+        spokeKeys.setAuthPubKeySigned(mine, 666, 667, 0, by);
+        bytes[] memory published = new bytes[](1);
+        published[0] = signature(KEY, _digest(31, 32, 4, 0));
+        commitWith(spoke, 1, _change(vm.addr(KEY), 0, 31, 32), published);
+        vm.expectRevert(refused);
+        spokeKeys.setAuthPubKeySigned(mine, 31, 32, 0, published[0]);
+    }
+
+    /// Wrong keys that were recorded lock nobody out, and none is recorded that cannot be one.
+    function testAMistakeIsMended() public {
+        vm.startPrank(address(wallet));
+        uint256 most = type(uint256).max;
+        vm.expectRevert(abi.encodeWithSelector(IKeyRecorder.BadKey.selector, most, 1));
+        spokeKeys.setAuthPubKey(SPOKE, most, 1, 0);
+        vm.expectRevert(abi.encodeWithSelector(IKeyRecorder.BadKey.selector, 1, Field.MODULUS));
+        spokeKeys.setAuthPubKey(SPOKE, 1, Field.MODULUS, 0);
+        spokeKeys.setAuthPubKey(SPOKE, 13, 12, 0);
+        spokeKeys.setAuthPubKey(SPOKE, 11, 12, 0);
+        vm.stopPrank();
+        commitWith(spoke, 1, _change(address(wallet), SPOKE, 11, 12), new bytes[](1));
     }
 
     /// Only the exact answer counts: tokens and fallbacks that answer anything do not confirm.
@@ -128,10 +182,10 @@ contract KeyRecorderTest is World {
         for (uint256 i = 0; i < 4; ++i) {
             address owner = address(new Answering(answers[i]));
             vm.expectRevert(abi.encodeWithSelector(IKeyRecorder.SignatureRefused.selector, owner));
-            spokeKeys.setAuthPubKeySigned(owner, 11, 12, 4, 0, "");
+            spokeKeys.setAuthPubKeySigned(owner, 11, 12, 0, "");
         }
         address good = address(new Answering(abi.encode(bytes32(MAGIC))));
-        spokeKeys.setAuthPubKeySigned(good, 11, 12, 4, 0, "");
+        spokeKeys.setAuthPubKeySigned(good, 11, 12, 0, "");
     }
 
     /// A wallet that is not made yet owns deposits already; its key comes when it is there.
@@ -144,7 +198,7 @@ contract KeyRecorderTest is World {
         vm.deal(address(this), 5);
         spoke.depositNative{value: 5}(padded(later), SPOKE, 0);
         vm.expectRevert(abi.encodeWithSelector(IKeyRecorder.NoContract.selector, later));
-        spokeKeys.setAuthPubKeySigned(later, 11, 12, 4, 0, "");
+        spokeKeys.setAuthPubKeySigned(later, 11, 12, 0, "");
         assembly {
             pop(create2(0, add(creation, 32), mload(creation), 0))
         }
@@ -203,12 +257,9 @@ contract KeyRecorderTest is World {
         vm.expectRevert(abi.encodeWithSelector(IKeyRecorder.BadHome.selector, HUB));
         spokeKeys.setAuthPubKey(HUB, 11, 12, 0);
         spokeKeys.setAuthPubKey(SPOKE, 11, 12, 0);
-        vm.expectRevert(
-            abi.encodeWithSelector(IKeyRecorder.KeyAlreadySet.selector, SPOKE, address(wallet), 0)
-        );
-        spokeKeys.setAuthPubKey(SPOKE, 12, 12, 0);
         vm.stopPrank();
-        eq(spokeKeys.authPubKey(0, address(wallet), 0), 0, "not as a key pair");
+        vm.assertTrue(spokeKeys.isRecorded(SPOKE, address(wallet), 11, 12, 0), "as a contract");
+        vm.assertTrue(!spokeKeys.isRecorded(0, address(wallet), 11, 12, 0), "not as a key pair");
     }
 
     /// A contract has no signature in a commit, though its address may have a key.
@@ -292,14 +343,26 @@ contract KeyRecorderTest is World {
         return Words.changePubKeyOf(SPOKE, 4, 0, padded(owner), home, x, y);
     }
 
-    function _walletSignature(uint256 x, uint256 y, uint32 account, uint32 nonce)
+    function _walletSignature(uint256 x, uint256 y, uint32 nonce)
         private
         view
         returns (bytes memory)
     {
-        bytes32 digest = wallet.wrapped(_digest(x, y, account, nonce));
+        bytes32 digest = wallet.wrapped(_contractDigest(address(wallet), x, y, nonce));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(KEY, digest);
         return abi.encode(r, s, v);
+    }
+
+    function _contractDigest(address owner, uint256 x, uint256 y, uint32 nonce)
+        private
+        view
+        returns (bytes32)
+    {
+        bytes32 kind = keccak256(
+            "ContractPubKey(address owner,uint8 home,uint256 keyX,uint256 keyY,uint32 nonce)"
+        );
+        bytes32 inner = keccak256(abi.encode(kind, owner, SPOKE, x, y, nonce));
+        return keccak256(abi.encodePacked(hex"1901", spokeKeys.domainSeparator(), inner));
     }
 
     function _digest(uint256 x, uint256 y, uint32 account, uint32 nonce)

@@ -86,8 +86,9 @@ fn messages_are_what_their_description_says() {
     let fields = [4, 0x010203, 4, 17, 700 << 5, 0x0708090a, 0x0b0c0d0e, 0, 0, 5, 3, 0xa0];
     let low = low_word(tx.to.address[1..].try_into().expect("the test gives a right value"));
     assert_eq!(of(Tx::Transfer(tx.clone())), message(header(fields), amount(tx.amount), low));
-    let tx = withdraw();
-    let fields = [3, 0x010203, 4, 17, 9 << 5, 11, 12, 1, 12, 0, 0, 0];
+    // To more than an EVM address holds: nobody can be paid so, but the message has a place for it.
+    let tx = WithdrawTx { to: receiver(), ..withdraw() };
+    let fields = [3, 0x010203, 4, 17, 9 << 5, 11, 12, 1, 12, 0, 3, 0xa0];
     let low = low_word(tx.to.address[1..].try_into().expect("the test gives a right value"));
     assert_eq!(of(Tx::Withdraw(tx)), message(header(fields), amount(Amount(123)), low));
     let tx = change();

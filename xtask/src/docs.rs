@@ -214,8 +214,16 @@ fn rejections() -> [Reject; 19] {
     ]
 }
 
-/// Rows of the rejection tables that name a rule which does not exist, or another code than its own.
-fn wrong_codes(path: &str, text: &str) -> Vec<String> {
+/// The first row of every table of rejections.
+const REJECTIONS: &str = "| Rule | Code | When | Enforced by |";
+
+/// Who can enforce a rule, in the order in which the last column names them; `docs/protocol/block.md` says what each
+/// means.
+const ENFORCERS: [&str; 4] = ["transaction", "builder", "replay", "contract"];
+
+/// Rows of the tables of rejections that name a rule which does not exist, another code than its own, or somebody else
+/// than [`ENFORCERS`].
+fn wrong_rejections(path: &str, text: &str) -> Vec<String> {
     let name = |reject: &Reject| {
         let shown = format!("{reject:?}");
         shown.chars().take_while(|letter| letter.is_alphanumeric()).collect::<String>()
@@ -223,15 +231,38 @@ fn wrong_codes(path: &str, text: &str) -> Vec<String> {
     let known: BTreeMap<String, i32> =
         rejections().iter().map(|reject| (name(reject), reject.code())).collect();
     let mut problems = Vec::new();
-    for row in text.lines() {
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let [_, rule, code, _, _] = cells[..] else { continue };
-        let Ok(code) = code.parse::<i32>() else { continue };
-        if known.get(rule.trim_matches('`')) != Some(&code) {
-            problems.push(format!("{path}: {rule} has not the code {code}"));
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if !line.starts_with("| Rule |") {
+            continue;
+        }
+        if line != REJECTIONS {
+            problems.push(format!("{path}: a table of rejections begins with {REJECTIONS}"));
+        }
+        let rows = lines.by_ref().take_while(|line| line.starts_with('|'));
+        for row in rows.filter(|row| !row.starts_with("|---")) {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let [_, rule, code, _, enforced, _] = cells[..] else {
+                problems.push(format!("{path}: a row of rejections has four cells: {row}"));
+                continue;
+            };
+            if known.get(rule.trim_matches('`')).map(i32::to_string).as_deref() != Some(code) {
+                problems.push(format!("{path}: {rule} has not the code {code}"));
+            }
+            if !is_list_of_enforcers(enforced) {
+                let list = ENFORCERS.join(", ");
+                problems.push(format!("{path}: {rule} is enforced by some of: {list}"));
+            }
         }
     }
     problems
+}
+
+/// Whether the cell names one or more of [`ENFORCERS`], in their order and each once.
+fn is_list_of_enforcers(cell: &str) -> bool {
+    let place = |name| ENFORCERS.iter().position(|known| *known == name);
+    let places: Option<Vec<usize>> = cell.split(", ").map(place).collect();
+    places.is_some_and(|places| places.is_sorted_by(|before, after| before < after))
 }
 
 /// The pages whose tables differ from the declarations.
@@ -241,7 +272,7 @@ pub(crate) fn stale(root: &Path) -> Result<Vec<String>> {
         if text != wanted {
             problems.push(format!("{path}: stale; run cargo run -p zklink-xtask -- docs"));
         }
-        problems.extend(wrong_codes(&path, &text));
+        problems.extend(wrong_rejections(&path, &text));
     }
     Ok(problems)
 }
@@ -258,13 +289,31 @@ mod tests {
 
     #[test]
     fn a_wrong_code_is_named() {
-        let table = "| Rule | Code | When |\n|---|---|---|\n| `Balance` | 206 | x |\n";
-        assert_eq!(wrong_codes("page", table), Vec::<String>::new());
-        assert_eq!(
-            wrong_codes("page", &table.replace("206", "207")),
-            ["page: `Balance` has not the code 207"]
+        let table = format!(
+            "{REJECTIONS}\n|---|---|---|---|\n| `Balance` | 206 | x | replay, contract |\n"
         );
-        assert_eq!(wrong_codes("page", &table.replace("Balance", "Money")).len(), 1);
+        let found = |from: &str, to: &str| wrong_rejections("page", &table.replace(from, to));
+        assert_eq!(found("", ""), Vec::<String>::new());
+        assert_eq!(found("206", "207"), ["page: `Balance` has not the code 207"]);
+        assert_eq!(found("Balance", "Money"), ["page: `Money` has not the code 206"]);
+        let row = "| `Balance` | 206 | x |";
+        assert_eq!(
+            found("| x | replay, contract |", "| x |"),
+            [format!("page: a row of rejections has four cells: {row}")]
+        );
+    }
+
+    #[test]
+    fn who_enforces_a_rule_is_one_of_four() {
+        for good in ["transaction", "builder", "transaction, replay", "replay, contract"] {
+            assert!(is_list_of_enforcers(good), "{good}");
+        }
+        for bad in ["", "operator", "replay, transaction", "replay, replay", "replay,contract"] {
+            assert!(!is_list_of_enforcers(bad), "{bad}");
+        }
+        let table = "| Rule | Code | When |\n|---|---|---|\n";
+        let wanted = format!("page: a table of rejections begins with {REJECTIONS}");
+        assert_eq!(wrong_rejections("page", table), [wanted]);
     }
 
     #[test]

@@ -73,6 +73,16 @@ fn contracts(root: &Path) -> Result<Figures> {
     std::fs::remove_file(&file)?;
     let all: BTreeMap<String, serde_json::Value> =
         serde_json::from_str(&text).context("gas.mjs writes one object")?;
-    // Beside the figures stands the table of all steps, which gas.mjs shows itself.
-    Ok(all.into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?))).collect())
+    let mut figures = Figures::new();
+    for (name, value) in all {
+        if let Some(figure) = value.as_f64() {
+            figures.insert(name, figure);
+        } else if let Some(steps) = value.as_object() {
+            let gas = |(step, gas): (&String, &serde_json::Value)| {
+                Some((format!("gas.step: {step}"), gas.as_f64()?))
+            };
+            figures.extend(steps.iter().filter_map(gas));
+        }
+    }
+    Ok(figures)
 }

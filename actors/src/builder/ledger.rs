@@ -12,7 +12,7 @@ use zklink::block::{Block, Head};
 use zklink::commitment::StateTree;
 use zklink::fees::FeeTable;
 use zklink::hash::Fr;
-use zklink::id::{AccountId, BlockNumber, Nonce, Owner, ShapeId, SubAccountId};
+use zklink::id::{AccountId, BlockNumber, ChainId, Nonce, Owner, ShapeId, SubAccountId};
 use zklink::op::{Deposit, Op};
 use zklink::reject::Reject;
 use zklink::shape::{Counts, Load, Shape, shape};
@@ -20,6 +20,7 @@ use zklink::state::{Cell, Ended, State};
 use zklink::token::Network;
 use zklink::tx::{KeyAuthorisations, SignedTx, TxHash};
 
+use super::calldata::Calldata;
 use super::record::{
     AcceptedDeposit, AcceptedTx, DepositRefusal, FinalDeposit, KeyAuthorised, Record, SealedBlock,
     Source,
@@ -28,6 +29,8 @@ use crate::timestamp::Timestamp;
 
 /// Keys may be authorised for the next nonce of the owner's account and so many after it.
 const NONCES_AHEAD: u32 = 16;
+/// Keys of one owner for one nonce on one chain: more than anybody makes mistakes.
+const KEYS_A_NONCE: usize = 16;
 
 /// Something that asks to be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +128,7 @@ struct Open {
     ops: Vec<Op>,
     sources: Vec<Source>,
     load: Load,
+    calldata: Calldata,
     since: Option<Timestamp>,
 }
 
@@ -227,7 +231,8 @@ impl Ledger {
     ) -> Result<Entered, Denied> {
         let mut records = Vec::new();
         let fee_account = self.fee_account();
-        if self.shape_for(&self.open.load.counts_with(&op, fee_account)).is_some() {
+        let has_shape = self.shape_for(&self.open.load.counts_with(&op, fee_account)).is_some();
+        if has_shape && self.open.calldata.has_room(&op) {
             op.apply(&mut self.state)?;
         } else if self.shape_for(&Load::default().counts_with(&op, fee_account)).is_some() {
             records.push(Record::Sealed(self.close_before(&op, now)?));
@@ -246,12 +251,21 @@ impl Ledger {
         let account = self.state.account_of(key.owner).and_then(|id| self.state.account(id));
         let next = account.map(|account| account.nonce).unwrap_or_default();
         let ahead = key.nonce.0.checked_sub(next.0);
-        if ahead.is_none_or(|ahead| ahead >= NONCES_AHEAD) {
+        if ahead.is_none_or(|ahead| ahead >= NONCES_AHEAD) || self.has_many_keys(key) {
             return false;
         }
         let before = self.keys.0.len();
         self.keys.insert(key.chain, key.owner, key.nonce, &key.key);
         self.keys.0.len() > before
+    }
+
+    /// Whether the owner authorised so many keys for this nonce that no more are remembered.
+    fn has_many_keys(&self, key: &KeyAuthorised) -> bool {
+        let from = (key.chain, key.owner, key.nonce, String::new());
+        let of_nonce = |known: &&(ChainId, Owner, Nonce, String)| {
+            (known.0, known.1, known.2) == (key.chain, key.owner, key.nonce)
+        };
+        self.keys.0.range(from..).take_while(of_nonce).count() >= KEYS_A_NONCE
     }
 
     /// Seals the open block, and says nothing when it is empty.
@@ -364,6 +378,7 @@ impl Ledger {
             forget_keys(&mut self.keys, &self.network, change.owner, change.nonce);
         }
         self.open.load.add(op, self.fee_account());
+        self.open.calldata.add(op);
         self.open.ops.push(op.clone());
         self.open.sources.push(source);
         self.open.since.get_or_insert(now);

@@ -40,6 +40,17 @@ pub enum Refusal {
         /// How many there may be.
         max: u64,
     },
+    /// A sealed block is not taken by the hub, and time runs out: it takes no block that is older than 14 days.
+    #[error(
+        "a sealed block has waited {age_s} s for the hub, and nothing is accepted above {max_s} s: send the same \
+         transaction again when the operator has mended settlement"
+    )]
+    SettlementStuck {
+        /// By the hub's clock, seconds.
+        age_s: u64,
+        /// How long it may wait, seconds.
+        max_s: u64,
+    },
     /// The hub did not answer since the node was started, so that nobody knows how far settlement is.
     #[error("the node has not reached its hub yet: send the same transaction again in a moment")]
     HubUnknown,

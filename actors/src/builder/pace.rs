@@ -17,6 +17,9 @@ pub struct PaceLimits {
     /// How far the time of a block may be ahead of the hub's last block, seconds. The contract takes 900; what is left
     /// is for the endpoint that showed an older block.
     pub ahead_max_s: u64,
+    /// How old the first block that the hub has not may become, by the hub's clock, in seconds; then nothing more is
+    /// sealed. The contract takes no block that is older than 14 days: what is left is for whoever mends the cause.
+    pub age_max_s: u64,
 }
 
 impl PaceLimits {
@@ -28,7 +31,7 @@ impl PaceLimits {
 impl Default for PaceLimits {
     /// A hub that takes a block every twelve seconds needs more than three hours for so many.
     fn default() -> PaceLimits {
-        PaceLimits { unproven_max: 1_024, ahead_max_s: 600 }
+        PaceLimits { unproven_max: 1_024, ahead_max_s: 600, age_max_s: 7 * 24 * 3_600 }
     }
 }
 
@@ -39,6 +42,8 @@ pub struct HubProgress {
     pub proven: BlockNumber,
     /// The time of the hub's last block, Unix seconds.
     pub time: u64,
+    /// The time of the first sealed block that is not committed there, Unix seconds; nothing when there is none.
+    pub oldest: Option<u64>,
 }
 
 impl Message for HubProgress {
@@ -70,7 +75,12 @@ impl Pace {
         let waiting = sealed.0.saturating_sub(hub.proven.0);
         let waiting = u64::from(waiting);
         let max = limits.unproven_max.max(1);
-        (waiting >= max).then_some(Refusal::SettlementBehind { waiting, max })
+        if waiting >= max {
+            return Some(Refusal::SettlementBehind { waiting, max });
+        }
+        let age_s = hub.oldest.map_or(0, |oldest| hub.time.saturating_sub(oldest));
+        let max_s = limits.age_max_s;
+        (age_s > max_s).then_some(Refusal::SettlementStuck { age_s, max_s })
     }
 
     /// The latest time that a block may carry now, Unix seconds. The hub's clock only goes on, so a block within this
@@ -95,19 +105,34 @@ mod tests {
 
     #[test]
     fn the_bound_is_counted_from_what_the_hub_has_proven() {
-        let limits = PaceLimits { unproven_max: 3, ahead_max_s: 10 };
+        let limits = PaceLimits { unproven_max: 3, ahead_max_s: 10, age_max_s: 100 };
         let mut pace = Pace::new(Some(limits));
         assert_eq!(pace.refusal(BlockNumber(0)), Some(Refusal::HubUnknown));
-        pace.hear(HubProgress { proven: BlockNumber(5), time: 1_000 });
+        let heard = |proven, time| HubProgress { proven: BlockNumber(proven), time, oldest: None };
+        pace.hear(heard(5, 1_000));
         assert_eq!(pace.seal_by(), 1_010);
         for sealed in [0, 5, 7] {
             assert_eq!(pace.refusal(BlockNumber(sealed)), None, "{sealed}");
         }
         let behind = |waiting| Some(Refusal::SettlementBehind { waiting, max: 3 });
         assert_eq!(pace.refusal(BlockNumber(8)), behind(3));
-        pace.hear(HubProgress { proven: BlockNumber(6), time: 1_012 });
+        pace.hear(heard(6, 1_012));
         assert_eq!(pace.refusal(BlockNumber(8)), None);
-        pace.hear(HubProgress { proven: BlockNumber(4), time: 1_011 });
+        pace.hear(heard(4, 1_011));
         assert_eq!(pace.refusal(BlockNumber(8)), behind(4), "the hub was rewound");
+    }
+    #[test]
+    fn a_block_that_the_hub_does_not_take_stops_those_behind_it() {
+        let limits = PaceLimits { unproven_max: 9, ahead_max_s: 10, age_max_s: 100 };
+        let mut pace = Pace::new(Some(limits));
+        let hub = HubProgress { proven: BlockNumber(1), time: 1_100, oldest: Some(1_000) };
+        for (time, oldest, age_s) in [(1_100, 1_000, None), (1_101, 1_000, Some(101)), (1, 9, None)]
+        {
+            pace.hear(HubProgress { time, oldest: Some(oldest), ..hub });
+            let stuck = age_s.map(|age_s| Refusal::SettlementStuck { age_s, max_s: 100 });
+            assert_eq!(pace.refusal(BlockNumber(2)), stuck, "{time}");
+        }
+        pace.hear(HubProgress { time: 9_999, oldest: None, ..hub });
+        assert_eq!(pace.refusal(BlockNumber(2)), None, "it has all of them");
     }
 }

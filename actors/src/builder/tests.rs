@@ -222,6 +222,21 @@ fn a_deposit_that_cannot_be_credited_is_refused_and_does_not_stop_the_queue() {
 }
 
 #[test]
+fn what_no_account_can_get_becomes_a_refusal_and_the_rest_does_not() {
+    // 2^24 accounts are too many for a test: that a full tree has no next account is tested where accounts are.
+    let cases = [
+        (Reject::AccountsFull, Some(DepositRefusal::AccountsFull)),
+        (Reject::BadReceiver, Some(DepositRefusal::BadReceiver)),
+        (Reject::AmountOverflow, Some(DepositRefusal::AmountOverflow)),
+        (Reject::Serial { chain: HUB, expected: 1 }, None),
+        (Reject::UnknownToken(USD), None),
+    ];
+    for (reject, refusal) in cases {
+        assert_eq!(DepositRefusal::of(&reject), refusal, "{reject}");
+    }
+}
+
+#[test]
 fn the_fees_of_a_block_are_the_fee_accounts_when_it_ends() {
     let mut journal = Vec::new();
     let (mut ledger, alice) = with_alice(&mut journal);

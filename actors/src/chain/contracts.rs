@@ -148,10 +148,6 @@ sol! {
         );
 
         function setAuthPubKey(uint8 home, uint256 keyX, uint256 keyY, uint32 nonce) external;
-        function authPubKey(uint8 home, address owner, uint32 nonce)
-            external
-            view
-            returns (bytes32);
         function rollup() external view returns (address);
         function chain() external view returns (uint8);
         function domainSeparator() external view returns (bytes32);

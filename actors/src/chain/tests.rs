@@ -175,7 +175,7 @@ async fn a_refusal_of_the_contract_comes_in_words_and_costs_nothing() {
     assert_eq!(refused, reverted("BelowLeast(least 1, given 0)"));
     let refused = alice.deposit_native(1, alice.owner(), SubAccountId(32)).await.unwrap_err();
     assert_eq!(refused, reverted("BadSubAccount(subAccount 32)"));
-    let nothing = format!("NothingToClaim(owner {}, token {COIN})", hex_of(&alice.address()));
+    let nothing = format!("NothingToClaim(owner 0x{}, token {COIN})", hex_of(&alice.address()));
     assert_eq!(alice.claim(COIN).await.unwrap_err(), reverted(&nothing));
     assert_eq!(alice.claim_to(COIN, [9; 20]).await.unwrap_err(), reverted(&nothing));
     assert_eq!(alice.balance([0; 20], alice.address()).await.unwrap(), before);

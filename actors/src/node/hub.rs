@@ -12,13 +12,15 @@ use crate::builder::HubProgress;
 use crate::chain::client::{At, ChainClient};
 use crate::chain::contracts::ReadError;
 use crate::port::Port;
-use crate::settlement::{HubView, read_hub_view};
+use crate::settlement::{HubView, SettlementSource, hub_progress, read_hub_view};
 
 /// What is followed, and who is told.
 pub(super) struct HubFollower {
     pub(super) client: Arc<dyn ChainClient>,
     pub(super) contract: Address,
     pub(super) chains: Vec<ChainId>,
+    /// The sealed blocks.
+    pub(super) source: Arc<dyn SettlementSource>,
     pub(super) view: watch::Sender<HubView>,
     pub(super) builder: Port<HubProgress>,
 }
@@ -44,7 +46,7 @@ impl HubFollower {
         let tip = self.client.header(At::Latest).await?;
         let view = read_hub_view(&*self.client, self.contract, self.chains.iter().copied()).await?;
         if let Some(tip) = tip {
-            let progress = HubProgress { proven: view.proven, time: tip.timestamp };
+            let progress = hub_progress(&view, tip.timestamp, &*self.source);
             // A builder that is full hears the same again a moment later.
             drop(self.builder.tell(progress));
         }

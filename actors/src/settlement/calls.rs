@@ -156,3 +156,41 @@ fn deliver(
     let whole = payloads.len() == count && count > 0;
     whole.then_some(LightOracle::deliverCall { source: source.0, first, payloads, signatures })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::testing::{HUB, SPOKE};
+    use crate::settlement::tests::Shelf;
+    use crate::settlement::{ChainView, HubView, PayGas};
+
+    /// Receivers can be cheap when the gas is estimated and dear when the transaction is mined.
+    #[test]
+    fn a_payout_is_given_the_gas_that_the_contract_states() {
+        let words = |withdrawals: usize| vec![[7; 32]; 2 * withdrawals];
+        let mut part = ChainPart::default();
+        part.content.chunks = vec![words(32), words(32), words(5)];
+        let chains = [(SPOKE, part)].into();
+        let block = SealedBlock {
+            number: BlockNumber(1),
+            shape: 1,
+            timestamp: 0,
+            new_root: [0; 32],
+            inputs: [[0; 32]; 4],
+            onchain: Vec::new(),
+            data: Vec::new(),
+            chains,
+        };
+        let shelf = Shelf { blocks: vec![block], proofs: 0 };
+        let pay_gas = PayGas { base: 50_000, portion: 7_000, withdrawal: 300 };
+        let view = ChainView { pay_gas, ..ChainView::default() };
+        let hub = HubView::default();
+        let (deliverable, refunds) = (&[], &[]);
+        let situation =
+            Situation { chain: SPOKE, hub_id: HUB, view: &view, hub: &hub, deliverable, refunds };
+        let contracts = Contracts { rollup: [1; 20], hub: None, oracle: [2; 20], first_block: 0 };
+        let parts = vec![Part { number: BlockNumber(1), first: 1, chunks: 2 }];
+        let call = call_of(&Step::Pay(parts), &situation, &shelf, contracts).expect("it is there");
+        assert_eq!(call.gas, Some(50_000 + 7_000 + 37 * 300));
+    }
+}

@@ -4,7 +4,7 @@
 use zklink::id::{BlockNumber, ChainId};
 
 use super::book::Deliverable;
-use super::ranges::{of_chain, payouts, range_of};
+use super::ranges::{WITNESS_WORDS, of_chain, payouts, range_of};
 use super::{ChainView, HubView, Part, Range, SettlementSource, Step};
 
 /// Messages that are delivered in one transaction.
@@ -157,7 +157,10 @@ fn committing(situation: &Situation<'_>, source: &dyn SettlementSource) -> Optio
     let Situation { chain, view, .. } = situation;
     let numbers = of_chain(source, *chain, view.committed, source.sealed());
     range_of(numbers, source, |block| {
-        block.chains.get(chain).map_or(0, |part| part.words.len() + 3 * part.key_witnesses.len())
+        block.chains.get(chain).map_or(0, |part| {
+            // Each deposit has the address of its payer.
+            part.words.len() + part.deposits.len() + WITNESS_WORDS * part.key_witnesses.len()
+        })
     })
 }
 

@@ -11,8 +11,8 @@ use zklink::id::{BlockNumber, ChainId};
 use super::book::{Deliverable, WhatNext};
 use super::views::read_oracle_view;
 use super::{
-    ChainView, Contracts, Diverged, Failing, HubView, Retries, SettlementSource, Situation, Step,
-    call_of, next_steps, read_chain_view, read_hub_view, refunds_due, revert_call,
+    ChainView, Contracts, Diverged, Failing, HubView, RefundSearch, Retries, SettlementSource,
+    Situation, Step, call_of, next_steps, read_chain_view, read_hub_view, revert_call,
 };
 use crate::chain::client::{Call, ChainClient, ClientError, Hash, Receipt, hex0x};
 use crate::chain::contracts::ReadError;
@@ -188,6 +188,7 @@ impl Settler {
     pub async fn round(
         &self,
         retries: &mut Retries,
+        refunds: &mut RefundSearch,
         now: Timestamp,
         status: &watch::Sender<SettlementStatus>,
     ) -> Result<Option<Done>, RoundError> {
@@ -199,7 +200,7 @@ impl Settler {
         let view = read_chain_view(client, contracts.rollup).await?;
         let deliverable = self.deliverable(client, contracts).await?;
         let source = &*self.source;
-        let refunds = refunds_due(client, contracts.rollup, source, self.chain, &view).await?;
+        let refunds = refunds.due(client, contracts.rollup, source, self.chain, &view).await?;
         let known = Known { view: &view, hub: &hub, deliverable: &deliverable, refunds: &refunds };
         let Some((step, call)) = self.choose(retries, now, &known)? else {
             return Ok(None);
@@ -299,10 +300,11 @@ impl Settler {
         let start = tokio::time::Instant::now();
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let mut retries = Retries::new(millis(period));
+        let mut refunds = RefundSearch::default();
         loop {
             let now = Timestamp(millis(start.elapsed()));
             let round = tokio::select! {
-                round = self.round(&mut retries, now, &status) => round,
+                round = self.round(&mut retries, &mut refunds, now, &status) => round,
                 // A transaction that is under way is found by the next start: the views say what it
                 // did.
                 stopped = stop.wait_for(|stop| *stop) => return drop(stopped),

@@ -10,8 +10,12 @@ use super::{Part, Range, SealedBlock, SettlementSource};
 
 /// Blocks in one transaction.
 const BLOCKS_MAX: usize = 16;
-/// Words in one transaction, 32 bytes each: half of what fits, because signatures and lengths need room as well.
-const WORDS_MAX: usize = 2_048;
+/// Words in one transaction, 32 bytes each: what fits, less 19 KB for lengths, offsets and the signature.
+/// Four blocks of the largest shape with the mix of a retail rollup have 3,100.
+const WORDS_MAX: usize = 3_500;
+/// What a key change with a signature takes in words: three of calldata, and as much gas as nine words of others, so
+/// that a transaction of nothing but key changes stays below 2^24 gas.
+pub(super) const WITNESS_WORDS: usize = 8;
 /// Gas of one transaction with payouts: below 2^24, with room for chains that count calldata otherwise.
 const GAS_MAX: u64 = 15_000_000;
 

@@ -245,7 +245,8 @@ impl Walk {
     async fn round(&self, settler: usize) -> Result<Option<Done>, RoundError> {
         let (status, _) = tokio::sync::watch::channel(SettlementStatus::default());
         let mut retries = Retries::new(1);
-        self.settlers[settler].round(&mut retries, Timestamp(0), &status).await
+        let mut refunds = RefundSearch::default();
+        self.settlers[settler].round(&mut retries, &mut refunds, Timestamp(0), &status).await
     }
 
     /// Lets the attesters read both chains.
@@ -325,6 +326,37 @@ async fn two_blocks_walk_from_commit_to_payout_over_the_light_oracle() {
     let locked = Rollup::lockedCall { token: COIN.0 };
     let locked = read(client, contracts.rollup, &locked, At::Latest).await.unwrap();
     assert_eq!(locked, U256::from(10u128.pow(18)));
+}
+
+/// Anybody may pay a released block. One of refused deposits has nothing to pay, and then counts as paid.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_a_stranger_paid_is_refunded_all_the_same() {
+    let (net, shelf) = walk_net().await;
+    let mut walk = walk(net, shelf, &Report::default());
+    let told = Step::SendRelease { chain: HUB, number: BlockNumber(1) };
+    let mut last = None;
+    for _ in 0..30 {
+        last = walk.round(0).await.unwrap().map(|done| done.step);
+        if last == Some(told.clone()) {
+            break;
+        }
+        if last.is_none() {
+            while walk.round(1).await.unwrap().is_some() {}
+            walk.attest().await;
+        }
+    }
+    assert_eq!(last, Some(told));
+    let settler = &walk.settlers[0];
+    let (contracts, client) = (settler.contracts[&HUB], &*walk.net.clients[&HUB]);
+    let view = read_chain_view(client, contracts.rollup).await.unwrap();
+    let (hub, deliverable, refunds) = (&HubView::default(), &[], &[]);
+    let situation = Situation { chain: HUB, hub_id: HUB, view: &view, hub, deliverable, refunds };
+    let pay = Step::Pay(vec![Part { number: BlockNumber(1), first: 0, chunks: 0 }]);
+    let call = call_of(&pay, &situation, &*settler.source, contracts).unwrap();
+    settler.sender.send(call).await.unwrap();
+    assert_eq!(read_chain_view(client, contracts.rollup).await.unwrap().paid, BlockNumber(1));
+    let next = walk.round(0).await.unwrap().unwrap();
+    assert_eq!(next.step, Step::Refund(BlockNumber(1)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

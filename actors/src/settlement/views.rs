@@ -6,15 +6,9 @@ use alloy_primitives::U256;
 use zklink::id::{BlockNumber, ChainId};
 use zklink::token::Address;
 
-use super::ranges::of_chain;
-use super::{PayGas, SettlementSource};
+use super::PayGas;
 use crate::chain::client::{At, ChainClient};
 use crate::chain::contracts::{Hub, LightOracle, ReadError, Rollup, read};
-
-/// The state of an entry of the queue that is a deposit and was not refunded.
-const OPEN_DEPOSIT: u8 = 1;
-/// Released blocks that are searched for refused deposits: as many as one payment pays at most.
-const REFUNDS_LOOKED_AT: usize = 16;
 
 /// What a chain's rollup contract says of its own operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,32 +100,6 @@ async fn read_pay_gas(client: &dyn ChainClient, rollup: Address) -> Result<PayGa
     let portion = gas(1, 0).await?.saturating_sub(base);
     let withdrawal = gas(0, 1).await?.saturating_sub(base);
     Ok(PayGas { base, portion, withdrawal })
-}
-
-/// Released blocks of a chain, not paid to the end, with refused deposits whose payers have nothing back yet.
-///
-/// # Errors
-/// [`ReadError`].
-pub async fn refunds_due(
-    client: &dyn ChainClient,
-    rollup: Address,
-    source: &dyn SettlementSource,
-    chain: ChainId,
-    view: &ChainView,
-) -> Result<Vec<BlockNumber>, ReadError> {
-    let mut due = Vec::new();
-    for number in of_chain(source, chain, view.paid, view.released).take(REFUNDS_LOOKED_AT) {
-        let part = source.block(number).and_then(|mut block| block.chains.remove(&chain));
-        let deposits = part.map(|part| part.deposits).unwrap_or_default();
-        for deposit in deposits.iter().filter(|deposit| deposit.refused) {
-            let call = Rollup::queuedCall { serial: deposit.serial.0 };
-            if read(client, rollup, &call, At::Latest).await?.state == OPEN_DEPOSIT {
-                due.push(number);
-                break;
-            }
-        }
-    }
-    Ok(due)
 }
 
 /// The rolling content of a record, zero for that of genesis.

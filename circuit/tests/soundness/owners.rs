@@ -69,6 +69,24 @@ fn all_parts_of_an_owner_count() {
 }
 
 #[test]
+fn the_low_part_of_an_owner_has_248_bits() {
+    // With more, two owners could have one packed word, or a word that nobody can read be published.
+    let world = world();
+    let honest = deposit_of(&world, deposit(3, ONE, Scenario::owner(2))).settle();
+    let cs = honest.synthesize();
+    for owner in ["queue/slot 0/owner", "signed/slot 0/party"] {
+        let has = |bit: usize| {
+            let path = format!("{owner}/low/bit{bit}/bit");
+            cs.aux_paths().contains(&path)
+        };
+        assert!(has(0) && has(247) && !has(248), "{owner}");
+    }
+    let top = "queue/slot 0/owner/low/bit247/bit";
+    let failures = honest.choose(top, Fr::from(2)).failures();
+    assert!(failures.iter().any(|path| path == top), "{failures:?}");
+}
+
+#[test]
 fn nobody_cannot_own_an_account() {
     let world = world();
     for home in [0, 1] {

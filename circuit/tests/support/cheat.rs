@@ -373,6 +373,9 @@ impl Cheat {
                 vectors.data.push(first);
             }
         }
+        // As a block does: the vector does not show zero words at its end.
+        let data = &mut published.vectors.data;
+        data.truncate(data.iter().rposition(|word| *word != Fr::zero()).map_or(0, |last| last + 1));
         published
     }
 

@@ -7,7 +7,8 @@ import {ChainId} from "../types/Ids.sol";
 /// @notice An owner is a pair of home and address. Home 0: a key pair, the same owner on every
 ///         chain. Home c: the contract at this address on chain c, and nobody anywhere else. A
 ///         record is never changed and never removed, so that what a commit relied on cannot be
-///         taken back. The recorder holds no funds.
+///         taken back. Several keys may be recorded for one nonce; L2 uses one. The recorder holds no
+///         funds.
 interface IKeyRecorder {
     /// @notice The owner authorised an L2 key for one account nonce.
     event AuthPubKeySet(
@@ -20,8 +21,8 @@ interface IKeyRecorder {
     error BadHome(uint8 home);
     /// @notice For home 0 a key pair must send the transaction itself; `caller` did not.
     error NotAKeyPair(address caller);
-    /// @notice The owner has already authorised another key for this nonce; it cannot be changed.
-    error KeyAlreadySet(uint8 home, address owner, uint32 nonce);
+    /// @notice A coordinate of the key is not below the field's modulus.
+    error BadKey(uint256 keyX, uint256 keyY);
     /// @notice There is no contract at the owner's address yet.
     error NoContract(address owner);
     /// @notice The contract does not confirm the signature.
@@ -45,13 +46,12 @@ interface IKeyRecorder {
 
     /// @notice Records the key of the contract `owner`, whose home is this chain, if the contract
     ///         confirms the signature now (EIP-1271). Anyone. It is asked once and never again.
-    /// @dev The contract is asked about the EIP-712 digest of ChangePubKey(uint256 keyX,uint256
-    ///      keyY,uint32 accountId,uint32 nonce) in the domain of this chain's Rollup.
+    /// @dev The contract is asked about the EIP-712 digest of ContractPubKey(address owner,uint8
+    ///      home,uint256 keyX,uint256 keyY,uint32 nonce) in the domain of this chain's Rollup.
     function setAuthPubKeySigned(
         address owner,
         uint256 keyX,
         uint256 keyY,
-        uint32 accountId,
         uint32 nonce,
         bytes calldata signature
     ) external;
@@ -68,8 +68,11 @@ interface IKeyRecorder {
         external
         view;
 
-    /// @notice keccak256(abi.encode(keyX, keyY)) of the recorded key, or 0.
-    function authPubKey(uint8 home, address owner, uint32 nonce) external view returns (bytes32);
+    /// @notice Whether the owner authorised this key for this nonce.
+    function isRecorded(uint8 home, address owner, uint256 keyX, uint256 keyY, uint32 nonce)
+        external
+        view
+        returns (bool);
     /// @notice The rollup whose domain the signatures have.
     function rollup() external view returns (address);
     /// @notice The EIP-712 domain separator of this chain's Rollup, for key changes.

@@ -8,7 +8,7 @@ use zklink_actors::builder::HubProgress;
 use zklink_actors::chain::client::{At, ChainClient};
 use zklink_actors::chain::contracts::ReadError;
 use zklink_actors::port::Port;
-use zklink_actors::settlement::read_hub_view;
+use zklink_actors::settlement::{SettlementSource, hub_progress, read_hub_view};
 use zklink_actors::timestamp::Timestamp;
 
 use super::{Driver, at_once};
@@ -21,6 +21,8 @@ pub struct HubLoop {
     pub contract: Address,
     /// All chains of the deployment.
     pub chains: Vec<ChainId>,
+    /// The sealed blocks.
+    pub source: Arc<dyn SettlementSource>,
     /// Who is told.
     pub builder: Port<HubProgress>,
     /// How often, virtual milliseconds.
@@ -35,7 +37,7 @@ impl HubLoop {
         let chains = self.chains.iter().copied();
         let view = at_once(read_hub_view(&*self.client, self.contract, chains))?;
         if let Some(tip) = tip {
-            let progress = HubProgress { proven: view.proven, time: tip.timestamp };
+            let progress = hub_progress(&view, tip.timestamp, &*self.source);
             drop(self.builder.tell(progress));
         }
         Ok(())

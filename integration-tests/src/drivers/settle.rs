@@ -10,8 +10,8 @@ use zklink_actors::chain::contracts::{LightOracle, ReadError, read};
 use zklink_actors::port::{Pending, Port};
 use zklink_actors::settlement::book::{Deliverable, WhatNext};
 use zklink_actors::settlement::{
-    Contracts, Diverged, Retries, SettlementSource, Situation, Step, call_of, next_steps,
-    read_chain_view, read_hub_view, refunds_due, revert_call,
+    Contracts, Diverged, RefundSearch, Retries, SettlementSource, Situation, Step, call_of,
+    next_steps, read_chain_view, read_hub_view, revert_call,
 };
 use zklink_actors::timestamp::Timestamp;
 
@@ -73,6 +73,8 @@ pub struct SettleLoop {
     pub log: SettlementLog,
     /// Which steps rest.
     pub retries: Retries,
+    /// Which refunds are made.
+    pub refunds: RefundSearch,
     /// The pause when there is nothing to do.
     pub period_ms: u64,
     /// What it waits for.
@@ -120,7 +122,7 @@ impl SettleLoop {
         let hub = at_once(read_hub_view(&*self.hub, hub_contract, chains))?;
         let view = at_once(read_chain_view(&*self.client, contracts.rollup))?;
         let (client, source) = (&*self.client, &*self.source);
-        let due = refunds_due(client, contracts.rollup, source, self.chain, &view);
+        let due = self.refunds.due(client, contracts.rollup, source, self.chain, &view);
         let refunds = at_once(due)?;
         let situation = Situation {
             chain: self.chain,

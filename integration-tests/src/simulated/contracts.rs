@@ -168,7 +168,7 @@ pub struct SimulatedContracts {
     pub delivered: BTreeMap<ChainId, u64>,
     /// What only the hub has.
     pub hub: Option<SimulatedHub>,
-    keys: BTreeMap<(ChainId, Address, u32), [u8; 32]>,
+    keys: BTreeSet<(ChainId, Address, u32, [[u8; 32]; 2])>,
     events: Vec<SimulatedEvent>,
 }
 
@@ -195,7 +195,7 @@ impl SimulatedContracts {
             sent: BTreeMap::new(),
             delivered: BTreeMap::new(),
             hub,
-            keys: BTreeMap::new(),
+            keys: BTreeSet::new(),
             events: Vec::new(),
         }
     }
@@ -266,13 +266,9 @@ impl SimulatedContracts {
     /// # Errors
     /// [`Refused`].
     pub fn set_auth_pub_key(&mut self, from: Address, key: [[u8; 32]; 2], nonce: u32) -> Done {
-        let hash = keccak(&[&key[0], &key[1]]);
-        let place = (ChainId(0), from, nonce);
-        if self.keys.get(&place).is_some_and(|known| *known != hash) {
-            return Err("KeyAlreadySet".into());
+        if self.keys.insert((ChainId(0), from, nonce, key)) {
+            self.events.push(SimulatedEvent::Key(from, nonce, key));
         }
-        self.keys.insert(place, hash);
-        self.events.push(SimulatedEvent::Key(from, nonce, key));
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use zklink_actors::journal::Journal;
 use zklink_actors::journal::segment::SegmentLog;
 use zklink_actors::machine::Machine;
 use zklink_actors::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
-use zklink_actors::node::follow::NodePools;
+use zklink_actors::node::follow::{ArchivedBlocks, NodePools};
 use zklink_actors::node::{Alarms, rebuild};
 use zklink_actors::pool_history::PoolHistory;
 use zklink_actors::port::Port;
@@ -346,6 +346,7 @@ fn follow_hub(seating: &Seating<'_>, core: &Core) {
         client: Arc::new(system.endpoints[&HUB][0].clone()),
         contract: HUB_CONTRACT,
         chains: network.chains.keys().copied().collect(),
+        source: Arc::new(ArchivedBlocks::new(core.reader.clone(), |proof| Ok(proof.to_vec()))),
         builder: core.builder.port(),
         period_ms: system.config.poll_ms,
         due: Timestamp(0),

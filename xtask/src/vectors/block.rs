@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use zklink::amount::{Amount, Fee};
 use zklink::block::{Block, blob_element, data_root, rolling_content};
@@ -14,6 +14,7 @@ use zklink::key::SecretKey;
 use zklink::layout::HEAD_WORDS;
 use zklink::op::{Deposit, Op};
 use zklink::shape::{Counts, DEEP, NANO, SMALL, shapes};
+use zklink::state::{State, System};
 use zklink::tx::{ChangePubKeyTx, KeyAuth, TransferTx, Tx, WithdrawTx, keccak};
 
 use super::{bytes, word, words};
@@ -26,8 +27,30 @@ pub(super) struct Vectors {
     data_roots: Vec<String>,
     blob_elements: Vec<usize>,
     genesis_root: String,
+    /// Of what the state with that root is made.
+    genesis: Genesis,
     /// Consecutive blocks of one deployment.
     blocks: Vec<BlockExample>,
+}
+
+/// The state before the first block.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Genesis {
+    deployment_id: String,
+    timestamp: u64,
+    fee_owner: GenesisOwner,
+    insurance_owner: GenesisOwner,
+    root: String,
+}
+
+#[derive(Clone, Serialize)]
+struct GenesisOwner {
+    account: u32,
+    /// The chain of a contract; zero for a key pair.
+    home: u8,
+    /// 32 bytes.
+    address: String,
 }
 
 #[derive(Serialize)]
@@ -80,7 +103,7 @@ pub(super) struct Content {
 pub(super) const START: u64 = 1_700_000_000;
 
 pub(super) fn vectors() -> Result<Vectors> {
-    let mut story = Story::new();
+    let mut story = Story::new()?;
     for (shape, fill) in STORY.into_iter().chain([(DEEP, payouts as Fill)]) {
         story.play(shape, fill)?;
     }
@@ -89,18 +112,39 @@ pub(super) fn vectors() -> Result<Vectors> {
         shapes: shapes().iter().map(shape_example).collect(),
         data_roots: roots.take(8).map(word).collect(),
         blob_elements: (0..8).map(blob_element).collect(),
-        genesis_root: story.genesis_root,
+        genesis_root: story.genesis.root.clone(),
+        genesis: story.genesis,
         blocks: story.blocks,
     })
 }
 
 /// The genesis root and the blocks of the story, all of one shape.
 pub(super) fn in_shape(shape: ShapeId) -> Result<(String, Vec<BlockExample>)> {
-    let mut story = Story::new();
+    let mut story = Story::new()?;
     for (_, fill) in STORY {
         story.play(shape, fill)?;
     }
-    Ok((story.genesis_root, story.blocks))
+    Ok((story.genesis.root, story.blocks))
+}
+
+/// What a state before the first block is made of, with the root of one that is made of nothing else.
+fn genesis(state: &State) -> Result<Genesis> {
+    let System { fee_account, insurance_account, deployment, timestamp, .. } = state.system;
+    let owner = |id| state.account(id).map(|account| account.owner).context("genesis has an owner");
+    let (fees, insurance) = (owner(fee_account)?, owner(insurance_account)?);
+    let root = StateTree::of(&State::genesis(deployment, fees, insurance)).root();
+    let example = |id: AccountId, owner: Owner| GenesisOwner {
+        account: id.0,
+        home: owner.home.0,
+        address: bytes(&owner.address),
+    };
+    Ok(Genesis {
+        deployment_id: bytes(&deployment.0),
+        timestamp,
+        fee_owner: example(fee_account, fees),
+        insurance_owner: example(insurance_account, insurance),
+        root: word(root),
+    })
 }
 
 fn shape_example(shape: &zklink::shape::Shape) -> ShapeExample {
@@ -116,16 +160,17 @@ fn shape_example(shape: &zklink::shape::Shape) -> ShapeExample {
 /// A deployment whose blocks are examples.
 struct Story {
     world: Scenario,
-    genesis_root: String,
+    genesis: Genesis,
     rolling: BTreeMap<ChainId, [u8; 32]>,
     blocks: Vec<BlockExample>,
 }
 
 impl Story {
-    fn new() -> Story {
+    fn new() -> Result<Story> {
         let mut world = Scenario::new();
-        let genesis_root = word(world.tree.root());
-        Story { world, genesis_root, rolling: BTreeMap::new(), blocks: Vec::new() }
+        let genesis = genesis(&world.state)?;
+        ensure!(genesis.root == word(world.tree.root()), "genesis is more than its two owners");
+        Ok(Story { world, genesis, rolling: BTreeMap::new(), blocks: Vec::new() })
     }
 
     fn play(&mut self, shape: ShapeId, fill: Fill) -> Result<()> {

@@ -298,13 +298,13 @@ fn a_block_is_sealed_although_the_clock_was_set_back_before_a_restart() {
 
 /// So many sealed blocks may wait for their proof, and blocks may be ten seconds ahead of the hub.
 fn paced(unproven_max: u64) -> Config {
-    let pace = Some(PaceLimits { unproven_max, ahead_max_s: 10 });
+    let pace = Some(PaceLimits { unproven_max, ahead_max_s: 10, ..PaceLimits::default() });
     Config { block_age_max_ms: 300, pace, ..Config::default() }
 }
 
 impl Node {
     fn hear(&self, proven: u32, time: u64) {
-        let hub = HubProgress { proven: BlockNumber(proven), time };
+        let hub = HubProgress { proven: BlockNumber(proven), time, oldest: None };
         self.builder.port().tell(hub).expect("room");
         self.world.run_for(10);
     }

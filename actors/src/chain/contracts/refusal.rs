@@ -12,6 +12,7 @@ sol! {
         error BadConfiguration();
         error BadDecimals(uint16 id, uint256 decimals);
         error BadHome(uint8 home);
+        error BadKey(uint256 keyX, uint256 keyY);
         error BadKeyRecorder(address recorder);
         error BadKeySignature(uint256 index, address owner);
         error BadMessage();
@@ -46,7 +47,6 @@ sol! {
         error InsufficientAllowance(address spender, uint256 allowance, uint256 needed);
         error InsufficientBalance(address owner, uint256 balance, uint256 needed);
         error InsufficientLocked(uint16 token, uint256 free, uint256 amount);
-        error KeyAlreadySet(uint8 home, address owner, uint32 nonce);
         error KeyLength(uint256 given, uint256 expected);
         error KeyNotAuthorised(uint256 index, address owner, uint32 nonce);
         error KeyStoreFailed();

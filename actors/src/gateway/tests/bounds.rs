@@ -170,13 +170,13 @@ fn an_overloaded_node_says_so_and_reads_go_on() {
 
 #[test]
 fn a_node_that_is_ahead_of_its_hub_says_so() {
-    let pace = Some(crate::builder::PaceLimits { unproven_max: 1, ahead_max_s: 600 });
+    let pace = Some(crate::builder::PaceLimits { unproven_max: 1, ..Default::default() });
     let config = crate::builder::Config { pace, ..Default::default() };
     served(Setup { config, ..Setup::default() }, async |_, served| {
         let client = served.client().await;
         let tx = User::new(1).transfer(AccountId(2), 0, User::new(2).owner, UNIT);
         assert_eq!(code_of(client.send(&tx).await), code::UNAVAILABLE, "the hub is unknown");
-        let hub = HubProgress { proven: BlockNumber(0), time: 1_800_000_000 };
+        let hub = HubProgress { proven: BlockNumber(0), time: 1_800_000_000, oldest: None };
         served.hub.tell(hub).expect("room");
         let (alice, _) = alice(&served, &client).await;
         assert_eq!(served.seal(&client).await, BlockNumber(1));

@@ -100,7 +100,7 @@ pub(super) async fn start_settlement(
     let chains: Vec<ChainId> = contracts.keys().copied().collect();
     let period = Duration::from_millis(setup.chains[&deployment.hub].poll_ms);
     let builder = core.builder.port();
-    let follower = HubFollower { client: hub_client, contract, chains, view, builder };
+    let follower = HubFollower { client: hub_client, contract, chains, source, view, builder };
     drivers.start("hub follower".to_owned(), follower.run(period, drivers.stop.clone()));
     Ok(Settling { status: health, attesters, report, hub: view_heard })
 }

@@ -283,10 +283,10 @@ fn payouts_go_in_whole_chunks_as_far_as_the_gas_of_one_transaction_reaches() {
 
 #[test]
 fn a_range_ends_before_its_words_pass_the_bound() {
-    let shelf = paying_shelf(&[400, 400, 300, 9_000, 1]);
+    let shelf = paying_shelf(&[800, 800, 300, 9_000, 1]);
     let words = |block: &SealedBlock| block.chains[&SPOKE].words.len();
     let range = |from: u32| range_of((from..=5).map(BlockNumber), &shelf, words);
-    assert_eq!(range(1), Some(blocks(1, 2)), "2048 words are the bound");
+    assert_eq!(range(1), Some(blocks(1, 2)), "3500 words are the bound");
     assert_eq!(range(3), Some(blocks(3, 3)));
     assert_eq!(range(4), Some(blocks(4, 4)), "one block goes whatever it has");
     assert_eq!(range(6), None);

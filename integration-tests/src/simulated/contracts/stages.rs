@@ -149,8 +149,7 @@ impl SimulatedContracts {
         }
         if witness.is_empty() {
             let coordinates = [op.key.x(), op.key.y()].map(zklink::hash::fr_to_be_bytes);
-            let hash = keccak(&[&coordinates[0], &coordinates[1]]);
-            let known = self.keys.get(&(op.owner.home, owner, op.nonce.0)) == Some(&hash);
+            let known = self.keys.contains(&(op.owner.home, owner, op.nonce.0, coordinates));
             return if known { Ok(()) } else { Err("KeyNotAuthorised".into()) };
         }
         let signature: [u8; 65] = witness.try_into().map_err(|_| Refused::from("WitnessLength"))?;

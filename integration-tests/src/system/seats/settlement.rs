@@ -13,8 +13,8 @@ use zklink_actors::chain::client::ChainClient;
 use zklink_actors::chain::finality::Finality;
 use zklink_actors::node::follow::ArchivedBlocks;
 use zklink_actors::port::Port;
-use zklink_actors::settlement::Retries;
 use zklink_actors::settlement::book::{Attestation, AttestationBook};
+use zklink_actors::settlement::{RefundSearch, Retries};
 use zklink_actors::timestamp::Timestamp;
 use zklink_actors::world::Place;
 
@@ -55,6 +55,7 @@ pub(super) fn start(seating: &mut Seating<'_>, reader: &ArchiveReader) -> Place<
             book: book.port(),
             log: system.settlement.clone(),
             retries: Retries::new(system.config.poll_ms),
+            refunds: RefundSearch::default(),
             period_ms: system.config.poll_ms,
             stage: Stage::Idle,
             due: Timestamp(0),
