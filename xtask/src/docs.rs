@@ -1,4 +1,4 @@
-//! The tables in `docs/protocol`: made from the declared layouts and put between markers.
+//! The tables in `docs`: made from the declared layouts and the measured figures, and put between markers.
 //!
 //! A page has `<!-- table: NAME -->` and `<!-- end -->`; everything between the two is written by `xtask docs`.
 
@@ -19,6 +19,9 @@ use zklink::shape::shapes;
 use zklink::tx::header;
 
 const END: &str = "<!-- end -->";
+
+/// Tables by their page below `docs/` and their name.
+type Tables = BTreeMap<(String, &'static str), String>;
 
 /// What the fields of packed words mean. A field without an entry here is refused.
 const MEANINGS: [(&str, &str); 34] = [
@@ -61,8 +64,8 @@ const MEANINGS: [(&str, &str); 34] = [
     ("new_root", "state root after the block"),
 ];
 
-/// All tables, by page and name.
-fn tables() -> Result<BTreeMap<(&'static str, &'static str), String>> {
+/// All tables of the protocol's pages, by page and name.
+fn layouts() -> Result<BTreeMap<(&'static str, &'static str), String>> {
     let owner: &[&str] = &["owner_low"];
     let to: &[&str] = &["to_low"];
     let key: &[&str] = &["owner_low", "key_x", "key_y"];
@@ -141,14 +144,10 @@ fn shape_table() -> String {
 }
 
 /// The page with each table in its place.
-fn filled(
-    page: &str,
-    text: &str,
-    tables: &BTreeMap<(&'static str, &'static str), String>,
-) -> Result<String> {
+fn filled(page: &str, text: &str, tables: &Tables) -> Result<String> {
     let mut out = text.to_string();
     for ((of, name), table) in tables {
-        if *of != page {
+        if of != page {
             continue;
         }
         let marker = format!("<!-- table: {name} -->");
@@ -157,19 +156,25 @@ fn filled(
         let length = out[start..].find(END).with_context(|| format!("{page}.md: no {END}"))?;
         out.replace_range(start..start + length, &format!("\n{table}"));
     }
-    let wanted = tables.keys().filter(|(of, _)| *of == page).count();
+    let wanted = tables.keys().filter(|(of, _)| of == page).count();
     ensure!(out.matches("<!-- table: ").count() == wanted, "{page}.md: a marker without a table");
     Ok(out)
 }
 
 /// Each page with its text and the text that it should have.
 fn pages(root: &Path) -> Result<Vec<(String, String, String)>> {
-    let tables = tables()?;
-    let mut names: Vec<&str> = tables.keys().map(|(page, _)| *page).collect();
+    let layouts = layouts()?.into_iter().map(|((page, name), table)| {
+        let page = format!("protocol/{page}");
+        ((page, name), table)
+    });
+    let figures = crate::figures::tables(root)?;
+    let figures = figures.into_iter().map(|((page, name), table)| ((page.to_owned(), name), table));
+    let tables: Tables = layouts.chain(figures).collect();
+    let mut names: Vec<&str> = tables.keys().map(|(page, _)| page.as_str()).collect();
     names.dedup();
     let mut pages = Vec::new();
     for name in names {
-        let path = format!("docs/protocol/{name}.md");
+        let path = format!("docs/{name}.md");
         let text = fs::read_to_string(root.join(&path)).with_context(|| path.clone())?;
         let wanted = filled(name, &text, &tables)?;
         pages.push((path, text, wanted));
@@ -318,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_table_replaces_what_stood_between_its_markers() {
-        let tables = BTreeMap::from([(("page", "one"), "new\n".to_string())]);
+        let tables = BTreeMap::from([(("page".to_owned(), "one"), "new\n".to_string())]);
         let text = "a\n<!-- table: one -->\nold\n<!-- end -->\nb\n";
         let wanted = "a\n<!-- table: one -->\nnew\n<!-- end -->\nb\n";
         assert_eq!(filled("page", text, &tables).expect("it has the marker"), wanted);

@@ -72,7 +72,7 @@ fn all_parts_of_an_owner_count() {
 fn the_low_part_of_an_owner_has_248_bits() {
     // With more, two owners could have one packed word, or a word that nobody can read be published.
     let world = world();
-    let honest = deposit_of(&world, deposit(3, ONE, Scenario::owner(2))).settle();
+    let honest = deposit_of(&world, deposit(3, ONE, Scenario::owner(2))).idle_signed().settle();
     let cs = honest.synthesize();
     for owner in ["queue/slot 0/owner", "signed/slot 0/party"] {
         let has = |bit: usize| {
