@@ -15,7 +15,6 @@ use zklink::id::{BlockNumber, ChainId, Owner, TokenId};
 use zklink::op::Withdraw;
 use zklink::state::DeploymentId;
 use zklink::token::{Address, Chain, L1Token, scale_down, scale_up};
-use zklink::tx::keccak;
 
 use super::hub::SimulatedHub;
 
