@@ -15,7 +15,7 @@ use zklink::block::rolling_content;
 use zklink::id::{BlockNumber, ChainId};
 use zklink_migrations::schema::{Column, KEY_APPLIED, KEY_COUNT, KEY_HEAD, KEY_SNAPSHOTS};
 
-use crate::journal::{Log, LogError, Record};
+use crate::journal::{Durable, Log, LogError, Record};
 use crate::machine::{Handle, Machine};
 use crate::port::Message;
 use crate::turn::Turn;
@@ -35,17 +35,6 @@ const CATCH_UP_RECORDS: usize = 256;
 /// What a journal record means to the archive. It must depend on the record alone. The text says
 /// why the record has no meaning; the node then stops.
 pub type Fold = Box<dyn Fn(&Record) -> Result<Vec<Entry>, String> + Send>;
-
-/// These records are durable. Sent by the journal, in order.
-#[derive(Debug)]
-pub struct Apply {
-    /// Records in order, without gaps.
-    pub records: Vec<Record>,
-}
-
-impl Message for Apply {
-    type Reply = ();
-}
 
 /// Keep these results, which were derived from what the archive holds.
 #[derive(Debug)]
@@ -232,9 +221,9 @@ impl Archive {
 
 impl Machine for Archive {}
 
-impl Handle<Apply> for Archive {
-    fn handle(&mut self, apply: Apply, turn: &mut Turn) {
-        if let Err(fault) = self.apply(apply.records) {
+impl Handle<Durable> for Archive {
+    fn handle(&mut self, durable: Durable, turn: &mut Turn) {
+        if let Err(fault) = self.apply(durable.records) {
             turn.fail(fault.to_string());
         }
     }

@@ -12,7 +12,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use crate::archive::Apply;
 use crate::machine::{Handle, Load, Machine};
 use crate::port::{Message, Port, Refused, ReplyTo};
 use crate::turn::Turn;
@@ -27,7 +26,7 @@ pub use log::{Log, LogError, RECORD_BYTES_MAX, Record, replay};
 /// A group is written at once when it reaches this size, in bytes.
 const GROUP_BYTES_MAX: usize = 4 << 20;
 /// Most records that one message hands to the archive.
-const APPLY_MAX: usize = 256;
+const HANDED_MAX: usize = 256;
 /// Records that may wait for the archive before the journal's port answers `Full`.
 const UNHANDED_MAX: usize = 4096;
 /// Their bytes, likewise.
@@ -90,10 +89,21 @@ impl Message for Append {
     type Reply = ();
 }
 
+/// These records are durable. Handed to the archive, in order.
+#[derive(Debug)]
+pub struct Durable {
+    /// Records in order, without gaps.
+    pub records: Vec<Record>,
+}
+
+impl Message for Durable {
+    type Reply = ();
+}
+
 /// See the module.
 pub struct Journal {
     log: Box<dyn Log>,
-    archive: Port<Apply>,
+    archive: Port<Durable>,
     group: Vec<Append>,
     group_bytes: usize,
     unhanded: VecDeque<Record>,
@@ -103,7 +113,7 @@ pub struct Journal {
 impl Journal {
     /// A journal at the end of `log`. The archive must have caught up with `log` before
     /// ([`Archive::open`](crate::archive::Archive::open)): it is told only of what comes now.
-    pub fn new(log: impl Log + 'static, archive: Port<Apply>) -> Self {
+    pub fn new(log: impl Log + 'static, archive: Port<Durable>) -> Self {
         let (group, unhanded) = (Vec::new(), VecDeque::new());
         let (group_bytes, unhanded_bytes) = (0, 0);
         Self { log: Box::new(log), archive, group, group_bytes, unhanded, unhanded_bytes }
@@ -136,9 +146,9 @@ impl Journal {
 
     fn tell_archive(&mut self) {
         while !self.unhanded.is_empty() {
-            let count = self.unhanded.len().min(APPLY_MAX);
+            let count = self.unhanded.len().min(HANDED_MAX);
             let records = self.unhanded.drain(..count).collect();
-            match self.archive.tell(Apply { records }) {
+            match self.archive.tell(Durable { records }) {
                 Ok(()) => {}
                 Err(Refused::Full(apply)) => {
                     for record in apply.records.into_iter().rev() {

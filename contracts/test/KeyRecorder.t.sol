@@ -146,8 +146,7 @@ contract KeyRecorderTest is World {
         address shared = address(new Plain(vm.addr(KEY)));
         bytes memory by = signature(KEY, _contractDigest(shared, 666, 667, 0));
         spokeKeys.setAuthPubKeySigned(shared, 666, 667, 0, by);
-        bytes memory refused =
-            abi.encodeWithSelector(IKeyRecorder.SignatureRefused.selector, mine);
+        bytes memory refused = abi.encodeWithSelector(IKeyRecorder.SignatureRefused.selector, mine);
         vm.expectRevert(refused);
         spokeKeys.setAuthPubKeySigned(mine, 666, 667, 0, by);
         bytes[] memory published = new bytes[](1);

@@ -222,9 +222,9 @@ fn a_gap_and_a_failing_store_stop_the_node() {
     let world = World::new(1, POLICY);
     let mut log = log_with(5);
     let (archive, _) = open(&SimStore::new(), &mut log).unwrap();
-    let apply: Port<Apply> = world.seat("archive", 8, Origin::Once(archive)).port();
+    let apply: Port<Durable> = world.seat("archive", 8, Origin::Once(archive)).port();
     write(&mut log, 2);
-    apply.tell(Apply { records: log.read(6, 1).unwrap() }).unwrap();
+    apply.tell(Durable { records: log.read(6, 1).unwrap() }).unwrap();
     world.run_until(|| world.stopped().is_some(), 1_000).unwrap();
     assert!(world.stopped().unwrap().contains("record 6 came where 5 was due"));
 

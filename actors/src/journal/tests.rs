@@ -251,7 +251,7 @@ fn the_simulated_disk_and_the_folder_hold_the_same_bytes() {
 struct Life {
     world: World,
     journal: Place<Journal>,
-    archive: Place<Sink<Apply>>,
+    archive: Place<Sink<Durable>>,
 }
 
 fn live(disk: &SimDisk, seed: u64, archive_capacity: usize) -> Life {
@@ -272,7 +272,7 @@ impl Life {
     }
 
     fn applied(&self) -> Vec<u64> {
-        let positions = |sink: &Sink<Apply>| {
+        let positions = |sink: &Sink<Durable>| {
             sink.0.iter().flat_map(|apply| &apply.records).map(|record| record.position).collect()
         };
         self.archive.inspect(positions).unwrap()

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex};
 use zklink::id::{Owner, SubAccountId};
 
 use super::*;
-use crate::archive::Apply;
 use crate::builder::fixture::{HUB, SPOKE, UNIT, USD, deposit, ledger, network};
 use crate::builder::{Builder, HubProgress, ViewReader};
-use crate::journal::Journal;
 use crate::journal::segment::{SEGMENT_BYTES, SegmentLog};
 use crate::journal::sim::SimDisk;
+use crate::journal::{Durable, Journal};
 use crate::port::{Deliver, Envelope};
 use crate::probe::Sink;
 use crate::supervisor;
@@ -74,7 +73,7 @@ fn scene_with(config: Config, pace: Option<crate::builder::PaceLimits>) -> Scene
     let world = World::new(5, limits);
     let opened = SegmentLog::open(SimDisk::new(), b"test", SEGMENT_BYTES);
     let (log, _) = opened.expect("an empty disk");
-    let archive = world.seat("archive", 1_024, Origin::Once(Sink::<Apply>(Vec::new())));
+    let archive = world.seat("archive", 1_024, Origin::Once(Sink::<Durable>(Vec::new())));
     let journal = Journal::new(log, archive.port());
     let journal = world.seat("journal", 1_024, Origin::Once(journal));
     let of_builder = crate::builder::Config { pace, ..Default::default() };
