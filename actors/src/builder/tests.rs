@@ -6,10 +6,11 @@ use proptest::prelude::*;
 use zklink::amount::Amount;
 use zklink::block::Block;
 use zklink::commitment::StateTree;
-use zklink::id::{AccountId, ChainId, Owner, SubAccountId};
+use zklink::id::{AccountId, ChainId, Nonce, Owner, SubAccountId};
+use zklink::key::SecretKey;
 use zklink::op::Op;
 use zklink::reject::Reject;
-use zklink::shape::{NANO, SMALL};
+use zklink::shape::{DEEPEST, NANO, SMALL};
 use zklink::tx::{TransferTx, Tx};
 
 use super::fixture::*;
@@ -304,6 +305,42 @@ fn keys_are_authorised_once_and_forgotten_when_used() {
     assert!(!ledger.authorise(&key(16)), "too far ahead");
     ledger.enter(&change, at(3)).expect("authorised on chain");
     assert!(!ledger.authorise(&key(0)), "used up");
+}
+
+#[test]
+fn of_the_keys_for_one_nonce_a_few_are_remembered() {
+    let (mut ledger, alice) = with_alice(&mut Vec::new());
+    let key = |nonce: u32, seed: u8| KeyAuthorised {
+        chain: HUB,
+        owner: alice.owner,
+        nonce: Nonce(nonce),
+        key: SecretKey::from_seed(&[seed]).public(),
+    };
+    for seed in 0..16 {
+        assert!(ledger.authorise(&key(1, seed)), "{seed}");
+    }
+    assert!(!ledger.authorise(&key(1, 16)));
+    assert!(ledger.authorise(&key(2, 16)), "another nonce");
+}
+
+/// More key changes than a transaction of their chain can carry: the shape has room for 424.
+#[test]
+fn a_block_is_sealed_before_its_part_for_a_chain_is_too_large() {
+    let mut ledger = Ledger::new(network(), &[DEEPEST], genesis());
+    let alice = User::new(1);
+    let first = Entry::Deposit(deposit(HUB, 0, alice.owner, 100 * UNIT));
+    ledger.enter(&first, at(0)).expect("a deposit");
+    let mut sealed = None;
+    for nonce in 0..170 {
+        let change = entry(alice.key_tx(ALICE, nonce, Some(())));
+        let entered = ledger.enter(&change, at(1)).expect("the next nonce");
+        sealed = sealed.or(match entered.records.first() {
+            Some(Record::Sealed(block)) => Some(block.block.ops.len()),
+            _ => None,
+        });
+    }
+    // 48,000 bytes: 96 of the deposit and 288 of each key change.
+    assert_eq!(sealed, Some(1 + 166));
 }
 
 #[test]
