@@ -4,7 +4,7 @@ use zklink::id::{BlockNumber, ChainId};
 use zklink::token::Address;
 
 use super::ranges::of_chain;
-use super::{ChainView, SettlementSource};
+use super::{ChainView, SealedBlock, SettlementSource};
 use crate::chain::client::{At, ChainClient};
 use crate::chain::contracts::{ReadError, Rollup, read};
 
@@ -17,7 +17,8 @@ const LOOKED_BACK: u32 = 256;
 
 /// How far the refunds of one chain are known to be made.
 ///
-/// Payouts say nothing of it: anybody may pay a block whose deposits were all refused, before its refunds.
+/// Payouts say nothing of it: anybody may pay a block whose deposits were all refused, before its refunds. A refund
+/// that a reorganisation undoes while the payouts stay is found again by the next start.
 #[derive(Debug, Default)]
 pub struct RefundSearch {
     /// Up to this block nothing is open.
@@ -45,7 +46,9 @@ impl RefundSearch {
         self.paid = view.paid;
         let mut due = Vec::new();
         for number in of_chain(source, chain, settled, view.released).take(LOOKED_AT) {
-            if is_open(client, rollup, source, chain, number).await? {
+            // What cannot be read now is not passed over.
+            let Some(block) = source.block(number) else { break };
+            if is_open(client, rollup, &block, chain).await? {
                 due.push(number);
             } else if due.is_empty() {
                 settled = number;
@@ -60,12 +63,10 @@ impl RefundSearch {
 async fn is_open(
     client: &dyn ChainClient,
     rollup: Address,
-    source: &dyn SettlementSource,
+    block: &SealedBlock,
     chain: ChainId,
-    number: BlockNumber,
 ) -> Result<bool, ReadError> {
-    let part = source.block(number).and_then(|mut block| block.chains.remove(&chain));
-    let deposits = part.map(|part| part.deposits).unwrap_or_default();
+    let deposits = block.chains.get(&chain).map_or(&[][..], |part| &part.deposits);
     for deposit in deposits.iter().filter(|deposit| deposit.refused) {
         let call = Rollup::queuedCall { serial: deposit.serial.0 };
         if read(client, rollup, &call, At::Latest).await?.state == OPEN_DEPOSIT {
