@@ -24,13 +24,13 @@ use zklink::key::SecretKey;
 use zklink::shape::{MEDIUM, NANO, WIDE};
 use zklink::token::Network;
 use zklink::tx::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, WithdrawTx};
-use zklink_actors::chain::account::EthKey;
-use zklink_actors::chain::client::Call;
-use zklink_actors::chain::sender::Sender;
-use zklink_actors::events::Event;
-use zklink_actors::node::Node;
-use zklink_actors::wallet::{Wallet, authorise};
+use zklink_chain::account::EthKey;
+use zklink_chain::client::Call;
+use zklink_chain::sender::Sender;
+use zklink_chain::wallet::{Wallet, authorise};
 use zklink_client::Client;
+use zklink_node::events::Event;
+use zklink_node::node::Node;
 
 const USERS: usize = 100;
 const CHAINS: u8 = 2;
@@ -270,5 +270,5 @@ async fn story() {
 }
 
 fn main() {
-    zklink_actors::shell::run(story());
+    zklink_mechanism::shell::run(story());
 }

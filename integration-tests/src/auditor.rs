@@ -12,10 +12,10 @@ use zklink::id::{BlockNumber, ChainId, TokenId};
 use zklink::op::Op;
 use zklink::state::State;
 use zklink::token::scale_up;
-use zklink_actors::archive::ArchiveReader;
-use zklink_actors::builder::Source;
-use zklink_actors::builder::record::SealedBlock;
-use zklink_actors::pool_history::PoolHistory;
+use zklink_node::pool_history::PoolHistory;
+use zklink_store::archive::ArchiveReader;
+use zklink_store::record::SealedBlock;
+use zklink_store::record::Source;
 
 use crate::network::{HUB, genesis};
 use crate::simulated::{SimulatedChainHandle, SimulatedContracts};
@@ -131,7 +131,7 @@ impl Auditor {
     }
 
     /// A deposit is credited once, in order, as the final part of its chain has it.
-    fn check_deposit(&mut self, deposit: &zklink_actors::builder::FinalDeposit) -> Checked {
+    fn check_deposit(&mut self, deposit: &zklink_store::record::FinalDeposit) -> Checked {
         let (chain, serial) = (deposit.chain, deposit.serial.0);
         let next = self.credited.entry(chain).or_default();
         if serial != *next {

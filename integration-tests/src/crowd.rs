@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zklink::id::{AccountId, ChainId, SubAccountId, TokenId};
 use zklink::state::State;
-use zklink_actors::builder::ViewReader;
-use zklink_actors::timestamp::Timestamp;
-use zklink_actors::world::Seed;
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_mechanism::world::Seed;
+use zklink_node::builder::ViewReader;
 
 use crate::auditor::Auditor;
 use crate::desk::Desk;

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zklink::reject::Reject;
 use zklink::tx::{SignedTx, TxHash};
-use zklink_actors::builder::{Receipt, Refusal, Submit, ViewReader};
-use zklink_actors::port::{Pending, Port, ReplyTo};
-use zklink_actors::timestamp::Timestamp;
+use zklink_mechanism::port::{Pending, Port, ReplyTo};
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_node::builder::{Receipt, Refusal, Submit, ViewReader};
 
 use crate::network::{DEPLOYMENT, network};
 

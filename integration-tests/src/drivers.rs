@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 
-use zklink_actors::timestamp::Timestamp;
-use zklink_actors::world::World;
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_mechanism::world::World;
 
 /// How often a driver looks whether it has something to do, virtual milliseconds.
 pub const BEAT_MS: u64 = 10;

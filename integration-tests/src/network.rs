@@ -13,11 +13,11 @@ use zklink::shape::{NANO, SMALL};
 use zklink::state::{DeploymentId, State};
 use zklink::token::{Address, Chain, L1Token, Network, Token};
 use zklink::tx::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, WithdrawTx};
-use zklink_actors::chain::account::EthKey;
-use zklink_actors::chain::client::Call;
-use zklink_actors::chain::contracts::{KeyRecorder, Rollup, transaction};
-use zklink_actors::settlement::Contracts;
-use zklink_actors::wallet::authorise;
+use zklink_chain::account::EthKey;
+use zklink_chain::client::Call;
+use zklink_chain::contracts::{KeyRecorder, Rollup, transaction};
+use zklink_chain::wallet::authorise;
+use zklink_settlement::Contracts;
 
 use crate::simulated::{Registration, SimulatedContracts, SimulatedHub, Verifier};
 

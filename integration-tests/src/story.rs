@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zklink::id::{AccountId, ChainId};
 use zklink::tx::TxHash;
-use zklink_actors::timestamp::Timestamp;
+use zklink_mechanism::timestamp::Timestamp;
 
 use crate::auditor::Auditor;
 use crate::desk::Desk;

@@ -7,13 +7,13 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zklink::id::ChainId;
-use zklink_actors::archive::ArchiveReader;
-use zklink_actors::archive::store::SimStore;
-use zklink_actors::builder;
-use zklink_actors::journal::sim::SimDisk;
-use zklink_actors::supervisor;
-use zklink_actors::timestamp::Timestamp;
-use zklink_actors::world::{Seed, Verdict, World};
+use zklink_mechanism::supervisor;
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_mechanism::world::{Seed, Verdict, World};
+use zklink_node::builder;
+use zklink_store::archive::ArchiveReader;
+use zklink_store::simulation::SimDisk;
+use zklink_store::simulation::SimStore;
 
 use crate::auditor::Auditor;
 use crate::desk::{Desk, Door};

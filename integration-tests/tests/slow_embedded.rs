@@ -12,10 +12,10 @@ use world::{ONE, USDC, World, account, embedded, until};
 use zklink::amount::{Amount, Fee};
 use zklink::commitment::StateTree;
 use zklink::id::{ChainId, Owner, SubAccountId};
-use zklink_actors::events::Event;
-use zklink_actors::node::Node;
 use zklink_client::wallet::{Payment, Payout};
 use zklink_client::{Client, Wallet};
+use zklink_node::events::Event;
+use zklink_node::node::Node;
 
 async fn story() {
     let (_chains, urls) = embedded(2, Duration::from_millis(500), 2).await;
@@ -79,13 +79,13 @@ async fn story() {
 #[test]
 fn a_deposit_on_one_chain_leaves_on_another() {
     drop(tracing_subscriber::fmt().with_env_filter("info").with_test_writer().try_init());
-    zklink_actors::shell::run(story());
+    zklink_mechanism::shell::run(story());
 }
 
 /// The program ends with its runtime: neither may wait for the proof that is under way.
 #[test]
 fn a_stop_during_a_proof_does_not_wait_for_it() {
-    let stopped = zklink_actors::shell::run(async {
+    let stopped = zklink_mechanism::shell::run(async {
         let (_chains, urls) = embedded(2, Duration::from_millis(250), 2).await;
         let world = World::deploy(&urls).await;
         let data = tempfile::tempdir().unwrap();

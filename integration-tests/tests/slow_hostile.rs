@@ -19,7 +19,7 @@ mod proxy;
 #[path = "common/world.rs"]
 mod world;
 
-use zklink_actors::config::{Loaded, NodeConfig};
+use zklink_node::config::{Loaded, NodeConfig};
 
 /// A configuration that is right but for one key.
 const NODE: &str = r#"

@@ -29,9 +29,9 @@ use tokio::task::JoinHandle;
 use world::{ONE, USDC, World, account, until};
 use zklink::hash::fr_to_be_bytes;
 use zklink::id::{AccountId, ChainId, Owner, SubAccountId};
-use zklink_actors::chain::account::EthKey;
-use zklink_actors::settlement::{HubView, read_hub_view};
+use zklink_chain::account::EthKey;
 use zklink_client::{Client, Hash, ZkLinkClient};
+use zklink_settlement::{HubView, read_hub_view};
 
 const USERS: u8 = 4;
 /// The longest time from an answer of the node to its end, milliseconds.
@@ -96,7 +96,7 @@ impl Run {
 /// Deposits by one user on each chain in turn, until `stop`; returns how much in all, in 18
 /// decimals.
 async fn keep_depositing(
-    wallets: Vec<(ChainId, zklink_actors::wallet::Wallet, u128)>,
+    wallets: Vec<(ChainId, zklink_chain::wallet::Wallet, u128)>,
     stop: watch::Receiver<bool>,
 ) -> BTreeMap<ChainId, u64> {
     let mut made = BTreeMap::new();

@@ -25,12 +25,12 @@ use zklink::amount::Amount;
 use zklink::commitment::StateTree;
 use zklink::id::{BlockNumber, ChainId, SubAccountId};
 use zklink::token::scale_up;
-use zklink_actors::builder::{FinalDeposit, SealedBlock, Source};
-use zklink_actors::chain::client::{At, LogQuery};
-use zklink_actors::chain::contracts::{Rollup, RollupEvent, WatchedContracts, read, rollup_events};
-use zklink_actors::node::Node;
-use zklink_actors::settlement::{Step, read_hub_view};
-use zklink_actors::wallet::Wallet;
+use zklink_chain::client::{At, LogQuery};
+use zklink_chain::contracts::{Rollup, RollupEvent, WatchedContracts, read, rollup_events};
+use zklink_chain::wallet::Wallet;
+use zklink_node::node::Node;
+use zklink_settlement::{Step, read_hub_view};
+use zklink_store::record::{FinalDeposit, SealedBlock, Source};
 
 const ROUNDS: u64 = 6;
 /// The deepest reorganisation.
@@ -310,5 +310,5 @@ async fn story() {
 #[test]
 fn what_the_final_chain_has_is_credited_and_nothing_else() {
     drop(tracing_subscriber::fmt().with_env_filter("error").with_test_writer().try_init());
-    zklink_actors::shell::run(story());
+    zklink_mechanism::shell::run(story());
 }

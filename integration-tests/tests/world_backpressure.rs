@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use zklink_actors::builder::{self, PaceLimits};
-use zklink_actors::world::Verdict;
 use zklink_integration_tests::network::{HUB, ONE, USD, User};
 use zklink_integration_tests::{Config, System};
+use zklink_mechanism::world::Verdict;
+use zklink_node::builder::{self, PaceLimits};
 
 const MAX_MS: u64 = 1_200_000;
 /// Sealed blocks that may wait for their proof.

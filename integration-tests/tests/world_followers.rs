@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use zklink::hash::Fr;
-use zklink_actors::world::{Seed, Verdict};
 use zklink_integration_tests::auditor::timeless_root;
 use zklink_integration_tests::story::{Story, Told};
 use zklink_integration_tests::{Config, System};
+use zklink_mechanism::world::{Seed, Verdict};
 
 /// Longest virtual time of the story, which ends much earlier.
 const MAX_MS: u64 = 300_000;

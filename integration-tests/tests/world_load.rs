@@ -3,11 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use zklink::reject::Reject;
-use zklink_actors::settlement::Step;
 use zklink_integration_tests::crowd::{Crowd, Trouble};
 use zklink_integration_tests::drivers::settle::SettlementEntry;
 use zklink_integration_tests::network::{HUB, SPOKE};
 use zklink_integration_tests::{Config, System};
+use zklink_settlement::Step;
 
 /// How long users act, virtual milliseconds.
 const ACTS_MS: u64 = 40_000;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use zklink_actors::builder;
-use zklink_actors::world::Verdict;
 use zklink_integration_tests::network::{HUB, ONE, USD, User};
 use zklink_integration_tests::{Config, System};
+use zklink_mechanism::world::Verdict;
+use zklink_node::builder;
 
 /// Settlement takes a few blocks of the hub for each of ours.
 const MAX_MS: u64 = 1_200_000;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use zklink::hash::fr_to_be_bytes;
-use zklink_actors::feed::{ReadProgress, SubmitRefusal, Submitted};
 use zklink_integration_tests::drivers::prove::Character;
 use zklink_integration_tests::simulated::{Verifier, simulated_proof};
 use zklink_integration_tests::story::Story;
 use zklink_integration_tests::{Config, System};
+use zklink_prover::feed::{ReadProgress, SubmitRefusal, Submitted};
 
 const MAX_MS: u64 = 600_000;
 

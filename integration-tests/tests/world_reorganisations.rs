@@ -7,16 +7,16 @@ use zklink::block::{Content, rolling_content};
 use zklink::hash::fr_to_be_bytes;
 use zklink::id::{AccountId, BlockNumber, ChainId, SubAccountId};
 use zklink::op::{Op, Withdraw};
-use zklink_actors::chain::contracts::{Rollup, transaction};
-use zklink_actors::chain::watcher::Halt;
-use zklink_actors::settlement::Step;
-use zklink_actors::timestamp::Timestamp;
+use zklink_chain::contracts::{Rollup, transaction};
 use zklink_integration_tests::drivers::Driver;
 use zklink_integration_tests::drivers::settle::SettlementEntry;
 use zklink_integration_tests::network::{HUB, ONE, SPOKE, USD, User, contracts, validator};
 use zklink_integration_tests::simulated::contracts::{Recording, Refused};
 use zklink_integration_tests::simulated::{Fate, SimulatedChainHandle, Verifier};
 use zklink_integration_tests::{Config, System};
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_node::watcher::Halt;
+use zklink_settlement::Step;
 
 const MAX_MS: u64 = 900_000;
 

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use zklink::commitment::StateTree;
 use zklink::hash::Fr;
-use zklink_actors::builder::record::SealedBlock;
-use zklink_actors::journal::sim::SimFault;
-use zklink_actors::world::Verdict;
 use zklink_integration_tests::auditor::{stored_block, timeless_root};
 use zklink_integration_tests::story::{Story, Told};
 use zklink_integration_tests::{Config, System};
+use zklink_mechanism::world::Verdict;
+use zklink_store::record::SealedBlock;
+use zklink_store::simulation::SimFault;
 
 /// Longest virtual time of the story, which ends much earlier.
 const MAX_MS: u64 = 300_000;

@@ -38,7 +38,7 @@ enum Standing {
     Sunset,
 }
 
-/// As `actors/src/config/preset.rs` reads it.
+/// As `actors/node/src/config/preset.rs` reads it.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "rule", rename_all = "snake_case", deny_unknown_fields)]
 #[expect(dead_code, reason = "as above")]

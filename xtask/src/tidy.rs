@@ -4,6 +4,7 @@ mod artifacts;
 mod edges;
 mod layers;
 mod modules;
+mod paths;
 mod sizes;
 mod words;
 
@@ -30,6 +31,13 @@ pub(crate) fn problems(root: &Path) -> Result<Problems> {
     problems.failures.extend(modules::broken(&files));
     problems.failures.extend(layers::broken(&files));
     problems.failures.extend(words::broken(&files));
+    problems.failures.extend(paths::broken(&files));
+    problems.failures.extend(paths::named_in_rules(
+        &files,
+        "the count of the mechanism",
+        &sizes::MECHANISM,
+    ));
+    problems.failures.extend(paths::named_in_rules(&files, "a wall", &words::walled()));
     problems.failures.extend(artifacts::stale(root)?);
     problems.failures.extend(presets::broken(root)?);
     problems.failures.extend(docs::stale(root)?);

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use zklink::id::ChainId;
 use zklink::token::Address;
-use zklink_actors::builder::HubProgress;
-use zklink_actors::chain::client::{At, ChainClient};
-use zklink_actors::chain::contracts::ReadError;
-use zklink_actors::port::Port;
-use zklink_actors::settlement::{SettlementSource, hub_progress, read_hub_view};
-use zklink_actors::timestamp::Timestamp;
+use zklink_chain::client::{At, ChainClient};
+use zklink_chain::contracts::ReadError;
+use zklink_mechanism::port::Port;
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_node::builder::HubProgress;
+use zklink_node::node::hub;
+use zklink_settlement::{SettlementSource, read_hub_view};
 
 use super::{Driver, at_once};
 
@@ -37,7 +38,7 @@ impl HubLoop {
         let chains = self.chains.iter().copied();
         let view = at_once(read_hub_view(&*self.client, self.contract, chains))?;
         if let Some(tip) = tip {
-            let progress = hub_progress(&view, tip.timestamp, &*self.source);
+            let progress = hub::progress(&view, tip.timestamp, &*self.source);
             drop(self.builder.tell(progress));
         }
         Ok(())

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex};
 
 use zklink::hash::fr_to_be_bytes;
 use zklink::shape::shape;
-use zklink_actors::feed::{
+use zklink_circuit::witness::Witness;
+use zklink_mechanism::port::{Pending, Port};
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_node::witness_maker::WitnessMaker;
+use zklink_node::witness_maker::unproven::Unproven;
+use zklink_prover::feed::{
     Enqueue, EnqueueRefusal, Job, JobId, Lease, LeaseRefusal, Leased, ProverId, Submit,
     SubmitRefusal, Submitted,
 };
-use zklink_actors::port::{Pending, Port};
-use zklink_actors::timestamp::Timestamp;
-use zklink_actors::witness_maker::WitnessMaker;
-use zklink_actors::witness_maker::unproven::Unproven;
-use zklink_circuit::witness::Witness;
 
 use super::Driver;
 use crate::simulated::simulated_proof;

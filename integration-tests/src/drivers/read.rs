@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use zklink_actors::attester::driver::{Line, answer as answer_attester};
-use zklink_actors::attester::{self, AttesterStatus};
-use zklink_actors::chain::client::ChainClient;
-use zklink_actors::chain::driver::{Contract, answer as answer_watcher};
-use zklink_actors::chain::watcher::{self, ChainStatus};
-use zklink_actors::port::{Message, Pending, Port};
-use zklink_actors::timestamp::Timestamp;
+use zklink_chain::client::ChainClient;
+use zklink_mechanism::port::{Message, Pending, Port};
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_node::watcher::driver::{Contract, answer as answer_watcher};
+use zklink_node::watcher::{self, ChainStatus};
+use zklink_settlement::attester::driver::{Line, answer as answer_attester};
+use zklink_settlement::attester::{self, AttesterStatus};
 
 use super::{Driver, at_once, pause_ms};
 

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex};
 
 use zklink::id::ChainId;
 use zklink::token::Address;
-use zklink_actors::chain::client::{At, Call, ChainClient, Hash};
-use zklink_actors::chain::contracts::{LightOracle, ReadError, read};
-use zklink_actors::port::{Pending, Port};
-use zklink_actors::settlement::book::{Deliverable, WhatNext};
-use zklink_actors::settlement::{
+use zklink_chain::client::{At, Call, ChainClient, Hash};
+use zklink_chain::contracts::{LightOracle, ReadError, read};
+use zklink_mechanism::port::{Pending, Port};
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_settlement::book::{Deliverable, WhatNext};
+use zklink_settlement::{
     Contracts, Diverged, RefundSearch, Retries, SettlementSource, Situation, Step, call_of,
     next_steps, read_chain_view, read_hub_view, revert_call,
 };
-use zklink_actors::timestamp::Timestamp;
 
 use super::{Driver, at_once, pause_ms};
 use crate::simulated::SimulatedChainHandle;

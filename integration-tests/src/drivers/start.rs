@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use zklink::id::{ChainId, Serial};
-use zklink_actors::archive::{Keep, Made, Watched};
-use zklink_actors::builder::DurableCursor;
-use zklink_actors::port::{Pending, Port, Refused, ReplyTo};
-use zklink_actors::snapshot::SnapshotMaker;
-use zklink_actors::timestamp::Timestamp;
+use zklink_mechanism::port::{Pending, Port, Refused, ReplyTo};
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_node::builder::DurableCursor;
+use zklink_node::snapshot::SnapshotMaker;
+use zklink_store::archive::{Keep, Made, Watched};
 
 use super::Driver;
 use super::prove::Faults;

@@ -5,8 +5,8 @@ use alloy_sol_types::{SolCall, SolEvent, SolInterface};
 use zklink::id::{BlockNumber, ChainId, Owner, TokenId};
 use zklink::token::Address;
 use zklink::tx::keccak;
-use zklink_actors::chain::client::Call;
-use zklink_actors::chain::contracts::{
+use zklink_chain::client::Call;
+use zklink_chain::contracts::{
     BlockCommit, Erc20, Hub, KeyRecorder, LightOracle, OperationsCommit, Portion, Rollup,
 };
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use zklink::token::Address;
 use zklink::tx::keccak;
-use zklink_actors::chain::client::{At, Call, Hash, Header, Log, LogQuery};
-use zklink_actors::timestamp::Timestamp;
-use zklink_actors::world::Seed;
+use zklink_chain::client::{At, Call, Hash, Header, Log, LogQuery};
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_mechanism::world::Seed;
 
 use super::abi;
 use super::contracts::{Refused, SimulatedContracts};
@@ -250,7 +250,7 @@ impl SimulatedChain {
             At::Latest => tip,
             At::Safe => tip.checked_sub(self.lag.div_ceil(2))?,
             At::Finalized => tip.checked_sub(self.lag)?,
-            At::Number(height) => height,
+            At::Near(height) | At::Number(height) => height,
         };
         let block = self.blocks.get(usize::try_from(height).ok()?).filter(|_| height <= tip);
         block.map(|block| block.header)

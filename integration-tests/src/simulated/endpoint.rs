@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zklink::token::Address;
-use zklink_actors::chain::client::{
+use zklink_chain::client::{
     Answer, At, Call, ChainClient, ClientError, FeeMarket, Hash, Header, Log, LogQuery, Receipt,
 };
 

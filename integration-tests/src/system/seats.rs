@@ -8,28 +8,29 @@ use std::sync::Arc;
 use zklink::amount::Amount;
 use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
 use zklink::token::Address;
-use zklink_actors::archive::{Archive, ArchiveReader, Keep};
-use zklink_actors::builder::{Builder, ViewReader, fold};
-use zklink_actors::chain::driver::Contract;
-use zklink_actors::chain::finality::Finality;
-use zklink_actors::chain::pair::Paired;
-use zklink_actors::chain::watcher::{Outlets, WatchConfig, Watcher};
-use zklink_actors::feed::{self, Feed, ProverId};
-use zklink_actors::journal::Journal;
-use zklink_actors::journal::segment::SegmentLog;
-use zklink_actors::machine::Machine;
-use zklink_actors::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
-use zklink_actors::node::follow::{ArchivedBlocks, NodePools};
-use zklink_actors::node::{Alarms, rebuild};
-use zklink_actors::pool_history::PoolHistory;
-use zklink_actors::port::Port;
-use zklink_actors::settlement::book::AttestationBook;
-use zklink_actors::snapshot::{Base, Restored, SnapshotMaker, WitnessStart, restore};
-use zklink_actors::supervisor::seat::Origin;
-use zklink_actors::timestamp::Timestamp;
-use zklink_actors::witness_maker::WitnessMaker;
-use zklink_actors::witness_maker::unproven::Unproven;
-use zklink_actors::world::{Place, World};
+use zklink_chain::finality::Finality;
+use zklink_chain::pair::Paired;
+use zklink_mechanism::machine::Machine;
+use zklink_mechanism::port::Port;
+use zklink_mechanism::supervised::Origin;
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_mechanism::world::{MachineRef, World};
+use zklink_node::builder::{Builder, ViewReader};
+use zklink_node::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
+use zklink_node::node::follow::{ArchivedBlocks, NodePools};
+use zklink_node::node::{Alarms, rebuild};
+use zklink_node::pool_history::PoolHistory;
+use zklink_node::snapshot::{Base, Restored, SnapshotMaker, WitnessStart, restore};
+use zklink_node::watcher::driver::Contract;
+use zklink_node::watcher::{Outlets, WatchConfig, Watcher};
+use zklink_node::witness_maker::WitnessMaker;
+use zklink_node::witness_maker::unproven::Unproven;
+use zklink_prover::feed::{self, Feed, ProverId};
+use zklink_settlement::book::AttestationBook;
+use zklink_store::archive::{Archive, ArchiveReader, Keep};
+use zklink_store::fold;
+use zklink_store::journal::Journal;
+use zklink_store::journal::segment::SegmentLog;
 
 use super::System;
 use crate::drivers::hub::HubLoop;
@@ -60,21 +61,21 @@ const FEED: feed::Config = feed::Config {
 /// The machines of one life of a node.
 pub struct Seated {
     /// Owns the state.
-    pub builder: Place<Builder>,
+    pub builder: MachineRef<Builder>,
     /// Owns the truth.
-    pub journal: Place<Journal>,
+    pub journal: MachineRef<Journal>,
     /// Writes the store.
-    pub archive: Place<Archive>,
+    pub archive: MachineRef<Archive>,
     /// Has proofs made.
-    pub feed: Place<Feed>,
+    pub feed: MachineRef<Feed>,
     /// Collects signatures.
-    pub book: Place<AttestationBook>,
+    pub book: MachineRef<AttestationBook>,
     /// What a person must look at.
-    pub alarms: Place<Alarms>,
+    pub alarms: MachineRef<Alarms>,
     /// One for each token.
-    pub ledgers: BTreeMap<TokenId, Place<MergeLedger>>,
+    pub ledgers: BTreeMap<TokenId, MachineRef<MergeLedger>>,
     /// One for each chain.
-    pub watchers: BTreeMap<ChainId, Place<Watcher>>,
+    pub watchers: BTreeMap<ChainId, MachineRef<Watcher>>,
     /// How the watchers are doing.
     pub health: BTreeMap<ChainId, SharedStatus>,
     /// The executed state.
@@ -126,15 +127,20 @@ impl Seating<'_> {
         format!("{name}@{}", self.generation)
     }
 
-    fn seat<A: Machine>(&mut self, name: &str, capacity: usize, origin: Origin<A>) -> Place<A> {
+    fn seat<A: Machine>(
+        &mut self,
+        name: &str,
+        capacity: usize,
+        origin: Origin<A>,
+    ) -> MachineRef<A> {
         let name = self.name(name);
-        let place = self.system.world.seat(&name, capacity, origin);
+        let place = self.system.world.start(&name, capacity, origin);
         self.names.push(name);
         place
     }
 
     /// Seats a machine that owns truth.
-    fn seat_owner<A: Machine>(&mut self, name: &str, machine: A) -> Place<A> {
+    fn seat_owner<A: Machine>(&mut self, name: &str, machine: A) -> MachineRef<A> {
         self.seat(name, self.system.config.mailbox, Origin::Once(machine))
     }
 
@@ -143,11 +149,11 @@ impl Seating<'_> {
         &mut self,
         name: &str,
         mut build: impl FnMut() -> A + Send + 'static,
-    ) -> Place<A> {
+    ) -> MachineRef<A> {
         self.seat(name, FOLLOWER_MAILBOX, Origin::rebuilt(move || Ok(build())))
     }
 
-    fn tick(&self, port: Port<zklink_actors::clock::Tick>) {
+    fn tick(&self, port: Port<zklink_mechanism::clock::Tick>) {
         let running = self.running.clone();
         let mut port = Some(port);
         self.system.world.every(TICK_MS, move |_| {
@@ -155,7 +161,7 @@ impl Seating<'_> {
                 port = None;
             }
             if let Some(port) = &port {
-                drop(port.tell(zklink_actors::clock::Tick));
+                drop(port.tell(zklink_mechanism::clock::Tick));
             }
         });
     }
@@ -163,9 +169,9 @@ impl Seating<'_> {
 
 /// Archive, journal and builder, with everything that the journal holds.
 struct Core {
-    archive: Place<Archive>,
-    journal: Place<Journal>,
-    builder: Place<Builder>,
+    archive: MachineRef<Archive>,
+    journal: MachineRef<Journal>,
+    builder: MachineRef<Builder>,
     reader: ArchiveReader,
     view: ViewReader,
     from: Option<BlockNumber>,
@@ -217,7 +223,7 @@ fn start_core(seating: &mut Seating<'_>) -> Result<(Core, WitnessStart, Snapshot
     let text = |error: &dyn std::error::Error| error.to_string();
     let opened = SegmentLog::open(disk.clone(), &DEPLOYMENT.0, SEGMENT_BYTES);
     let (mut log, _) = opened.map_err(|error| text(&error))?;
-    let meaning = Box::new(|record: &zklink_actors::journal::Record| fold::fold(&record.payload));
+    let meaning = Box::new(|record: &zklink_store::journal::Record| fold::fold(&record.payload));
     let archive = Archive::open(Arc::new(store.clone()), meaning, &mut log);
     let (archive, _) = archive.map_err(|error| text(&error))?;
     let reader = archive.reader();
@@ -241,7 +247,7 @@ fn start_proving(
     core: &Core,
     start: WitnessStart,
     pools: &PoolHistory,
-) -> Place<Feed> {
+) -> MachineRef<Feed> {
     let system = seating.system;
     let keep: Port<Keep> = core.archive.port();
     let build = move || Feed::new(FEED, Box::new(check_simulated_proof), keep.clone());
@@ -264,8 +270,8 @@ fn start_ledgers(
     seating: &mut Seating<'_>,
     core: &Core,
     pools: &PoolHistory,
-    alarms: &Place<Alarms>,
-) -> BTreeMap<TokenId, Place<MergeLedger>> {
+    alarms: &MachineRef<Alarms>,
+) -> BTreeMap<TokenId, MachineRef<MergeLedger>> {
     let mut ledgers = BTreeMap::new();
     for (id, token) in &network().tokens {
         let cap = Amount(1 << 120);
@@ -291,12 +297,12 @@ fn start_ledgers(
     ledgers
 }
 
-type Watchers = (BTreeMap<ChainId, Place<Watcher>>, BTreeMap<ChainId, SharedStatus>);
+type Watchers = (BTreeMap<ChainId, MachineRef<Watcher>>, BTreeMap<ChainId, SharedStatus>);
 
 fn start_watchers(
     seating: &mut Seating<'_>,
     core: &Core,
-    ledgers: &BTreeMap<TokenId, Place<MergeLedger>>,
+    ledgers: &BTreeMap<TokenId, MachineRef<MergeLedger>>,
 ) -> Watchers {
     let system = seating.system;
     let (mut watchers, mut health) = (BTreeMap::new(), BTreeMap::new());

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use zklink::id::ChainId;
-use zklink_actors::deploy::Deployment;
-use zklink_actors::node::Node;
+use zklink_chain::deploy::Deployment;
+use zklink_node::node::Node;
 
 use crate::world::{Urls, World};
 
@@ -118,7 +118,7 @@ pub fn serve_if_asked() {
         (ChainId(id.parse().unwrap()), (evm.parse().unwrap(), url.to_owned()))
     });
     let urls: Urls = urls.collect();
-    zklink_actors::shell::run(async move {
+    zklink_mechanism::shell::run(async move {
         let world = World::of_deployment(&urls, deployment).await;
         let mut node = Node::start(world.setup(&data, provers)).await.unwrap();
         println!("\n{LISTENING}{}", node.rpc());

@@ -7,7 +7,7 @@ use alloy_primitives::U256;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use zklink_actors::chain::contracts::{rollup_events, sent_event};
+use zklink_chain::contracts::{rollup_events, sent_event};
 
 /// How the endpoint answers.
 #[derive(Clone, Debug, PartialEq)]

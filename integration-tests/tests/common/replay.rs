@@ -12,14 +12,16 @@ use zklink::hash::Fr;
 use zklink::id::{BlockNumber, ShapeId};
 use zklink::state::State;
 use zklink::tx::TxHash;
-use zklink_actors::archive::Archive;
-use zklink_actors::archive::parity::ParityStore;
-use zklink_actors::builder::{Config, FinalDeposit, Ledger, Record, Source, fold};
-use zklink_actors::deploy::Deployment;
-use zklink_actors::journal::disk::FileDisk;
-use zklink_actors::journal::log::{LogError, replay};
-use zklink_actors::journal::segment::SegmentLog;
-use zklink_actors::snapshot::{Base, Policy, Restored, restore};
+use zklink_chain::deploy::Deployment;
+use zklink_node::builder::{Config, Ledger};
+use zklink_node::snapshot::{Base, Policy, Restored, restore};
+use zklink_store::archive::Archive;
+use zklink_store::archive::parity::ParityStore;
+use zklink_store::fold;
+use zklink_store::journal::disk::FileDisk;
+use zklink_store::journal::log::{LogError, replay};
+use zklink_store::journal::segment::SegmentLog;
+use zklink_store::record::{FinalDeposit, Record, Source};
 
 /// What a journal leads to.
 pub struct Replayed {
@@ -77,7 +79,7 @@ pub fn restored(data: &Path, deployment: &Deployment, genesis: &State) -> Restor
     let disk = FileDisk::open(&data.join("journal")).unwrap();
     let (mut log, _) = SegmentLog::open(disk, &deployment.deployment_id.0, 64 << 20).unwrap();
     let store = Arc::new(ParityStore::open(&data.join("archive")).unwrap());
-    let meaning = Box::new(|record: &zklink_actors::journal::Record| fold::fold(&record.payload));
+    let meaning = Box::new(|record: &zklink_store::journal::Record| fold::fold(&record.payload));
     let (archive, _) = Archive::open(store, meaning, &mut log).unwrap();
     let base = Base {
         network: Arc::new(deployment.network()),

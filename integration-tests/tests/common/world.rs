@@ -12,23 +12,23 @@ use zklink::key::SecretKey;
 use zklink::shape::{NANO, shape};
 use zklink::state::{DeploymentId, State};
 use zklink::tx::{ChangePubKeyTx, KeyAuth, Tx};
-use zklink_actors::builder::{PaceLimits, Terms};
-use zklink_actors::chain::account::EthKey;
-use zklink_actors::chain::client::{Call, ChainClient};
-use zklink_actors::chain::endpoint::{Endpoint, EndpointLimits};
-use zklink_actors::chain::finality::Finality;
-use zklink_actors::chain::sender::{SendPolicy, Sender};
-use zklink_actors::deploy::{
+use zklink_chain::account::EthKey;
+use zklink_chain::client::{Call, ChainClient};
+use zklink_chain::deploy::{
     ChainPlan, Deployment, Genesis, Plan, ShapePlan, TokenPlan, TokenSource, deploy,
 };
-use zklink_actors::gateway::Limits;
-use zklink_actors::node::{ChainSetup, Setup};
-use zklink_actors::wallet::Wallet;
+use zklink_chain::endpoint::{Endpoint, EndpointLimits};
+use zklink_chain::finality::Finality;
+use zklink_chain::sender::{SendPolicy, Sender};
+use zklink_chain::wallet::Wallet;
 use zklink_circuit::groth16::KeyFileError;
 use zklink_circuit::groth16::evm::verifying_key_to_evm;
 use zklink_circuit::proving::{KeysError, ShapeKey, ShapeKeys};
 use zklink_client::{Client, ZkLinkClient};
 use zklink_devnet::{DevChain, DevChainConfig, DevChainHandle};
+use zklink_node::builder::{PaceLimits, Terms};
+use zklink_node::gateway::Limits;
+use zklink_node::node::{ChainSetup, Setup};
 
 pub const USDC: TokenId = TokenId(17);
 pub const DEPLOYMENT: DeploymentId = DeploymentId([0xe2; 31]);

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use zklink_actors::chain::client::At;
-use zklink_actors::chain::contracts::{LightOracle, read};
+use zklink_chain::client::At;
+use zklink_chain::contracts::{LightOracle, read};
 
 use crate::endpoints::{HUB, SPOKE, Stage};
 use crate::proxy::Mode;
@@ -46,10 +46,10 @@ async fn messages(paired: bool) {
 
 #[test]
 fn an_endpoint_that_hides_or_forges_messages_gets_no_signature_and_is_forgiven() {
-    zklink_actors::shell::run(messages(false));
+    zklink_mechanism::shell::run(messages(false));
 }
 
 #[test]
 fn of_two_endpoints_one_may_hide_or_forge_messages() {
-    zklink_actors::shell::run(messages(true));
+    zklink_mechanism::shell::run(messages(true));
 }

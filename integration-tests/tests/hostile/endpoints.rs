@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use zklink::amount::Amount;
 use zklink::id::{ChainId, Owner, Serial, SubAccountId};
-use zklink_actors::chain::client::ChainClient;
-use zklink_actors::chain::endpoint::{Endpoint, EndpointLimits};
-use zklink_actors::chain::pair::Paired;
-use zklink_actors::chain::watcher::{ChainStatus, Halt};
-use zklink_actors::node::Node;
-use zklink_actors::wallet::Wallet;
+use zklink_chain::client::ChainClient;
+use zklink_chain::endpoint::{Endpoint, EndpointLimits};
+use zklink_chain::pair::Paired;
+use zklink_chain::wallet::Wallet;
 use zklink_devnet::DevChainHandle;
+use zklink_node::node::Node;
+use zklink_node::watcher::{ChainStatus, Halt};
 
 use crate::proxy::{Mode, Proxy};
 use crate::world::{ONE, USDC, World, embedded, until};
@@ -144,7 +144,7 @@ async fn failing() {
 
 #[test]
 fn an_endpoint_that_fails_or_lags_is_waited_for() {
-    zklink_actors::shell::run(failing());
+    zklink_mechanism::shell::run(failing());
 }
 
 async fn lying() {
@@ -182,7 +182,7 @@ async fn lying() {
 
 #[test]
 fn an_endpoint_that_hides_or_invents_events_halts_its_chain_alone() {
-    zklink_actors::shell::run(lying());
+    zklink_mechanism::shell::run(lying());
 }
 
 async fn disagreeing() {
@@ -215,5 +215,5 @@ async fn disagreeing() {
 
 #[test]
 fn of_two_endpoints_one_may_lie() {
-    zklink_actors::shell::run(disagreeing());
+    zklink_mechanism::shell::run(disagreeing());
 }

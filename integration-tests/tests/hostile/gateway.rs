@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use zklink_actors::gateway::Limits;
-use zklink_actors::node::Node;
 use zklink_client::code;
+use zklink_node::gateway::Limits;
+use zklink_node::node::Node;
 
 use crate::world::{World, embedded};
 
@@ -151,5 +151,5 @@ async fn story() {
 
 #[test]
 fn strangers_at_the_gateway_change_nothing() {
-    zklink_actors::shell::run(story());
+    zklink_mechanism::shell::run(story());
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tracing_subscriber::util::SubscriberInitExt;
 use zklink::amount::Amount;
 use zklink::id::ChainId;
-use zklink_actors::archive::ArchiveFault;
-use zklink_actors::journal::LogError;
-use zklink_actors::node::{Node, StartError};
+use zklink_node::node::{Node, StartError};
+use zklink_store::archive::ArchiveFault;
+use zklink_store::journal::LogError;
 
 use crate::world::{ONE, USDC, World, embedded, until};
 
@@ -139,5 +139,5 @@ async fn story() {
 
 #[test]
 fn a_torn_journal_is_cut_and_a_damaged_one_is_refused() {
-    zklink_actors::shell::run(story());
+    zklink_mechanism::shell::run(story());
 }

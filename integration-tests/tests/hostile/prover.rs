@@ -1,13 +1,13 @@
 //! A prover that sends garbage: nothing of it is believed, it is barred, and an honest one proves
 //! the block.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use zklink::id::BlockNumber;
-use zklink_actors::events::Events;
-use zklink_actors::feed::{Job, JobId, Lease, LeaseRefusal, ProverId, Submit, SubmitRefusal};
-use zklink_actors::node::Node;
-use zklink_actors::prover::{self, Ports};
+use zklink_node::node::Node;
+use zklink_prover::feed::{Job, JobId, Lease, LeaseRefusal, ProverId, Submit, SubmitRefusal};
+use zklink_prover::prover::{self, Ports};
 
 use crate::world::{World, embedded, until};
 
@@ -53,7 +53,7 @@ async fn story() {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let honest = ProverId::new("honest").unwrap();
     let keys = std::sync::Arc::clone(&world.keys);
-    tokio::spawn(prover::drive(honest, keys, ports.clone(), Events::new(), stopped));
+    tokio::spawn(prover::drive(honest, keys, ports.clone(), Arc::new(|_| {}), stopped));
     until("the proof", async || node.archive().proof(BlockNumber(1)).unwrap()).await;
     stop.send_replace(true);
     node.stop("the story is over").await;
@@ -61,5 +61,5 @@ async fn story() {
 
 #[test]
 fn a_prover_that_sends_garbage_is_barred_and_another_one_proves() {
-    zklink_actors::shell::run(story());
+    zklink_mechanism::shell::run(story());
 }

@@ -1,7 +1,7 @@
 //! Which crate may use which. Every arrow points to the protocol. What is optional is switched on by the one feature
 //! that is named here, so that a build without default features is known to lack it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -9,19 +9,68 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 /// A crate and what it may use of ours.
-const ALLOWED: [(&str, &[Edge]); 8] = [
+const ALLOWED: [(&str, &[Edge]); 14] = [
     ("zklink", &[]),
     ("zklink-circuit", &[Edge::always("zklink")]),
     ("zklink-client", &[Edge::always("zklink")]),
     ("zklink-migrations", &[Edge::always("zklink")]),
     ("zklink-devnet", &[]),
+    ("zklink-chain", &[Edge::always("zklink"), Edge::optional("zklink-devnet", "testing")]),
+    ("zklink-mechanism", &[]),
+    (
+        "zklink-store",
+        &[
+            Edge::always("zklink"),
+            Edge::always("zklink-migrations"),
+            Edge::always("zklink-mechanism"),
+        ],
+    ),
+    (
+        "zklink-prover",
+        &[
+            Edge::always("zklink"),
+            Edge::always("zklink-circuit"),
+            Edge::always("zklink-mechanism"),
+            Edge::always("zklink-store"),
+        ],
+    ),
+    (
+        "zklink-settlement",
+        &[
+            Edge::always("zklink"),
+            Edge::always("zklink-chain"),
+            Edge::always("zklink-mechanism"),
+            Edge::always("zklink-store"),
+            Edge::for_tests("zklink-devnet"),
+        ],
+    ),
+    (
+        "zklink-node",
+        &[
+            Edge::always("zklink"),
+            Edge::always("zklink-circuit"),
+            Edge::always("zklink-client"),
+            Edge::always("zklink-chain"),
+            Edge::always("zklink-mechanism"),
+            Edge::always("zklink-store"),
+            Edge::always("zklink-prover"),
+            Edge::always("zklink-settlement"),
+            Edge::for_tests("zklink-migrations"),
+            Edge::for_tests("zklink-devnet"),
+        ],
+    ),
     (
         "zklink-actors",
         &[
             Edge::always("zklink"),
             Edge::always("zklink-circuit"),
             Edge::always("zklink-client"),
-            Edge::always("zklink-migrations"),
+            Edge::always("zklink-chain"),
+            Edge::always("zklink-mechanism"),
+            Edge::always("zklink-store"),
+            Edge::always("zklink-prover"),
+            Edge::always("zklink-settlement"),
+            Edge::always("zklink-node"),
             Edge::optional("zklink-devnet", "devnet"),
         ],
     ),
@@ -31,28 +80,49 @@ const ALLOWED: [(&str, &[Edge]); 8] = [
             Edge::always("zklink"),
             Edge::always("zklink-circuit"),
             Edge::always("zklink-client"),
-            Edge::always("zklink-migrations"),
             Edge::always("zklink-devnet"),
-            Edge::always("zklink-actors"),
+            Edge::always("zklink-chain"),
+            Edge::always("zklink-mechanism"),
+            Edge::always("zklink-store"),
+            Edge::always("zklink-prover"),
+            Edge::always("zklink-settlement"),
+            Edge::always("zklink-node"),
         ],
     ),
     ("zklink-xtask", &[Edge::always("zklink"), Edge::always("zklink-circuit")]),
 ];
 
+/// Features that only tests switch on: simulated worlds and disks, development chains.
+const FOR_TESTS: [&str; 3] = ["simulation", "testing", "fixtures"];
+
 /// A permitted use.
 struct Edge {
     to: &'static str,
-    /// The feature behind which it stands, except for tests.
-    feature: Option<&'static str>,
+    when: When,
+}
+
+/// Where a use is permitted.
+#[derive(Clone, Copy)]
+enum When {
+    /// Everywhere.
+    Always,
+    /// Behind this feature, and in tests.
+    Feature(&'static str),
+    /// In tests.
+    Tests,
 }
 
 impl Edge {
     const fn always(to: &'static str) -> Edge {
-        Edge { to, feature: None }
+        Edge { to, when: When::Always }
     }
 
     const fn optional(to: &'static str, feature: &'static str) -> Edge {
-        Edge { to, feature: Some(feature) }
+        Edge { to, when: When::Feature(feature) }
+    }
+
+    const fn for_tests(to: &'static str) -> Edge {
+        Edge { to, when: When::Tests }
     }
 }
 
@@ -85,14 +155,29 @@ pub(super) fn broken(root: &Path) -> Result<Vec<String>> {
     let metadata: Metadata = serde_json::from_slice(&described)?;
     let mut problems: Vec<String> = metadata.packages.iter().flat_map(broken_of).collect();
     for (name, allowed) in ALLOWED {
-        for edge in allowed.iter().filter(|edge| edge.feature.is_some()) {
+        for edge in allowed.iter().filter(|edge| matches!(edge.when, When::Feature(_))) {
             let tree = ["tree", "--offline", "--package", name, "--no-default-features"];
             let plain = ["--edges", "normal", "--prefix", "none"];
             let used = cargo(root, &[&tree[..], &plain[..]].concat())?;
             problems.extend(still_used(name, edge.to, &String::from_utf8_lossy(&used)));
         }
     }
+    // As the program is built: with its default features, without what tests depend on.
+    let tree = ["tree", "--offline", "--package", "zklink-actors", "--prefix", "none"];
+    let features = cargo(root, &[&tree[..], &["--edges", "normal,features"]].concat())?;
+    problems.extend(test_features(&String::from_utf8_lossy(&features)));
     Ok(problems)
+}
+
+/// Features of ours in the tree of the program (`crate feature "name"` on a line) that belong to tests.
+fn test_features(tree: &str) -> BTreeSet<String> {
+    let named = tree.lines().filter_map(|line| line.split_once(" feature \""));
+    let ours = named.filter(|(name, _)| name.starts_with("zklink"));
+    let ours = ours.filter_map(|(name, rest)| Some((name, rest.split_once('"')?.0)));
+    let of_tests = ours.filter(|(_, feature)| FOR_TESTS.contains(feature));
+    let said = of_tests
+        .map(|(name, feature)| format!("the program has {feature} of {name}: it is for tests"));
+    said.collect()
 }
 
 /// What cargo says.
@@ -126,16 +211,19 @@ fn broken_of(package: &Package) -> Vec<String> {
         let to = &used.name;
         match allowed.iter().find(|edge| edge.to == to) {
             None => problems.push(format!("{from} must not use {to}")),
-            Some(Edge { feature: Some(_), .. }) if used.kind.is_none() && !used.optional => {
+            Some(Edge { when: When::Tests, .. }) if used.kind.as_deref() != Some("dev") => {
+                problems.push(format!("{from} may use {to} for its tests only"));
+            }
+            Some(Edge { when: When::Feature(_), .. }) if used.kind.is_none() && !used.optional => {
                 problems.push(format!("{from} may use {to} only as an optional dependency"));
             }
-            Some(Edge { feature: Some(feature), .. }) => {
+            Some(Edge { when: When::Feature(feature), .. }) => {
                 let others = switches(package, to).filter(|other| other != feature);
                 problems.extend(others.map(|other| {
                     format!("{from}: the feature {other} uses {to}; only {feature} may name it")
                 }));
             }
-            Some(Edge { feature: None, .. }) => {}
+            Some(Edge { when: When::Always | When::Tests, .. }) => {}
         }
     }
     problems
@@ -176,6 +264,11 @@ mod tests {
         assert_eq!(uses("zklink-devnet", "zklink", false, None).len(), 1);
         assert_eq!(uses("zklink-actors", "zklink-devnet", false, None).len(), 1);
         assert_eq!(uses("zklink-actors", "zklink-devnet", true, None), Vec::<String>::new());
+        assert_eq!(uses("zklink-node", "zklink-devnet", false, Some("dev")), [""; 0]);
+        assert_eq!(
+            uses("zklink-node", "zklink-devnet", true, None),
+            ["zklink-node may use zklink-devnet for its tests only"]
+        );
         assert_eq!(uses("zklink", "zklink", false, Some("dev")), Vec::<String>::new());
         assert_eq!(uses("zklink-stranger", "zklink", false, None).len(), 1);
     }
@@ -195,6 +288,14 @@ mod tests {
         );
         assert_eq!(with(&[("metrics", "zklink-devnet/metrics")]).len(), 1);
         assert_eq!(with(&[("metrics", "zklink-devnet-metrics")]), [""; 0]);
+    }
+
+    #[test]
+    fn what_belongs_to_tests_is_not_in_the_program() {
+        let tree = "zklink-mechanism feature \"default\"\nproptest feature \"simulation\"\n";
+        assert_eq!(test_features(tree), BTreeSet::new());
+        let tree = format!("{tree}zklink-mechanism feature \"simulation\" (command-line)\n");
+        assert_eq!(test_features(&tree).len(), 1);
     }
 
     #[test]

@@ -11,7 +11,12 @@ const LINES_MAX: usize = 600;
 const COLUMNS: usize = 120;
 
 /// The actor mechanism: how a message gets from a port into a machine. It has to fit into one head.
-const MECHANISM: [&str; 4] = ["port", "turn", "machine", "shell"];
+pub(super) const MECHANISM: [&str; 4] = [
+    "actors/mechanism/src/port.rs",
+    "actors/mechanism/src/turn.rs",
+    "actors/mechanism/src/machine.rs",
+    "actors/mechanism/src/shell.rs",
+];
 /// Lines of code in it, all files together, without comments.
 const MECHANISM_MAX: usize = 300;
 
@@ -39,7 +44,7 @@ pub(super) fn check(files: &[TextFile], problems: &mut Problems) {
 }
 
 fn is_mechanism(path: &str) -> bool {
-    MECHANISM.iter().any(|name| path == format!("actors/src/{name}.rs"))
+    MECHANISM.contains(&path)
 }
 
 fn lines_of_code(file: &TextFile) -> usize {
@@ -107,7 +112,7 @@ mod tests {
     #[test]
     fn the_mechanism_is_counted_over_its_files_without_comments() {
         let file = |name: &str, lines: usize| TextFile {
-            path: format!("actors/src/{name}.rs"),
+            path: format!("actors/mechanism/src/{name}.rs"),
             text: "/// Said.\nlet a = 1;\n".repeat(lines),
         };
         let failures = |lines| {

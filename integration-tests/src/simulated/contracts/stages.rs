@@ -6,7 +6,7 @@ use zklink::id::{BlockNumber, ChainId, KeyVersion, Nonce};
 use zklink::op::{ChangePubKey, Deposit, Op, Withdraw};
 use zklink::token::{Address, scale_down};
 use zklink::tx::{ChangePubKeyTx, KeyAuth, keccak, recover};
-use zklink_actors::settlement::book::message_digest;
+use zklink_settlement::book::message_digest;
 
 use super::{Done, Queued, Refused, Registration, SimulatedContracts, SimulatedEvent};
 use super::{SimulatedRecord, word};

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use zklink::id::ChainId;
 use zklink::token::Address;
-use zklink_actors::archive::ArchiveReader;
-use zklink_actors::attester::driver::Line;
-use zklink_actors::attester::history::History;
-use zklink_actors::attester::{AttestedChain, Attester, AttesterConfig};
-use zklink_actors::chain::client::ChainClient;
-use zklink_actors::chain::finality::Finality;
-use zklink_actors::node::follow::ArchivedBlocks;
-use zklink_actors::port::Port;
-use zklink_actors::settlement::book::{Attestation, AttestationBook};
-use zklink_actors::settlement::{RefundSearch, Retries};
-use zklink_actors::timestamp::Timestamp;
-use zklink_actors::world::Place;
+use zklink_chain::client::ChainClient;
+use zklink_chain::finality::Finality;
+use zklink_mechanism::port::Port;
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_mechanism::world::MachineRef;
+use zklink_node::node::follow::ArchivedBlocks;
+use zklink_settlement::attester::driver::Line;
+use zklink_settlement::attester::history::History;
+use zklink_settlement::attester::{AttestedChain, Attester, AttesterConfig};
+use zklink_settlement::book::{Attestation, AttestationBook};
+use zklink_settlement::{RefundSearch, Retries};
+use zklink_store::archive::ArchiveReader;
 
 use super::Seating;
 use crate::drivers::read::{AttesterReader, ReadLoop};
@@ -26,7 +26,10 @@ use crate::network::{DEPLOYMENT, HUB, THRESHOLD, attesters, oracle, settled_cont
 use crate::system::ENDPOINTS;
 
 /// The attestation book, the attesters, and a settler for each chain.
-pub(super) fn start(seating: &mut Seating<'_>, reader: &ArchiveReader) -> Place<AttestationBook> {
+pub(super) fn start(
+    seating: &mut Seating<'_>,
+    reader: &ArchiveReader,
+) -> MachineRef<AttestationBook> {
     let system = seating.system;
     let oracles: BTreeMap<ChainId, Address> =
         system.chains.keys().map(|id| (*id, oracle(*id))).collect();
@@ -66,7 +69,7 @@ pub(super) fn start(seating: &mut Seating<'_>, reader: &ArchiveReader) -> Place<
     book
 }
 
-fn start_attester(seating: &mut Seating<'_>, number: usize, book: &Place<AttestationBook>) {
+fn start_attester(seating: &mut Seating<'_>, number: usize, book: &MachineRef<AttestationBook>) {
     let system = seating.system;
     let chains = system.chains.keys().map(|id| {
         let attested = AttestedChain {

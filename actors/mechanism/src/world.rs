@@ -1,0 +1,517 @@
+//! The World: the machines of a node in one thread, on virtual time, from a seed.
+//!
+//! Every message becomes an event `(due, id)` with its `Debug` text. Delays between machines come
+//! from the seed; each mailbox keeps the order in which it was told, as it does under actix. Time
+//! jumps to the next event, so an hour costs nothing, and the same seed gives the same log byte by
+//! byte. The machines, their bounds and their restarts are those of the node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{self, ThreadId};
+
+use crate::clock::Tick;
+use crate::machine::{Handle, Load, Machine};
+use crate::port::{Deliver, Envelope, Mailbox, Message, Pending, Port, Refused, Unanswered};
+use crate::supervised::{Fault, Origin, Supervised};
+use crate::supervisor::{self, NextOrders, Order, RetoldBy, Supervisor};
+use crate::timestamp::Timestamp;
+
+/// Longest delay of a message, in virtual milliseconds.
+const DELAY_MAX_MS: u64 = 3;
+/// How long a machine with waiting work rests, in virtual milliseconds; as in the shell.
+const NAP_MS: u64 = 5;
+/// How often orders are asked of the supervisor, in virtual milliseconds.
+const SUPERVISE_MS: u64 = 50;
+/// Characters of a message in the log of events.
+const TEXT_MAX: usize = 160;
+
+/// Numbers that look random and follow from a seed (SplitMix64). Not for secrets.
+#[derive(Debug, Clone)]
+pub struct Seed(pub u64);
+
+impl Seed {
+    /// The next number.
+    pub fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`, which must not be zero. Its bias is irrelevant for simulations.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.draw() % bound
+    }
+
+    /// As [`Seed::below`], for indices.
+    pub fn below_usize(&mut self, bound: usize) -> usize {
+        let bound = u64::try_from(bound).expect("a usize fits into 64 bits");
+        usize::try_from(self.below(bound)).expect("it is below a usize")
+    }
+}
+
+/// What a filter sees of a message.
+#[derive(Debug)]
+pub struct Delivery<'a> {
+    /// The machine that is told.
+    pub to: &'a str,
+    /// `Debug` text of the message.
+    pub text: &'a str,
+    /// When it was told.
+    pub now: Timestamp,
+}
+
+/// What a filter does with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Delivers it as usual.
+    Pass,
+    /// Loses it; an asker is told [`Unanswered::Dropped`].
+    Drop,
+    /// Delivers it so many milliseconds later, and everything behind it in that mailbox too.
+    Delay(u64),
+}
+
+/// A condition did not come true in time.
+#[derive(Debug, thiserror::Error)]
+#[error("not so within {max_ms} virtual ms; seed {seed}; last events:\n{tail}")]
+pub struct TooLate {
+    seed: u64,
+    max_ms: u64,
+    tail: String,
+}
+
+type Work = Box<dyn FnOnce(&World) + Send>;
+type Filter = Box<dyn FnMut(&Delivery) -> Verdict + Send>;
+
+struct Event {
+    text: String,
+    work: Work,
+}
+
+struct Inner {
+    seed: Seed,
+    now: Timestamp,
+    next_id: u64,
+    events: BTreeMap<(Timestamp, u64), Event>,
+    latest: BTreeMap<String, Timestamp>,
+    napping: BTreeSet<String>,
+    log: Vec<String>,
+    filter: Option<Filter>,
+    machines: BTreeMap<String, Arc<dyn AnySupervised>>,
+    stopped: Option<String>,
+}
+
+/// See the module. Clones are the same world.
+#[derive(Clone)]
+pub struct World {
+    inner: Arc<Mutex<Inner>>,
+    first_seed: u64,
+    thread: ThreadId,
+    faults: Option<Port<Fault>>,
+    retold: Option<Port<RetoldBy>>,
+}
+
+/// A supervised machine whose type is forgotten.
+trait AnySupervised: Send + Sync {
+    fn idle(&self, now: Timestamp) -> Load;
+    fn close(&self);
+    fn is_done(&self) -> bool;
+    fn kill(&self);
+    fn panic(&self);
+    fn rebuild(&self) -> Load;
+}
+
+impl<A: Machine> AnySupervised for Mutex<Supervised<A>> {
+    fn idle(&self, now: Timestamp) -> Load {
+        let mut supervised = lock(self);
+        supervised.idle(now);
+        supervised.load()
+    }
+
+    fn close(&self) {
+        lock(self).close();
+    }
+
+    fn is_done(&self) -> bool {
+        lock(self).is_done()
+    }
+
+    fn kill(&self) {
+        lock(self).vacate();
+    }
+
+    fn panic(&self) {
+        lock(self).fall("panicked: by order of the World".to_owned(), false);
+    }
+
+    fn rebuild(&self) -> Load {
+        let mut supervised = lock(self);
+        supervised.rebuild();
+        supervised.load()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("panics of machines are caught")
+}
+
+/// Where a machine of the World can be reached.
+pub struct MachineRef<A: Machine> {
+    world: World,
+    name: String,
+    mailbox: Arc<Mailbox>,
+    supervised: Arc<Mutex<Supervised<A>>>,
+}
+
+impl<A: Machine> MachineRef<A> {
+    /// The port for messages of type `M`.
+    pub fn port<M: Message>(&self) -> Port<M>
+    where
+        A: Handle<M>,
+    {
+        Port::new(self.clone())
+    }
+
+    /// Looks at the machine; `None` when it has fallen or was killed.
+    pub fn inspect<T>(&self, look: impl FnOnce(&A) -> T) -> Option<T> {
+        lock(&self.supervised).machine().map(look)
+    }
+}
+
+impl<A: Machine> Clone for MachineRef<A> {
+    fn clone(&self) -> Self {
+        let (world, name) = (self.world.clone(), self.name.clone());
+        let (mailbox, supervised) = (Arc::clone(&self.mailbox), Arc::clone(&self.supervised));
+        Self { world, name, mailbox, supervised }
+    }
+}
+
+impl<A: Handle<M>, M: Message> Deliver<M> for MachineRef<A> {
+    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<M>> {
+        let text: String = format!("{:?}", envelope.message).chars().take(TEXT_MAX).collect();
+        let Some(extra) = self.world.judge(&self.name, &text) else { return Ok(()) };
+        let envelope = self.mailbox.enter(envelope)?;
+        let (supervised, name) = (Arc::clone(&self.supervised), self.name.clone());
+        let work: Work = Box::new(move |world| {
+            let load = {
+                let mut supervised = lock(&supervised);
+                supervised.handle(envelope, world.now());
+                supervised.load()
+            };
+            world.rest(&name, load);
+        });
+        self.world.post(&self.name, extra, text, work);
+        Ok(())
+    }
+}
+
+impl World {
+    /// A world with nothing in it but a supervisor.
+    pub fn new(seed: u64, config: supervisor::Config) -> Self {
+        let inner = Inner {
+            seed: Seed(seed),
+            now: Timestamp(0),
+            next_id: 0,
+            events: BTreeMap::new(),
+            latest: BTreeMap::new(),
+            napping: BTreeSet::new(),
+            log: Vec::new(),
+            filter: None,
+            machines: BTreeMap::new(),
+            stopped: None,
+        };
+        let (inner, thread) = (Arc::new(Mutex::new(inner)), thread::current().id());
+        let mut world = Self { inner, first_seed: seed, thread, faults: None, retold: None };
+        let address = world.start("supervisor", 256, Origin::Once(Supervisor::new(config)));
+        world.faults = Some(address.port());
+        world.retold = Some(address.port());
+        world.supervise(address.port());
+        world
+    }
+
+    /// Starts a machine with room for `capacity` waiting messages.
+    pub fn start<A: Machine>(
+        &self,
+        name: &str,
+        capacity: usize,
+        origin: Origin<A>,
+    ) -> MachineRef<A> {
+        let mailbox = Mailbox::new(capacity);
+        let faults = self.faults.clone();
+        let supervised = Supervised::new(name, Arc::clone(&mailbox), faults, origin);
+        let supervised = Arc::new(Mutex::new(supervised));
+        let any: Arc<dyn AnySupervised> = Arc::<Mutex<Supervised<A>>>::clone(&supervised);
+        let before = self.inner().machines.insert(name.to_owned(), any);
+        assert!(before.is_none(), "two machines are called {name}");
+        MachineRef { world: self.clone(), name: name.to_owned(), mailbox, supervised }
+    }
+
+    /// The virtual time.
+    pub fn now(&self) -> Timestamp {
+        self.inner().now
+    }
+
+    /// Does something every `period_ms` from then on: a driver.
+    pub fn every(&self, period_ms: u64, mut act: impl FnMut(Timestamp) + Send + 'static) {
+        self.repeat(period_ms, Box::new(move |world| act(world.now())));
+    }
+
+    /// Ticks a machine.
+    pub fn tick_every(&self, period_ms: u64, port: Port<Tick>) {
+        self.every(period_ms, move |_| drop(port.tell(Tick)));
+    }
+
+    /// Puts a filter in front of all mailboxes, instead of the one before.
+    pub fn filter(&self, filter: impl FnMut(&Delivery) -> Verdict + Send + 'static) {
+        self.inner().filter = Some(Box::new(filter));
+    }
+
+    /// Stops a machine as the node does: its ports close, what waits is finished, it is dropped.
+    ///
+    /// # Errors
+    /// [`TooLate`] when that takes longer than `max_ms` of virtual time.
+    pub fn stop(&self, name: &str, max_ms: u64) -> Result<(), TooLate> {
+        self.note(format!("stop {name}"));
+        let supervised = self.named(name);
+        supervised.close();
+        let load = supervised.idle(self.now());
+        self.rest(name, load);
+        self.run_until(|| supervised.is_done(), max_ms)?;
+        supervised.kill();
+        Ok(())
+    }
+
+    /// Kills a machine in mid-flight: it is dropped without a farewell, and its ports are closed.
+    pub fn kill(&self, name: &str) {
+        self.note(format!("kill {name}"));
+        self.named(name).kill();
+    }
+
+    /// Makes a machine fall as if a handler of it had panicked: the supervisor hears of it.
+    pub fn panic(&self, name: &str) {
+        self.note(format!("panic of {name}"));
+        self.named(name).panic();
+    }
+
+    /// Kills a machine and forgets it: its node is gone, and no supervisor builds it again.
+    pub fn bury(&self, name: &str) {
+        self.kill(name);
+        self.inner().machines.remove(name);
+    }
+
+    /// Has sources of a follower built again after it: see [`RetoldBy`].
+    pub fn retold_by(&self, machine: String, sources: Vec<String>) {
+        let told = self.retold.as_ref().map(|port| port.tell(RetoldBy { machine, sources }));
+        assert!(matches!(told, Some(Ok(()))), "the supervisor does not listen");
+    }
+
+    /// Builds a killed follower again.
+    pub fn rebuild(&self, name: &str) {
+        self.note(format!("rebuild {name}"));
+        let load = self.named(name).rebuild();
+        self.rest(name, load);
+    }
+
+    /// Why the supervisor stopped the node, if it did.
+    pub fn stopped(&self) -> Option<String> {
+        self.inner().stopped.clone()
+    }
+
+    /// Runs events until `done` holds.
+    ///
+    /// # Errors
+    /// [`TooLate`] when `max_ms` of virtual time pass first; it names the seed.
+    pub fn run_until(&self, mut done: impl FnMut() -> bool, max_ms: u64) -> Result<(), TooLate> {
+        let limit = self.now().after(max_ms);
+        while !done() {
+            if !self.step(limit) {
+                let tail =
+                    self.inner().log.iter().rev().take(20).rev().cloned().collect::<Vec<_>>();
+                return Err(TooLate { seed: self.first_seed, max_ms, tail: tail.join("\n") });
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs all events of the next `ms` of virtual time.
+    pub fn run_for(&self, ms: u64) {
+        let limit = self.now().after(ms);
+        while self.step(limit) {}
+        self.inner().now = limit;
+    }
+
+    /// Runs until a question is answered, at most `max_ms`.
+    ///
+    /// # Errors
+    /// [`Unanswered`], as a driver would get it.
+    pub fn answer<T>(&self, mut pending: Pending<T>, max_ms: u64) -> Result<T, Unanswered> {
+        let mut answer = None;
+        let ran = self.run_until(
+            || {
+                answer = pending.poll_now();
+                answer.is_some()
+            },
+            max_ms,
+        );
+        answer.unwrap_or(Err(match ran {
+            Ok(()) => Unanswered::Dropped,
+            Err(_) => Unanswered::TimedOut,
+        }))
+    }
+
+    /// Everything that happened, a line each.
+    pub fn log(&self) -> String {
+        self.inner().log.join("\n")
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        assert_eq!(thread::current().id(), self.thread, "the World has one thread: find the other");
+        self.inner.lock().expect("the World's lock is not held while machines run")
+    }
+
+    fn machine_of(&self, name: &str) -> Option<Arc<dyn AnySupervised>> {
+        self.inner().machines.get(name).cloned()
+    }
+
+    fn named(&self, name: &str) -> Arc<dyn AnySupervised> {
+        self.machine_of(name).unwrap_or_else(|| panic!("no machine is called {name}"))
+    }
+
+    fn note(&self, text: String) {
+        let mut inner = self.inner();
+        let now = inner.now;
+        inner.log.push(format!("{now} {text}"));
+    }
+
+    /// Whether a message passes, and with how much extra delay.
+    fn judge(&self, to: &str, text: &str) -> Option<u64> {
+        let (filter, now) = {
+            let mut inner = self.inner();
+            (inner.filter.take(), inner.now)
+        };
+        let Some(mut filter) = filter else { return Some(0) };
+        let verdict = filter(&Delivery { to, text, now });
+        self.inner().filter.get_or_insert(filter);
+        match verdict {
+            Verdict::Pass => Some(0),
+            Verdict::Delay(ms) => Some(ms),
+            Verdict::Drop => {
+                self.note(format!("dropped on the way to {to}: {text}"));
+                None
+            }
+        }
+    }
+
+    /// Queues a message behind what that mailbox was told before.
+    fn post(&self, to: &str, extra_ms: u64, text: String, work: Work) {
+        let due = {
+            let mut inner = self.inner();
+            let delay = inner.seed.below(DELAY_MAX_MS + 1) + extra_ms;
+            let earliest = inner.now.after(delay);
+            let latest = inner.latest.entry(to.to_owned()).or_default();
+            *latest = earliest.max(*latest);
+            *latest
+        };
+        self.schedule(due, format!("{to} <- {text}"), work);
+    }
+
+    fn schedule(&self, due: Timestamp, text: String, work: Work) {
+        let mut inner = self.inner();
+        let id = inner.next_id;
+        inner.next_id += 1;
+        inner.events.insert((due, id), Event { text, work });
+    }
+
+    /// Runs the next event if it is due by `limit`.
+    fn step(&self, limit: Timestamp) -> bool {
+        let work = {
+            let mut inner = self.inner();
+            let Some(entry) = inner.events.first_entry() else { return false };
+            let (due, id) = *entry.key();
+            if due > limit {
+                return false;
+            }
+            let Event { text, work } = entry.remove();
+            inner.now = inner.now.max(due);
+            if !text.is_empty() {
+                inner.log.push(format!("{due} #{id} {text}"));
+            }
+            work
+        };
+        work(self);
+        true
+    }
+
+    fn rest(&self, name: &str, load: Load) {
+        if load == Load::Clear || !self.inner().napping.insert(name.to_owned()) {
+            return;
+        }
+        let (due, name) = (self.now().after(NAP_MS), name.to_owned());
+        let work: Work = Box::new(move |world| {
+            world.inner().napping.remove(&name);
+            if let Some(supervised) = world.machine_of(&name) {
+                let load = supervised.idle(world.now());
+                world.rest(&name, load);
+            }
+        });
+        self.schedule(due, String::new(), work);
+    }
+
+    fn repeat(&self, period_ms: u64, mut act: Box<dyn FnMut(&World) + Send>) {
+        let due = self.now().after(period_ms.max(1));
+        self.schedule(
+            due,
+            String::new(),
+            Box::new(move |world| {
+                act(world);
+                world.repeat(period_ms, act);
+            }),
+        );
+    }
+
+    fn supervise(&self, orders: Port<NextOrders>) {
+        let mut asked: Option<Pending<Vec<Order>>> = None;
+        let act = move |world: &World| {
+            match asked.as_mut().and_then(Pending::poll_now) {
+                Some(Ok(orders)) => {
+                    asked = None;
+                    orders.into_iter().for_each(|order| world.carry_out(order));
+                }
+                Some(Err(_)) => asked = None,
+                None => {}
+            }
+            if asked.is_none() {
+                asked = orders.ask(NextOrders).ok();
+            }
+        };
+        self.repeat(SUPERVISE_MS, Box::new(act));
+    }
+
+    fn carry_out(&self, order: Order) {
+        match order {
+            Order::Rebuild(name) => {
+                if self.machine_of(&name).is_some() {
+                    self.rebuild(&name);
+                }
+            }
+            Order::Stop(reason) => {
+                if self.stopped().is_none() {
+                    self.note(format!("stop: {reason}"));
+                    self.inner().stopped = Some(reason);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "World(seed {})", self.first_seed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

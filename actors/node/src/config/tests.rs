@@ -1,0 +1,140 @@
+use zklink_chain::account::EthKey;
+use zklink_chain::finality::Anchor;
+
+use super::*;
+
+const NODE: &str = r#"
+data = "data"
+deployment = "deployment.toml"
+validator_key_file = "secrets/validator.key"
+
+[rpc]
+listen = "127.0.0.1:3030"
+
+[chains.1]
+rpc = ["http://localhost:8545"]
+finality = { anchor = "finalized" }
+"#;
+
+fn parse(text: &str) -> Result<Loaded<NodeConfig>, ConfigError> {
+    Loaded::parse(Path::new("etc/node.toml"), Figment::from(Toml::string(text)))
+}
+
+#[test]
+fn a_configuration_is_read_and_its_paths_are_beside_it() {
+    let loaded = parse(NODE).unwrap();
+    assert_eq!(loaded.path(&loaded.config.data), Path::new("etc/data"));
+    let chains = loaded.chains(&loaded.config.chains).unwrap();
+    let chain = chains[&ChainId(1)];
+    let (finality, range) = loaded.reading(ChainId(1), chain).unwrap();
+    assert_eq!((finality.anchor, range), (Anchor::Finalized, 1_000));
+    assert_eq!(loaded.config.rpc.limits().burst, Limits::default().burst);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
+    let cases = [
+        (
+            NODE.replace("listen", "lisen"),
+            "etc/node.toml: unknown key \"rpc.lisen\": did you mean \"listen\"?",
+        ),
+        (
+            NODE.replace("data =", "dta ="),
+            "etc/node.toml: unknown key \"dta\": did you mean \"data\"?",
+        ),
+        (
+            NODE.replace("finality =", "finalty ="),
+            "etc/node.toml: unknown key \"chains.1.finalty\": did you mean \"finality\"?",
+        ),
+    ];
+    for (text, wanted) in cases {
+        assert_eq!(parse(&text).unwrap_err().to_string(), wanted);
+    }
+}
+
+#[test]
+fn what_is_missing_or_out_of_range_is_named() {
+    let without = NODE.replace("data = \"data\"", "");
+    assert_eq!(parse(&without).unwrap_err().to_string(), "etc/node.toml: \"data\" is missing");
+    let loaded = parse(&NODE.replace("[chains.1]", "[chains.64]")).unwrap();
+    let error = loaded.chains(&loaded.config.chains).unwrap_err().to_string();
+    assert_eq!(error, "etc/node.toml: [chains.64]: chains have numbers from 1 to 63");
+    let loaded = parse(&NODE.replace("finality = { anchor = \"finalized\" }", "")).unwrap();
+    let chains = loaded.chains(&loaded.config.chains).unwrap();
+    let error = loaded.reading(ChainId(1), chains[&ChainId(1)]).unwrap_err().to_string();
+    assert_eq!(error, "etc/node.toml: [chains.1] needs finality, or a preset of config/chains");
+}
+
+#[test]
+fn one_endpoint_or_two_and_nothing_else() {
+    let loaded = parse(&NODE.replace("[\"http://localhost:8545\"]", "[]")).unwrap();
+    let chains = loaded.chains(&loaded.config.chains).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let connected = runtime.block_on(connect(&loaded, ChainId(1), chains[&ChainId(1)], 1));
+    let error = connected.err().expect("there is no endpoint").to_string();
+    assert_eq!(error, "etc/node.toml: [chains.1] rpc: give one address or two");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_that_others_may_read_is_refused_and_never_shown() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let secret = "11".repeat(32);
+    std::fs::write(&path, format!("0x{secret}\n")).unwrap();
+    let mode = |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o640);
+    let error = read_key(&path).unwrap_err().to_string();
+    assert!(error.contains("chmod 600"), "{error}");
+    mode(0o600);
+    assert_eq!(read_key(&path).unwrap().address(), EthKey::from_hex(&secret).unwrap().address());
+    std::fs::write(&path, "not a key").unwrap();
+    let error = read_key(&path).unwrap_err().to_string();
+    assert!(!error.contains("not a key"), "{error}");
+    std::fs::write(&path, "x".repeat(5_000)).unwrap();
+    assert!(matches!(read_key(&path), Err(ConfigError::TooLong(_))));
+}
+
+#[test]
+fn the_examples_of_the_repository_parse() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+    let figment = |name: &str| Figment::from(Toml::file_exact(folder.join(name)));
+    let node: Loaded<NodeConfig> =
+        Loaded::parse(&folder.join("node.toml"), figment("node.toml")).unwrap();
+    let chains = node.chains(&node.config.chains).unwrap();
+    for (id, chain) in chains {
+        node.reading(id, chain).unwrap();
+    }
+    node.terms(&[TokenId(17), TokenId(32)].into()).unwrap();
+    let deploy: Loaded<DeployConfig> =
+        Loaded::parse(&folder.join("deploy.toml"), figment("deploy.toml")).unwrap();
+    assert_eq!(deploy.shapes(&deploy.config.shapes).unwrap().len(), 2);
+    for chain in deploy.chains(&deploy.config.chains).unwrap().values() {
+        assert!(!deploy.tokens(chain).unwrap().is_empty());
+    }
+}
+
+/// Whatever is wrong with an address, the address is not in the error: it may hold a secret.
+#[test]
+fn no_error_shows_an_address() {
+    let line = r#"rpc = ["http://localhost:8545"]"#;
+    let secret = "5ec2e7";
+    for wrong in [
+        format!("rpc = \"https://host/{secret}\""),
+        format!("rpc = [[\"https://host/{secret}\"]]"),
+        format!("rpc = [\"https://host/{secret}\"],"),
+        format!("rpc = [\"https://host/{secret}\""),
+        format!("rpc = [\"wss:host/{secret}"),
+        format!("rpc = https://host/{secret}"),
+        format!("{line}\npoll_ms = \"https://host/{secret}\""),
+        format!("{line}\ntolerate_outage = \"{secret}\""),
+    ] {
+        let text = NODE.replace(line, &wrong);
+        assert_ne!(text, NODE);
+        let error = parse(&text).map(|_| ()).unwrap_err().to_string();
+        assert!(!error.contains(secret) && error.len() < 300, "{error}");
+    }
+    let error = parse(&NODE.replace(line, r#"rpc = "https://host/key""#)).unwrap_err().to_string();
+    assert_eq!(error, "etc/node.toml: \"chains.1.rpc\": found a text, wanted a sequence");
+}

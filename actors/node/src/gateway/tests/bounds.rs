@@ -1,0 +1,207 @@
+//! Hostile and heavy callers.
+
+use jsonrpsee::core::client::{ClientT, Error};
+use jsonrpsee::core::params::BatchRequestBuilder;
+use jsonrpsee::rpc_params;
+use tokio::net::TcpStream;
+
+use super::*;
+
+#[test]
+fn what_is_not_json_rpc_is_refused() {
+    served(Setup::default(), async |_, served| {
+        assert!(served.raw(b"{nonsense").await.contains("-32700"));
+        assert!(served.raw(b"[]").await.contains("-32600"));
+        assert!(served.raw(br#"{"jsonrpc":"2.0","id":1,"method":1}"#).await.contains("-32600"));
+        let unknown = br#"{"jsonrpc":"2.0","id":1,"method":"getMoney"}"#;
+        assert!(served.raw(unknown).await.contains("-32601"));
+        for params in [
+            r#"[]"#,
+            r#"["0x12"]"#,
+            r#"[-1]"#,
+            r#"{"account":{"id":1}}"#,
+            r#"[18446744073709551616]"#,
+        ] {
+            let body =
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"getAccount","params":{params}}}"#);
+            let answer = served.raw(body.as_bytes()).await;
+            assert!(answer.contains("-32602"), "{params}: {answer}");
+        }
+        let tx = br#"{"jsonrpc":"2.0","id":1,"method":"sendTransaction",
+            "params":[{"type":"Transfer","accountId":2}]}"#;
+        let answer = served.raw(tx).await;
+        assert!(answer.contains("-32602") && answer.contains("missing field"), "{answer}");
+        let named = br#"{"jsonrpc":"2.0","id":1,"method":"getTokenReserve",
+            "params":{"tokenId":1,"mapping":false}}"#;
+        assert!(served.raw(named).await.contains(r#""result":{"1":"0","2":"0"}"#));
+    });
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let limits =
+        Limits { request_bytes_max: 2_000, batch_max: 3, calls_per_second: 0, ..Limits::default() };
+    served(Setup { limits, ..Setup::default() }, async |_, served| {
+        let answer = served.raw(&vec![b' '; 4_000]).await;
+        assert!(answer.starts_with("HTTP/1.1 413") || answer.contains("-32007"), "{answer}");
+        let client = served.client().await;
+        let batch = |size: usize| {
+            let mut batch = BatchRequestBuilder::new();
+            for _ in 0..size {
+                batch.insert("getChangePubkeyChainId", rpc_params![]).expect("no parameters");
+            }
+            batch
+        };
+        let answers = client.batch_request::<ChainId>(batch(3)).await.expect("within the limit");
+        assert!(answers.into_ok().expect("all answered").all(|chain| chain == HUB));
+        let call = r#"{"jsonrpc":"2.0","id":1,"method":"getChangePubkeyChainId"}"#;
+        let answer = served.raw(format!("[{call},{call},{call},{call}]").as_bytes()).await;
+        assert!(answer.contains("-32010"), "{answer}");
+    });
+}
+
+#[test]
+fn who_calls_too_often_is_told_when_to_come_back() {
+    let limits = Limits { burst: 5, calls_per_second: 1, ..Limits::default() };
+    served(Setup { limits, ..Setup::default() }, async |_, served| {
+        let address = format!("ws://{}", served.gateway.address());
+        let client = Client::connect(&address).await.expect("it serves");
+        for _ in 0..5 {
+            client.change_pub_key_chain().await.expect("within the burst");
+        }
+        let refused = client.change_pub_key_chain().await.map_err(ClientError::from);
+        match refused {
+            Err(ClientError::Rpc { code: code::LIMIT, retry_after_ms: Some(wait), .. }) => {
+                assert!(wait <= 1_000, "{wait}");
+                tokio::time::sleep(Duration::from_millis(wait + 50)).await;
+            }
+            other => panic!("{other:?}"),
+        }
+        client.change_pub_key_chain().await.expect("waited as told");
+        let mut batch = BatchRequestBuilder::new();
+        for _ in 0..3 {
+            batch.insert("getChangePubkeyChainId", rpc_params![]).expect("no parameters");
+        }
+        let answers = client.batch_request::<ChainId>(batch).await.expect("an answer");
+        let errors = answers.into_ok().expect_err("all refused");
+        assert!(errors.into_iter().all(|error| error.code() == code::LIMIT));
+        let other = Client::connect(&address).await.expect("it serves");
+        other.change_pub_key_chain().await.expect("another connection has its own bucket");
+    });
+}
+
+#[test]
+fn connections_are_bounded_and_freed() {
+    let limits = Limits {
+        connections_max: 8,
+        connections_per_address_max: 8,
+        calls_per_second: 0,
+        idle: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    served(Setup { limits, ..Setup::default() }, async |_, served| {
+        let mut sockets = Vec::new();
+        for _ in 0..8 {
+            sockets.push(TcpStream::connect(served.gateway.address()).await.expect("it listens"));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut late = TcpStream::connect(served.gateway.address()).await.expect("a backlog");
+        let mut byte = [0];
+        let closed = tokio::time::timeout(WAIT, late.read(&mut byte)).await.expect("closed");
+        assert!(matches!(closed, Ok(0) | Err(_)), "over the limit nothing is served");
+        drop(sockets);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        served.client().await.change_pub_key_chain().await.expect("room again");
+    });
+}
+
+#[test]
+fn an_idle_connection_is_closed() {
+    let idle = Duration::from_millis(200);
+    let limits = Limits { idle, calls_per_second: 0, ..Limits::default() };
+    served(Setup { limits, ..Setup::default() }, async |_, served| {
+        let mut socket = TcpStream::connect(served.gateway.address()).await.expect("it listens");
+        let mut byte = [0];
+        let closed = tokio::time::timeout(WAIT, socket.read(&mut byte)).await;
+        assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+    });
+}
+
+#[test]
+fn many_clients_at_once_are_all_served() {
+    served(Setup::default(), async |_, served| {
+        let client = served.client().await;
+        let (alice, _) = alice(&served, &client).await;
+        let mut tasks = Vec::new();
+        for number in 0..100u32 {
+            let scheme = if number % 2 == 0 { "http" } else { "ws" };
+            let address = format!("{scheme}://{}", served.gateway.address());
+            let tx = alice.transfer(AccountId(2), number % 10, User::new(2).owner, UNIT);
+            tasks.push(tokio::spawn(async move {
+                let client = Client::connect(&address).await?;
+                match client.send(&tx).await {
+                    Err(error) if error.code() == Some(205) => {}
+                    answer => drop(answer?),
+                }
+                Ok::<_, ClientError>(client.balances(AccountId(2), None).await?)
+            }));
+        }
+        for task in tasks {
+            task.await.expect("no panic").expect("an answer");
+        }
+        let account = client.account(alice.owner.into()).await.expect("an account");
+        assert!(account.sub_account_nonces[&SubAccountId(0)].0 >= 1);
+    });
+}
+
+#[test]
+fn an_overloaded_node_says_so_and_reads_go_on() {
+    let config = crate::builder::Config { waiting_max: 0, ..Default::default() };
+    served(Setup { config, ..Setup::default() }, async |_, served| {
+        let client = served.client().await;
+        let tx = User::new(1).transfer(AccountId(2), 0, User::new(2).owner, UNIT);
+        match client.send(&tx).await {
+            Err(ClientError::Rpc { code: code::LIMIT, retry_after_ms: Some(_), .. }) => {}
+            other => panic!("{other:?}"),
+        }
+        client.network().await.expect("reads do not need the builder");
+    });
+}
+
+#[test]
+fn a_node_that_is_ahead_of_its_hub_says_so() {
+    let pace = Some(crate::builder::PaceLimits { unproven_max: 1, ..Default::default() });
+    let config = crate::builder::Config { pace, ..Default::default() };
+    served(Setup { config, ..Setup::default() }, async |_, served| {
+        let client = served.client().await;
+        let tx = User::new(1).transfer(AccountId(2), 0, User::new(2).owner, UNIT);
+        assert_eq!(code_of(client.send(&tx).await), code::UNAVAILABLE, "the hub is unknown");
+        let hub = HubProgress { proven: BlockNumber(0), time: 1_800_000_000, oldest: None };
+        served.hub.tell(hub).expect("room");
+        let (alice, _) = alice(&served, &client).await;
+        assert_eq!(served.seal(&client).await, BlockNumber(1));
+        let tx = alice.transfer(AccountId(2), 0, User::new(2).owner, UNIT);
+        match client.send(&tx).await {
+            Err(ClientError::Rpc { code: code::LIMIT, retry_after_ms: Some(15_000), .. }) => {}
+            other => panic!("{other:?}"),
+        }
+        served.hub.tell(HubProgress { proven: BlockNumber(1), ..hub }).expect("room");
+        client.send(&tx).await.expect("the hub has caught up");
+    });
+}
+
+#[test]
+fn a_stopped_builder_is_unavailable_and_a_stopped_gateway_is_gone() {
+    served(Setup::default(), async |host, served| {
+        let client = served.client().await;
+        let (alice, _) = alice(&served, &client).await;
+        host.stop("builder", WAIT).await.expect("it stops");
+        let tx = alice.transfer(AccountId(2), 0, User::new(2).owner, UNIT);
+        assert_eq!(code_of(client.send(&tx).await), code::UNAVAILABLE);
+        client.account(alice.owner.into()).await.expect("reads go on");
+        let address = served.http();
+        served.gateway.stop(WAIT).await;
+        let gone = Client::connect(&address).await.expect("lazy").network().await;
+        assert!(matches!(gone, Err(Error::Transport(_))), "{gone:?}");
+    });
+}

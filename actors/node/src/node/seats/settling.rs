@@ -1,0 +1,192 @@
+//! The attestation book, the attesters of this process, and a settler for each chain.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use zklink::id::ChainId;
+use zklink::token::Address;
+use zklink_chain::deploy::{DeployedChain, Deployment};
+use zklink_chain::sender::Sender;
+use zklink_mechanism::port::Port;
+use zklink_mechanism::shell::Thread;
+use zklink_mechanism::supervised::Origin;
+use zklink_settlement::attester::history::History;
+use zklink_settlement::attester::{self, AttestedChain, Attester, AttesterConfig, AttesterStatus};
+use zklink_settlement::book::{Attestation, AttestationBook, WhatNext};
+use zklink_settlement::driver::{Done, Report, SettlementStatus, Settler};
+use zklink_settlement::{Contracts, HubView};
+
+use super::core::Core;
+use super::{Drivers, MAILBOX, Setup, StartError};
+use crate::events::{Event, Events};
+use crate::node::follow::{ArchivedBlocks, groth16_form};
+use crate::node::hub::HubFollower;
+
+pub(super) type AttesterHealth =
+    BTreeMap<(usize, ChainId), watch::Receiver<Option<AttesterStatus>>>;
+
+/// What settlement shows to others.
+pub(super) struct Settling {
+    pub(super) status: BTreeMap<ChainId, watch::Receiver<SettlementStatus>>,
+    pub(super) attesters: AttesterHealth,
+    pub(super) report: Report,
+    pub(super) hub: watch::Receiver<HubView>,
+}
+
+/// The attestation book, the attesters of this process, and a settler for each chain.
+pub(super) async fn start_settlement(
+    setup: &Setup,
+    core: &mut Core,
+    drivers: &mut Drivers,
+    events: &Events,
+) -> Result<Settling, StartError> {
+    let deployment = &setup.deployment;
+    let oracles: BTreeMap<ChainId, Address> =
+        deployment.chains.iter().map(|chain| (chain.id, chain.oracle)).collect();
+    let attesters = deployment.attesters.iter().map(|address| address.0).collect();
+    let threshold = usize::try_from(deployment.threshold).unwrap_or(usize::MAX);
+    let (id, attesters): (_, BTreeSet<_>) = (deployment.deployment_id, attesters);
+    // The attesters offer again what a chain has not taken, so a new book fills by itself.
+    let origin = Origin::rebuilt(move || {
+        Ok(AttestationBook::new(id, oracles.clone(), attesters.clone(), threshold))
+    });
+    let book = core.host.start(&Thread::start(), "attestation-book", MAILBOX, origin).await?;
+    let attestations: Port<Attestation> = book.port();
+    let mut attesters = AttesterHealth::new();
+    for (number, key) in setup.attesters.iter().enumerate() {
+        let started = start_attester(setup, core, drivers, number, key, attestations.clone());
+        attesters.extend(started.await?);
+    }
+    let heard = events.clone();
+    let report = Report::with_listener(Arc::new(move |done: &Done| heard.tell(settled(done))));
+    let source = Arc::new(ArchivedBlocks::new(core.archive.clone(), groth16_form));
+    let contracts: BTreeMap<ChainId, Contracts> =
+        deployment.chains.iter().map(|chain| (chain.id, contracts_of(chain))).collect();
+    let hub_client = Arc::clone(&setup.chains[&deployment.hub].client);
+    let mut health = BTreeMap::new();
+    for chain in &deployment.chains {
+        let of_chain = &setup.chains[&chain.id];
+        let sender = Sender::new(
+            Arc::clone(&of_chain.client),
+            of_chain.sender_key.clone(),
+            chain.evm_chain_id,
+            of_chain.send.clone(),
+        );
+        let settler = Settler {
+            chain: chain.id,
+            hub_id: deployment.hub,
+            contracts: contracts.clone(),
+            sender,
+            hub: Arc::clone(&hub_client),
+            source: source.clone(),
+            book: {
+                let port: Port<WhatNext> = book.port();
+                port
+            },
+            report: report.clone(),
+            max_log_range: of_chain.max_log_range,
+        };
+        let (status, status_heard) = watch::channel(SettlementStatus::default());
+        health.insert(chain.id, status_heard);
+        let period = Duration::from_millis(of_chain.poll_ms);
+        let driver = settler.run(status, period, drivers.stop.clone());
+        drivers.start(format!("settlement on chain {}", chain.id), driver);
+    }
+    let (view, view_heard) = watch::channel(HubView::default());
+    let contract = deployment.hub_contracts().1.contract;
+    let chains: Vec<ChainId> = contracts.keys().copied().collect();
+    let period = Duration::from_millis(setup.chains[&deployment.hub].poll_ms);
+    let builder = core.builder.port();
+    let follower = HubFollower { client: hub_client, contract, chains, source, view, builder };
+    drivers.start("hub follower".to_owned(), follower.run(period, drivers.stop.clone()));
+    Ok(Settling { status: health, attesters, report, hub: view_heard })
+}
+
+fn contracts_of(chain: &DeployedChain) -> Contracts {
+    Contracts {
+        rollup: chain.rollup,
+        hub: chain.hub.map(|hub| hub.contract),
+        oracle: chain.oracle,
+        first_block: chain.first_block,
+    }
+}
+
+fn settled(done: &Done) -> Event {
+    Event::Settled {
+        chain: done.chain,
+        step: done.step.name().to_owned(),
+        blocks: done.step.blocks().map(|range| (range.first, range.last)),
+        hash: done.tx_hash,
+        gas: done.gas_used,
+        success: true,
+    }
+}
+
+async fn start_attester(
+    setup: &Setup,
+    core: &mut Core,
+    drivers: &mut Drivers,
+    number: usize,
+    key: &zklink_chain::account::EthKey,
+    book: Port<Attestation>,
+) -> Result<AttesterHealth, StartError> {
+    let (config, key) = (attester_config(setup), key.clone());
+    let path = setup.data.join(format!("attester-{number}.history"));
+    // A history that cannot be opened is reported here; later it stops the node by and by.
+    drop(open_history(&path)?);
+    let origin = Origin::rebuilt(move || {
+        let history = History::open(&path).map_err(|error| error.to_string())?;
+        Ok(Attester::new(config.clone(), key.clone(), history, book.clone()))
+    });
+    let name = format!("attester-{number}");
+    let seat = core.host.start(&Thread::start(), &name, MAILBOX, origin).await?;
+    let mut health = AttesterHealth::new();
+    for chain in &setup.deployment.chains {
+        let of_chain = &setup.chains[&chain.id];
+        let others = setup.deployment.chains.iter().map(|other| other.id);
+        let hub = setup.deployment.hub;
+        let partners = others
+            .filter(|other| *other != chain.id && [*other, chain.id].contains(&hub))
+            .collect();
+        // A signature releases tokens elsewhere, so it never rests on one endpoint where there are two.
+        let client = of_chain.client.strict().unwrap_or_else(|| Arc::clone(&of_chain.client));
+        let line =
+            attester::driver::Line { chain: chain.id, client, oracle: chain.oracle, partners };
+        let (status, heard) = watch::channel(None);
+        health.insert((number, chain.id), heard);
+        let driver = attester::driver::run(
+            line,
+            seat.port(),
+            seat.port(),
+            status,
+            Duration::from_millis(of_chain.poll_ms),
+            drivers.stop.clone(),
+        );
+        drivers.start(format!("{name} on chain {}", chain.id), driver);
+    }
+    Ok(health)
+}
+
+fn open_history(path: &Path) -> Result<History, StartError> {
+    History::open(path).map_err(|error| StartError::Setup(error.to_string()))
+}
+
+fn attester_config(setup: &Setup) -> AttesterConfig {
+    let Deployment { deployment_id, chains, .. } = &setup.deployment;
+    let chains = chains.iter().map(|chain| {
+        let of_chain = &setup.chains[&chain.id];
+        let attested = AttestedChain {
+            oracle: chain.oracle,
+            first_block: chain.first_block,
+            finality: of_chain.finality,
+            max_range: of_chain.max_log_range,
+            checkpoints: 256,
+            poll_ms: of_chain.poll_ms,
+        };
+        (chain.id, attested)
+    });
+    AttesterConfig { deployment: *deployment_id, chains: chains.collect(), offer_ms: 1_000 }
+}

@@ -1,0 +1,105 @@
+//! The driver of a watcher: asks it what to ask, asks the chain, and tells it the answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use zklink::id::{BlockNumber, Serial, TokenId};
+use zklink::token::Address;
+use zklink_chain::client::{At, ChainClient};
+use zklink_chain::contracts::{Erc20, ReadError, Rollup, narrow, read, to_abi};
+use zklink_chain::scan::tell;
+use zklink_mechanism::driver::{ask, pause};
+use zklink_mechanism::port::Port;
+
+use super::{Books, ChainStatus, NextRequest, Outcome, Request, Response};
+
+/// Where the contract is and which tokens it has there; the zero address is the native coin.
+#[derive(Clone, Debug)]
+pub struct Contract {
+    /// Our contract.
+    pub rollup: Address,
+    /// Its tokens.
+    pub tokens: BTreeMap<TokenId, Address>,
+}
+
+/// Runs until `stop` becomes true or its sender is gone. `health` always holds the last known
+/// state.
+pub async fn run(
+    client: Arc<dyn ChainClient>,
+    contract: Contract,
+    next: Port<NextRequest>,
+    outcome: Port<Outcome>,
+    health: watch::Sender<Option<ChainStatus>>,
+    period: Duration,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut failures = 0;
+    loop {
+        let step = async {
+            let Some(request) = ask(&next, NextRequest).await.flatten() else { return false };
+            let response = answer(&*client, &contract, &request).await;
+            if let Response::Failed(error) = &response {
+                tracing::warn!(%error, failures, "the chain could not be read");
+            }
+            let failed = matches!(response, Response::Failed(_));
+            if let Some(status) = ask(&outcome, Outcome(response)).await {
+                failures = status.failures;
+                health.send_replace(Some(status));
+            }
+            !failed
+        };
+        let progressed = tokio::select! {
+            progressed = step => progressed,
+            stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
+        };
+        if progressed {
+            continue;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause(period, failures)) => {}
+            stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
+        }
+    }
+}
+
+/// Does what a watcher asked for.
+pub async fn answer(client: &dyn ChainClient, contract: &Contract, request: &Request) -> Response {
+    match request {
+        Request::Scan(question) => match tell(client, question).await {
+            Ok(told) => Response::Scan(told),
+            Err(error) => Response::Failed(error.to_string()),
+        },
+        Request::Books(at) => match books(client, contract, *at).await {
+            Ok(books) => Response::Books(books),
+            Err(error) => Response::Failed(error.to_string()),
+        },
+    }
+}
+
+async fn books(
+    client: &dyn ChainClient,
+    contract: &Contract,
+    height: u64,
+) -> Result<Books, ReadError> {
+    let (rollup, at) = (contract.rollup, At::Number(height));
+    let mut tokens = BTreeMap::new();
+    for (id, address) in &contract.tokens {
+        let token = id.0;
+        let balance = if *address == [0; 20] {
+            client.balance(rollup, at).await?
+        } else {
+            let owner = to_abi(rollup);
+            narrow(read(client, *address, &Erc20::balanceOfCall { owner }, at).await?)
+        };
+        let locked = read(client, rollup, &Rollup::lockedCall { token }, at).await?;
+        let pending = read(client, rollup, &Rollup::pendingTotalCall { token }, at).await?;
+        let unconsumed = read(client, rollup, &Rollup::unconsumedCall { token }, at).await?;
+        tokens.insert(*id, [balance, narrow(locked), narrow(pending), narrow(unconsumed)]);
+    }
+    let queue_head = Serial(read(client, rollup, &Rollup::queueHeadCall {}, at).await?);
+    let queue_tail = Serial(read(client, rollup, &Rollup::queueTailCall {}, at).await?);
+    let committed = BlockNumber(read(client, rollup, &Rollup::lastCommittedCall {}, at).await?);
+    Ok(Books { at: height, queue_head, queue_tail, committed, tokens })
+}

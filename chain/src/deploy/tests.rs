@@ -1,0 +1,143 @@
+use super::*;
+use crate::client::ChainClient;
+use crate::testing::{
+    HUB, SPOKE, Testnet, USD, dev_chain, endpoint, key, lying_proxy, plan, quick, shape_plan,
+};
+use std::sync::Arc;
+
+fn senders(clients: [(ChainId, Arc<dyn ChainClient>, u64); 2]) -> BTreeMap<ChainId, Sender> {
+    let sender = |(id, client, evm)| (id, Sender::new(client, key("deployer"), evm, quick()));
+    clients.into_iter().map(sender).collect()
+}
+
+/// Clients that nobody is behind.
+fn nowhere(evm_hub: u64) -> BTreeMap<ChainId, Sender> {
+    let client = endpoint("http://127.0.0.1:9");
+    senders([(HUB, client.clone(), evm_hub), (SPOKE, client, 9002)])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_stands_as_planned_and_survives_its_file() {
+    let net = Testnet::start(1, &shape_plan(3, 20, 30)).await;
+    let text = net.deployment.to_toml();
+    assert_eq!(Deployment::parse(&text).unwrap(), net.deployment, "{text}");
+    let network = net.deployment.network();
+    assert_eq!(network.chains[&HUB].contract, net.rollup(HUB));
+    let (hub, besides) = net.deployment.hub_contracts();
+    for address in [hub.key_recorder, hub.oracle, besides.contract, besides.local_route] {
+        let owner = zklink::id::Owner::from_evm(address);
+        assert!(network.chains[&HUB].reserved.contains(&owner), "{owner}");
+        assert!(network.check_owner(owner).is_err() && network.check_payee(HUB, owner).is_err());
+    }
+    assert_eq!(network.tokens[&USD].chains[&HUB].decimals, 6);
+    assert_eq!(network.tokens[&USD].chains[&SPOKE].decimals, 18);
+
+    // A deployment file with one wrong figure is noticed.
+    let clients = [(HUB, 9001), (SPOKE, 9002)].map(|(id, evm)| (id, net.clients[&id].clone(), evm));
+    let readers = senders(clients);
+    let mut wrong = net.deployment.clone();
+    wrong.genesis_root[0] ^= 1;
+    let error = verify(&wrong, &readers).await.unwrap_err().to_string();
+    assert_eq!(error, "chain 1: the genesis root is not what the deployment says");
+    let mut wrong = net.deployment.clone();
+    wrong.chains[1].tokens[0].decimals = 17;
+    let error = verify(&wrong, &readers).await.unwrap_err().to_string();
+    assert_eq!(error, "chain 2: token 1 is not what the deployment says");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_estimates_and_sends_nothing() {
+    let (hub, spoke) = (dev_chain(9001, 1).await, dev_chain(9002, 1).await);
+    let clients = [(HUB, &hub, 9001), (SPOKE, &spoke, 9002)];
+    let senders = senders(clients.map(|(id, chain, evm)| (id, endpoint(&chain.http_url()), evm)));
+    let steps = dry_run(&plan(&shape_plan(1, 20, 30)), &senders).await.unwrap();
+    let created: Vec<&Step> = steps.iter().filter(|step| step.gas.is_some()).collect();
+    assert_eq!(created.len(), 6, "verifier, hub, and rollup and token on two chains");
+    assert!(created.iter().all(|step| step.gas > Some(400_000)), "{created:?}");
+    assert!(steps.iter().any(|step| step.what == "register shape 1"));
+    assert_eq!((hub.latest().unwrap(), spoke.latest().unwrap()), (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_for_development_never_touches_a_chain_with_real_money() {
+    let mut plan = plan(&shape_plan(1, 20, 30));
+    plan.chains.get_mut(&HUB).unwrap().evm_chain_id = 1;
+    let refused = |plan: Plan| async move {
+        match dry_run(&plan, &nowhere(1)).await.unwrap_err() {
+            DeployError::Unsafe(reason) => reason,
+            other => panic!("{other}"),
+        }
+    };
+    assert_eq!(refused(plan.clone()).await, Unsafe::DevProvingKeys(1));
+    plan.dev_proving_keys = false;
+    assert_eq!(refused(plan.clone()).await, Unsafe::DevToken(1));
+    for chain in plan.chains.values_mut() {
+        chain.tokens.get_mut(&USD).unwrap().source = TokenSource::Existing([9; 20]);
+    }
+    let known = "70997970c51812dc3a010c7d01b50e0d17dc79c8";
+    hex::decode_to_slice(known, &mut plan.attesters[1]).unwrap();
+    let reason = refused(plan.clone()).await;
+    assert!(reason.to_string().contains("must not be an attester where chain 1"), "{reason}");
+    plan.attesters[1] = [8; 20];
+    plan.dev_addresses = vec![plan.validator];
+    assert!(matches!(refused(plan.clone()).await, Unsafe::KnownKey { role: "the validator", .. }));
+    // Without any of it the plan goes on, to the chain that is not there.
+    plan.dev_addresses.clear();
+    let error = dry_run(&plan, &nowhere(1)).await.unwrap_err();
+    assert!(error.to_string().contains("127.0.0.1:9 does not answer"), "{error}");
+}
+
+#[tokio::test]
+async fn a_plan_that_contradicts_itself_is_refused() {
+    let good = plan(&shape_plan(1, 20, 30));
+    let reason = |change: fn(&mut Plan)| {
+        let mut plan = good.clone();
+        change(&mut plan);
+        async move {
+            match dry_run(&plan, &nowhere(9001)).await.unwrap_err() {
+                DeployError::Plan(reason) => reason,
+                other => panic!("{other}"),
+            }
+        }
+    };
+    assert_eq!(reason(|plan| plan.hub = ChainId(5)).await, "the hub is not among the chains");
+    assert_eq!(reason(|plan| plan.shapes.clear()).await, "there is no shape");
+    assert_eq!(
+        reason(|plan| plan.threshold = 4).await,
+        "the threshold must be between one and the number of attesters"
+    );
+    assert_eq!(reason(|plan| plan.deployment.0 = [0; 31]).await, "the deployment id is zero");
+    assert_eq!(
+        reason(|plan| plan.chains.get_mut(&SPOKE).unwrap().evm_chain_id = 77).await,
+        "a connection is to another chain than the plan says"
+    );
+}
+
+#[test]
+fn a_deployment_file_that_contradicts_itself_is_refused() {
+    let mut deployment = Deployment::begin(&plan(&shape_plan(1, 20, 30)));
+    assert!(matches!(
+        Deployment::parse(&deployment.to_toml()),
+        Err(FileError::Contradiction("the hub is missing"))
+    ));
+    deployment.version = 1;
+    assert!(matches!(Deployment::parse(&deployment.to_toml()), Err(FileError::Version(1))));
+    assert!(matches!(Deployment::parse("nonsense = 1"), Err(FileError::Parse(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_without_the_precompiles_is_refused_before_anything_is_sent() {
+    let chain = dev_chain(9001, 1).await;
+    // Twice the generator, as a chain with EIP-2537 answers; others answer nothing, with success.
+    let two = bls12_381::G1Affine::from(bls12_381::G1Projective::generator().double());
+    let raw = two.to_uncompressed();
+    let padding = "0".repeat(32);
+    let (x, y) = (hex::encode(&raw[..48]), hex::encode(&raw[48..]));
+    let lie = (format!("{padding}{x}{padding}{y}"), String::new());
+    let client = endpoint(&lying_proxy(chain.http_url(), vec![lie]).await);
+    let senders = senders([(HUB, client.clone(), 9001), (SPOKE, client, 9002)]);
+    let plan = plan(&shape_plan(1, 20, 30));
+    let error = deploy(&plan, &senders, &mut |_| {}).await.unwrap_err();
+    assert!(matches!(error, DeployError::NoPrecompiles(HUB)), "{error}");
+    assert_eq!(chain.latest().unwrap(), 0);
+}

@@ -1,0 +1,381 @@
+//! One RPC server, spoken to through web3. No type of web3 leaves this file.
+
+mod http;
+mod verified;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use web3::types::{BlockId, BlockNumber, Bytes, CallRequest, FilterBuilder, H160, H256, U64, U256};
+use web3::{Transport, Web3};
+use zklink::token::Address;
+
+use self::http::{BoundedHttp, TOO_LARGE};
+use super::client::{
+    Answer, At, Call, ChainClient, ClientError, FeeMarket, Hash, Header, Log, LogQuery, Receipt,
+    shortened,
+};
+
+pub use verified::VerifiedEndpoint;
+
+/// Bounds on an endpoint.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EndpointLimits {
+    /// How long one answer may take, milliseconds.
+    pub timeout_ms: u64,
+    /// The longest answer, bytes.
+    pub max_response_bytes: usize,
+    /// The most events in one answer.
+    pub max_logs: usize,
+}
+
+impl Default for EndpointLimits {
+    fn default() -> Self {
+        Self { timeout_ms: 10_000, max_response_bytes: 16 << 20, max_logs: 10_000 }
+    }
+}
+
+/// One RPC server over HTTP.
+pub struct Endpoint {
+    web3: Web3<BoundedHttp>,
+    host: String,
+    limits: EndpointLimits,
+}
+
+/// An endpoint cannot be set up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// The address is not an http or https URL.
+    #[error("the address of an endpoint must be an http:// or https:// URL with a host")]
+    Url,
+    /// The HTTP client could not be built.
+    #[error("the HTTP client could not be built: {0}")]
+    Http(String),
+    /// The endpoint does not answer, or serves another chain.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+impl Endpoint {
+    /// An endpoint that has not been asked anything yet.
+    ///
+    /// # Errors
+    /// [`EndpointError::Url`], [`EndpointError::Http`].
+    pub fn new(url: &str, limits: EndpointLimits) -> Result<Self, EndpointError> {
+        let url: reqwest::Url = url.parse().map_err(|_| EndpointError::Url)?;
+        let host = url.host_str().ok_or(EndpointError::Url)?.to_owned();
+        let host = url.port().map_or(host.clone(), |port| format!("{host}:{port}"));
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(EndpointError::Url);
+        }
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_millis(limits.timeout_ms.max(1)))
+            // A redirect could lead to an endpoint that nobody has chosen.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| EndpointError::Http(error.without_url().to_string()))?;
+        let (limit, next_id) = (limits.max_response_bytes, Arc::new(AtomicUsize::new(0)));
+        let transport = BoundedHttp { client, url, limit, next_id };
+        Ok(Self { web3: Web3::new(transport), host, limits })
+    }
+
+    /// An endpoint that serves the chain with this EIP-155 id.
+    ///
+    /// # Errors
+    /// As [`Endpoint::new`], and [`ClientError::WrongChain`] or that it does not answer.
+    pub async fn connect(
+        url: &str,
+        chain_id: u64,
+        limits: EndpointLimits,
+    ) -> Result<Self, EndpointError> {
+        let endpoint = Self::new(url, limits)?;
+        endpoint.of_chain(chain_id, endpoint.chain_id().await?)?;
+        Ok(endpoint)
+    }
+
+    /// The chain id that was found, if it is the one that was expected.
+    fn of_chain(&self, expected: u64, found: u64) -> Result<u64, ClientError> {
+        if found != expected {
+            let endpoint = self.host.clone();
+            return Err(ClientError::WrongChain { endpoint, expected, found });
+        }
+        Ok(found)
+    }
+
+    fn malformed(&self, what: &str) -> ClientError {
+        ClientError::Malformed { endpoint: self.host.clone(), what: what.to_owned() }
+    }
+
+    fn number(&self, value: U256, what: &str) -> Result<u128, ClientError> {
+        if value.bits() > 128 { Err(self.malformed(what)) } else { Ok(value.as_u128()) }
+    }
+
+    fn small(&self, value: U256, what: &str) -> Result<u64, ClientError> {
+        if value.bits() > 64 { Err(self.malformed(what)) } else { Ok(value.as_u64()) }
+    }
+
+    fn error(&self, error: web3::Error) -> ClientError {
+        let endpoint = self.host.clone();
+        match error {
+            web3::Error::Rpc(error) => ClientError::Refused {
+                endpoint,
+                code: error.code.code(),
+                message: shortened(&error.message),
+                data: error.data.as_ref().map(revert_data).unwrap_or_default(),
+            },
+            web3::Error::Transport(web3::error::TransportError::Message(reason))
+                if reason == TOO_LARGE =>
+            {
+                ClientError::TooLarge { endpoint, limit: self.limits.max_response_bytes }
+            }
+            web3::Error::Decoder(_) | web3::Error::InvalidResponse(_) => {
+                ClientError::Malformed { endpoint, what: "an answer to the question".to_owned() }
+            }
+            other => ClientError::Unreachable { endpoint, reason: shortened(&other.to_string()) },
+        }
+    }
+
+    /// Asks in our own words, for answers of which web3's types want more fields than every chain
+    /// sends.
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        method: &str,
+        params: Vec<Value>,
+    ) -> Result<T, ClientError> {
+        let value = self.web3.transport().execute(method, params).await;
+        let value = value.map_err(|error| self.error(error))?;
+        serde_json::from_value(value).map_err(|_| self.malformed(method))
+    }
+
+    fn log(&self, log: web3::types::Log, query: &LogQuery) -> Result<Log, ClientError> {
+        let bad = || self.malformed("an event of the range that was asked");
+        if log.is_removed() || log.topics.len() > 4 {
+            return Err(bad());
+        }
+        let found = Log {
+            address: log.address.0,
+            topics: log.topics.iter().map(|topic| topic.0).collect(),
+            data: log.data.0,
+            block: log.block_number.ok_or_else(bad)?.as_u64(),
+            block_hash: log.block_hash.ok_or_else(bad)?.0,
+            tx_hash: log.transaction_hash.ok_or_else(bad)?.0,
+            index: self.small(log.log_index.ok_or_else(bad)?, "the place of an event")?,
+        };
+        let wanted = query.addresses.contains(&found.address)
+            && found.topics.first().is_some_and(|event| query.events.contains(event))
+            && (query.from..=query.to).contains(&found.block);
+        if wanted { Ok(found) } else { Err(bad()) }
+    }
+}
+
+impl ChainClient for Endpoint {
+    fn chain_id(&self) -> Answer<'_, u64> {
+        Box::pin(async move {
+            let id = self.web3.eth().chain_id().await.map_err(|error| self.error(error))?;
+            self.small(id, "a chain id")
+        })
+    }
+
+    fn header(&self, at: At) -> Answer<'_, Option<Header>> {
+        Box::pin(async move {
+            let params = vec![json!(block_number(at)), json!(false)];
+            let header: Option<RawHeader> = self.ask("eth_getBlockByNumber", params).await?;
+            let Some(raw) = header else { return Ok(None) };
+            let header = Header {
+                number: raw.number.as_u64(),
+                hash: raw.hash.0,
+                parent: raw.parent_hash.0,
+                timestamp: self.small(raw.timestamp, "the time of a block")?,
+            };
+            if matches!(at, At::Near(number) | At::Number(number) if number != header.number) {
+                return Err(self.malformed("the block that was asked"));
+            }
+            Ok(Some(header))
+        })
+    }
+
+    fn logs(&self, query: LogQuery) -> Answer<'_, Vec<Log>> {
+        Box::pin(async move {
+            let filter = FilterBuilder::default()
+                .from_block(BlockNumber::Number(query.from.into()))
+                .to_block(BlockNumber::Number(query.to.into()))
+                .address(query.addresses.iter().map(|address| H160(*address)).collect())
+                .topics(Some(query.events.iter().map(|t| H256(*t)).collect()), None, None, None)
+                .build();
+            let logs = self.web3.eth().logs(filter).await.map_err(|error| self.error(error))?;
+            if logs.len() > self.limits.max_logs {
+                let (endpoint, limit) = (self.host.clone(), self.limits.max_logs);
+                return Err(ClientError::TooLarge { endpoint, limit });
+            }
+            let logs: Result<Vec<Log>, _> =
+                logs.into_iter().map(|log| self.log(log, &query)).collect();
+            let logs = logs?;
+            let place = |log: &Log| (log.block, log.index);
+            if !logs.is_sorted_by(|a, b| place(a) < place(b)) {
+                return Err(self.malformed("a list of events in the order of the chain"));
+            }
+            Ok(logs)
+        })
+    }
+
+    fn call(&self, call: Call, at: At) -> Answer<'_, Vec<u8>> {
+        Box::pin(async move {
+            let block = Some(BlockId::Number(block_number(at)));
+            let answer = self.web3.eth().call(request(call), block).await;
+            Ok(answer.map_err(|error| self.error(error))?.0)
+        })
+    }
+
+    fn code(&self, address: Address, at: At) -> Answer<'_, Vec<u8>> {
+        Box::pin(async move {
+            let code = self.web3.eth().code(H160(address), Some(block_number(at))).await;
+            Ok(code.map_err(|error| self.error(error))?.0)
+        })
+    }
+
+    fn balance(&self, address: Address, at: At) -> Answer<'_, u128> {
+        Box::pin(async move {
+            let balance = self.web3.eth().balance(H160(address), Some(block_number(at))).await;
+            self.number(balance.map_err(|error| self.error(error))?, "a balance")
+        })
+    }
+
+    fn nonce(&self, address: Address) -> Answer<'_, u64> {
+        Box::pin(async move {
+            let eth = self.web3.eth();
+            let nonce = eth.transaction_count(H160(address), Some(BlockNumber::Latest)).await;
+            self.small(nonce.map_err(|error| self.error(error))?, "a nonce")
+        })
+    }
+
+    fn estimate_gas(&self, call: Call) -> Answer<'_, u64> {
+        Box::pin(async move {
+            let gas = self.web3.eth().estimate_gas(request(call), None).await;
+            self.small(gas.map_err(|error| self.error(error))?, "an amount of gas")
+        })
+    }
+
+    fn fee_market(&self) -> Answer<'_, FeeMarket> {
+        Box::pin(async move {
+            let params = vec![json!("0x5"), json!("latest"), json!([50])];
+            let history: RawFeeHistory = self.ask("eth_feeHistory", params).await?;
+            let next = history.base_fee_per_gas.last();
+            let next = *next.ok_or_else(|| self.malformed("a fee history"))?;
+            let mut tips: Vec<U256> = Vec::new();
+            tips.extend(history.reward.iter().flatten().filter_map(|block| block.first()));
+            tips.sort_unstable();
+            let median = tips.get(tips.len() / 2).copied().unwrap_or_default();
+            Ok(FeeMarket {
+                base_fee: self.number(next, "a base fee")?,
+                priority_fee: self.number(median, "a priority fee")?,
+            })
+        })
+    }
+
+    fn send_raw(&self, raw: Vec<u8>) -> Answer<'_, Hash> {
+        Box::pin(async move {
+            let hash = self.web3.eth().send_raw_transaction(Bytes(raw)).await;
+            Ok(hash.map_err(|error| self.error(error))?.0)
+        })
+    }
+
+    fn receipt(&self, tx_hash: Hash) -> Answer<'_, Option<Receipt>> {
+        Box::pin(async move {
+            let params = vec![json!(H256(tx_hash))];
+            let raw: Option<RawReceipt> = self.ask("eth_getTransactionReceipt", params).await?;
+            let Some(raw) = raw else { return Ok(None) };
+            if raw.transaction_hash.0 != tx_hash {
+                return Err(self.malformed("the receipt that was asked"));
+            }
+            Ok(Some(Receipt {
+                tx_hash,
+                block: raw.block_number.as_u64(),
+                block_hash: raw.block_hash.0,
+                success: raw.status == U64::one(),
+                gas_used: self.small(raw.gas_used, "an amount of gas")?,
+                gas_price: self.number(raw.effective_gas_price, "a gas price")?,
+                created: raw.contract_address.map(|address| address.0),
+            }))
+        })
+    }
+
+    fn input(&self, tx_hash: Hash) -> Answer<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let params = vec![json!(H256(tx_hash))];
+            let raw: Option<RawTransaction> = self.ask("eth_getTransactionByHash", params).await?;
+            let Some(raw) = raw else { return Ok(None) };
+            if raw.hash.0 != tx_hash {
+                return Err(self.malformed("the transaction that was asked"));
+            }
+            Ok(Some(raw.input.0))
+        })
+    }
+}
+
+fn block_number(at: At) -> BlockNumber {
+    match at {
+        At::Latest => BlockNumber::Latest,
+        At::Safe => BlockNumber::Safe,
+        At::Finalized => BlockNumber::Finalized,
+        At::Near(number) | At::Number(number) => BlockNumber::Number(number.into()),
+    }
+}
+
+fn request(call: Call) -> CallRequest {
+    CallRequest {
+        from: Some(H160(call.from)),
+        to: call.to.map(H160),
+        value: Some(call.value.into()),
+        data: Some(Bytes(call.data)),
+        gas: call.gas.map(U256::from),
+        ..CallRequest::default()
+    }
+}
+
+/// Servers put what a contract returned into the error's data as hex, some of them with words
+/// around it.
+fn revert_data(data: &Value) -> Vec<u8> {
+    let text = data.as_str().or_else(|| data.get("data").and_then(Value::as_str));
+    let digits = text.and_then(|text| text.split("0x").nth(1)).unwrap_or_default();
+    hex::decode(digits.trim()).unwrap_or_default()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawHeader {
+    number: U64,
+    hash: H256,
+    parent_hash: H256,
+    timestamp: U256,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawReceipt {
+    transaction_hash: H256,
+    block_number: U64,
+    block_hash: H256,
+    status: U64,
+    gas_used: U256,
+    /// Old servers leave it out; it is a figure for reports only.
+    #[serde(default)]
+    effective_gas_price: U256,
+    contract_address: Option<H160>,
+}
+
+#[derive(Deserialize)]
+struct RawTransaction {
+    hash: H256,
+    input: Bytes,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawFeeHistory {
+    base_fee_per_gas: Vec<U256>,
+    reward: Option<Vec<Vec<U256>>>,
+}
