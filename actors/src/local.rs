@@ -29,7 +29,7 @@ use zklink_circuit::proving::ShapeKeys;
 use zklink_client::Client;
 use zklink_node::builder::Terms;
 use zklink_node::gateway::{Limits, Origins};
-use zklink_node::node::{ChainSetup, Node, Setup};
+use zklink_node::node::{Bounds, ChainSetup, Node, Setup};
 use zklink_node::snapshot::Policy;
 
 use crate::chains::{CHAINS, Chains};
@@ -124,6 +124,7 @@ impl LocalNetwork {
             // Nobody should have to pay on a network whose tokens anybody may mint.
             terms: Terms::default(),
             snapshot_records: Policy::RECORDS,
+            alarms: Bounds::default(),
             provers: 1,
             faucet: faucet.map(|faucet| Arc::new(faucet) as _),
         })

@@ -3,23 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use tokio::sync::watch;
 use zklink::fees::FeeTable;
 use zklink::tx::keccak;
 use zklink_chain::deploy::Deployment;
 use zklink_circuit::groth16::evm::verifying_key_to_evm;
 use zklink_circuit::proving::ShapeKeys;
 use zklink_node::config::{Loaded, NodeConfig, connect, read_key};
-use zklink_node::node::{ChainSetup, Node, Setup};
+use zklink_node::node::{Alarm, ChainSetup, Node, Setup};
 
 use crate::cli::{KeysArgs, NodeArgs};
 use crate::show::Show;
 use crate::{keys, stop};
-
-/// How often alarms are looked for.
-const ALARM_PERIOD: Duration = Duration::from_secs(5);
 
 /// Runs a node until it is asked to stop.
 ///
@@ -36,8 +33,7 @@ pub(crate) async fn run(args: &NodeArgs, keys_args: &KeysArgs) -> Result<()> {
         "zkLink {}: {chains} chains, RPC on http://{rpc} and ws://{rpc}. Ctrl-C stops.",
         env!("CARGO_PKG_VERSION")
     ));
-    let health = node.health().clone();
-    let alarms = health.follow(ALARM_PERIOD, |alarm| show.line(format!("ALARM: {alarm}")));
+    let alarms = tell_alarms(node.health().alarms.clone(), &show);
     let reason = tokio::select! {
         asked = stop::asked() => {
             asked?;
@@ -51,6 +47,24 @@ pub(crate) async fn run(args: &NodeArgs, keys_args: &KeysArgs) -> Result<()> {
     match reason {
         None => Ok(()),
         Some(reason) => bail!("the node stopped by itself: {reason}"),
+    }
+}
+
+/// Shows each alarm when it comes up, and that it is over. Ends with the node.
+async fn tell_alarms(mut heard: watch::Receiver<Vec<Alarm>>, show: &Show) {
+    let mut told: Vec<Alarm> = Vec::new();
+    while heard.changed().await.is_ok() {
+        let alarms = heard.borrow_and_update().clone();
+        let same = |one: &Alarm, other: &Alarm| {
+            (one.kind, one.chain, one.since) == (other.kind, other.chain, other.since)
+        };
+        for alarm in alarms.iter().filter(|alarm| !told.iter().any(|known| same(known, alarm))) {
+            show.line(format!("ALARM: {alarm}"));
+        }
+        for alarm in told.iter().filter(|known| !alarms.iter().any(|alarm| same(known, alarm))) {
+            show.line(format!("over: {alarm}"));
+        }
+        told = alarms;
     }
 }
 
@@ -107,6 +121,7 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
         block_max_age_ms: config.block_max_age_ms,
         terms,
         snapshot_records: config.snapshot_records,
+        alarms: config.alarms,
         provers: config.provers,
         faucet: None,
     })

@@ -206,6 +206,11 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether less may be answered: the question is above a limit of the endpoint.
+    pub fn asks_too_much(&self) -> bool {
+        matches!(self, ClientError::TooLarge { .. } | ClientError::Refused { .. })
+    }
+
     /// Whether the endpoint itself failed, so that another one may be asked.
     pub fn is_outage(&self) -> bool {
         matches!(self, ClientError::Unreachable { .. } | ClientError::Unavailable { .. })

@@ -113,16 +113,71 @@ pub struct Scanner {
     complete: bool,
     /// The height that the finality rule reached when it was asked last.
     goal: Option<u64>,
-    /// Blocks in the next question for events: halved when one is not answered, for an endpoint that refuses long
-    /// answers, and doubled up to the configured range when one is.
-    range: u64,
+    range: Range,
+}
+
+/// After so many answers in a row the limit of an endpoint is tried again: it may have been one busy range, or another
+/// endpoint may answer by now.
+const TRIED_AGAIN: u32 = 256;
+
+/// How many blocks to ask for at once, learnt from what is refused: between the longest range that was answered and the
+/// shortest that was not. Most servers have a limit, and few say which.
+#[derive(Debug)]
+struct Range {
+    /// The most that is ever asked for.
+    max: u64,
+    /// What is asked for next.
+    next: u64,
+    /// The longest that was answered since a refusal.
+    good: u64,
+    /// The shortest that was refused.
+    bad: Option<u64>,
+    /// Answers since the last refusal.
+    answers: u32,
+}
+
+impl Range {
+    fn new(max: u64) -> Range {
+        let max = max.max(1);
+        Range { max, next: max, good: 1, bad: None, answers: 0 }
+    }
+
+    /// So many blocks were answered.
+    fn answered(&mut self, blocks: u64) {
+        self.answers = self.answers.saturating_add(1);
+        if self.answers >= TRIED_AGAIN {
+            (self.bad, self.answers) = (None, 0);
+        }
+        if blocks < self.next {
+            // The end of the chain was nearer: it says nothing of longer ranges.
+            return;
+        }
+        self.good = self.good.max(blocks);
+        self.next = match self.bad {
+            // Near enough: an eighth more is not worth a refused question.
+            Some(bad) if bad - self.good.min(bad) <= self.good / 8 + 1 => self.good,
+            Some(bad) => self.good.midpoint(bad),
+            None => self.good.saturating_mul(2).min(self.max),
+        };
+    }
+
+    /// So many blocks were too much.
+    fn refused(&mut self, blocks: u64) {
+        self.answers = 0;
+        self.bad = Some(blocks.max(2));
+        if self.good >= blocks {
+            // What was answered before is too much by now.
+            self.good = 1;
+        }
+        self.next = if self.good > 1 { self.good } else { (blocks / 2).max(1) };
+    }
 }
 
 impl Scanner {
     /// A scanner that has read nothing.
     pub fn new(config: ScanConfig) -> Self {
         Self {
-            range: config.max_range.max(1),
+            range: Range::new(config.max_range),
             config,
             phase: Phase::Rest { until: 0 },
             ageing: Ageing::default(),
@@ -157,7 +212,7 @@ impl Scanner {
 
     /// The last block of the next range towards `goal`.
     fn range_end(&self, goal: u64) -> u64 {
-        goal.min(self.from().saturating_add(self.range - 1))
+        goal.min(self.from().saturating_add(self.range.next - 1))
     }
 
     /// The next question, or nothing until later. The same question comes again until it is
@@ -187,11 +242,20 @@ impl Scanner {
         }
     }
 
+    /// The question asks for more than the endpoint gives in one answer: ask for less, at once.
+    pub fn too_much(&mut self, now: u64) {
+        match &self.phase {
+            Phase::Events { goal, first, end } if end.number > first.number => {
+                self.range.refused(end.number - first.number + 1);
+                self.phase = Phase::Seam { goal: *goal };
+            }
+            // One block is too much: nothing smaller can be asked, so it is an outage.
+            _ => self.failed(now),
+        }
+    }
+
     /// The question was not answered: begin again with a fresh anchor.
     pub fn failed(&mut self, now: u64) {
-        if matches!(self.phase, Phase::Events { .. }) {
-            self.range = (self.range / 2).max(1);
-        }
         // A probe must be finished: what it asks about may be void.
         if !matches!(self.phase, Phase::Probe) {
             self.rest(now, self.config.poll_ms);
@@ -238,7 +302,7 @@ impl Scanner {
                 }
             }
             (Phase::Events { goal, first, end }, Told::Logs(logs)) => {
-                self.range = self.range.saturating_mul(2).min(self.config.max_range.max(1));
+                self.range.answered(end.number.saturating_sub(first.number).saturating_add(1));
                 self.phase = verify(goal, &first, end, logs)
                     .unwrap_or(Phase::Rest { until: now.saturating_add(self.config.poll_ms) });
             }
@@ -355,4 +419,62 @@ fn verify(goal: u64, first: &Header, end: Header, logs: Vec<Log>) -> Option<Phas
         }
     }
     Some(Phase::Verify { goal, end, logs, open })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks until `blocks` are read of a server that refuses more than `limit` at once; returns how many questions were
+    /// answered and refused.
+    fn read(range: &mut Range, limit: u64, blocks: u64) -> (u32, u32) {
+        let (mut read, mut answered, mut refused) = (0, 0, 0);
+        while read < blocks {
+            let asked = range.next.min(blocks - read);
+            if asked > limit {
+                range.refused(asked);
+                refused += 1;
+            } else {
+                range.answered(asked);
+                (read, answered) = (read + asked, answered + 1);
+            }
+        }
+        (answered, refused)
+    }
+
+    #[test]
+    fn the_limit_of_a_server_is_found_and_kept_to() {
+        for limit in [1, 2, 7, 10, 100, 499, 1_000, 1_999] {
+            let mut range = Range::new(2_000);
+            let (_, refused) = read(&mut range, limit, 50 * limit);
+            assert!(refused <= 18, "{limit}: {refused} refused on the way to the limit");
+            let (answered, refused) = read(&mut range, limit, 200 * limit);
+            let least = u32::try_from(200 * limit / limit).unwrap();
+            assert!(answered <= least * 5 / 4 + 1, "{limit}: {answered} for what needs {least}");
+            assert!(refused <= 8, "{limit}: {refused} refused where the limit is known");
+        }
+        let mut range = Range::new(2_000);
+        assert_eq!(read(&mut range, u64::MAX, 10_000), (5, 0), "no limit, no caution");
+    }
+
+    #[test]
+    fn a_limit_that_was_lifted_is_noticed_and_one_that_fell_is_too() {
+        let mut range = Range::new(2_000);
+        read(&mut range, 10, 1_000);
+        assert!(range.next <= 10);
+        read(&mut range, u64::MAX, 20 * u64::from(TRIED_AGAIN));
+        assert_eq!(range.next, 2_000);
+        let (_, refused) = read(&mut range, 3, 300);
+        assert!(refused <= 16, "{refused}");
+    }
+
+    #[test]
+    fn the_end_of_the_chain_says_nothing_of_the_limit() {
+        let mut range = Range::new(2_000);
+        range.refused(2_000);
+        range.answered(1_000);
+        let next = range.next;
+        (0..50).for_each(|_| range.answered(1));
+        assert_eq!(range.next, next);
+    }
 }

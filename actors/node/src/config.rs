@@ -26,6 +26,7 @@ use zklink_chain::sender::SendPolicy;
 
 use crate::builder::PaceLimits;
 use crate::gateway::{Limits, Origins};
+use crate::node::Bounds;
 use crate::snapshot::Policy;
 
 pub use connect::connect;
@@ -110,6 +111,9 @@ pub struct NodeConfig {
     /// replayed at a start.
     #[serde(default = "snapshot_records")]
     pub snapshot_records: u64,
+    /// How long what stands still may do so before it is an alarm.
+    #[serde(default)]
+    pub alarms: Bounds,
     /// The RPC.
     #[serde(default)]
     pub rpc: RpcConfig,

@@ -9,9 +9,10 @@
 //!    └─ settler[chain] ─► contracts ─► attesters ─► attestation book ─► settler[chain]
 //! ```
 
-mod alarms;
+mod alarm;
 pub mod follow;
 mod health;
+mod held_back;
 pub mod hub;
 pub mod rebuild;
 mod seats;
@@ -44,8 +45,9 @@ use crate::events::Events;
 use crate::gateway::{Faucet, Gateway, Limits};
 use crate::snapshot::RestoreError;
 
-pub use alarms::{Alarms, ReadAlarms};
-pub use health::{Alarm, Health};
+pub use alarm::{Alarm, Bounds, Kind};
+pub use health::Health;
+pub use held_back::{HeldBack, ReadHeldBack};
 
 /// How long one machine may take to finish what it has.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -94,8 +96,17 @@ pub struct Setup {
     pub snapshot_records: u64,
     /// Provers that run in this process.
     pub provers: usize,
+    /// How long what stands still may do so before it is an alarm.
+    pub alarms: Bounds,
     /// Gives test tokens on a development network.
     pub faucet: Option<Arc<dyn Faucet>>,
+}
+
+impl Setup {
+    /// The clients of all chains.
+    fn clients(&self) -> BTreeMap<ChainId, Arc<dyn ChainClient>> {
+        self.chains.iter().map(|(id, chain)| (*id, Arc::clone(&chain.client))).collect()
+    }
 }
 
 /// Why a node does not start.

@@ -3,11 +3,13 @@
 //!
 //! A deposit is handed on once, in the order of the chain's queue, and only when the chain's
 //! finality rule says so and the contract's own count includes it: an event alone creates no money.
-//! A hole in the queue, an unknown token, or a credited deposit that the chain no longer has stops
-//! the watcher for good ([`Halt`]): nothing is ever skipped. A restart begins at the deposit that the
-//! builder expects, and behind the block up to which everything is known to be in the journal.
+//! A hole in the queue, an unknown token, or a credited deposit that the chain no longer has is read
+//! again, from where the contract's count last fitted, and stops the watcher for good when it lasts
+//! ([`Halt`]): nothing is ever skipped. A restart begins at the deposit that the builder expects, and
+//! behind the block up to which everything is known to be in the journal.
 
 pub mod bookmark;
+mod doubt;
 pub mod driver;
 mod message;
 
@@ -15,11 +17,12 @@ pub use message::{
     Books, ChainStatus, Halt, NextRequest, Outcome, Outlets, Request, Response, WatchConfig,
 };
 
+use std::collections::btree_map::OccupiedEntry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use zklink::id::{Owner, Serial, TokenId};
-use zklink_chain::client::Log;
+use zklink_chain::client::{Hash, Header, Log};
 use zklink_chain::contracts::{RollupEvent, WatchedContracts, rollup_events};
 use zklink_chain::scan::{Progress, ScanConfig, Scanner, Told};
 use zklink_mechanism::machine::{Handle, Machine};
@@ -28,6 +31,7 @@ use zklink_mechanism::turn::Turn;
 use zklink_store::archive::Watched;
 use zklink_store::record::{FinalDeposit, KeyAuthorised};
 
+use self::doubt::Doubt;
 use crate::merge_ledger::{DepositFinal, Reading};
 
 /// Deposits whose content is remembered, to notice that the chain changed its mind about them.
@@ -40,6 +44,12 @@ const FIRST: Serial = Serial(0);
 /// height that was read. Far above what comes between two polls, because an endpoint may not know
 /// the state of old blocks.
 const UNCOUNTED_MAX: usize = 65_536;
+
+/// After so many failures in a row the contract's books are read at the tip: many servers keep the state of 128 blocks
+/// only, and on a fast chain the final part ends further back.
+const BOOKS_FAILURES: u32 = 3;
+/// Of so many readings of the books at the tip one is tried at the height that was read, where it says more.
+const BOOKS_TRIED: u32 = 64;
 
 /// What was seen of a deposit that was handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,16 +77,25 @@ pub struct Watcher {
     seen: BTreeMap<Serial, (Seen, u64)>,
     deposits: VecDeque<FinalDeposit>,
     keys: VecDeque<(KeyAuthorised, u64)>,
-    books_at: Option<u64>,
+    books: Option<Request>,
     books_due: Timestamp,
+    /// Failures in a row to read the books at the height that was read, and readings at the tip since.
+    books_failures: u32,
+    books_at_tip: u32,
+    /// At the tip the contract counted more deposits than were final: from this height on all of them must have been read.
+    owed: Option<(u64, Serial)>,
     /// When to ask for the count again, after the contract did not answer.
     count_due: Option<Timestamp>,
     last_contact: Option<Timestamp>,
+    in_step: Option<Timestamp>,
     failures: u32,
     last_error: Option<String>,
     bad_keys: u64,
     /// What was on the chain when it was read before this watcher, all of it credited.
     before: Option<Watched>,
+    /// The last block up to which the contract's count says that no deposit was overlooked.
+    confirmed: Option<Watched>,
+    doubt: Option<Doubt>,
     halted: Arc<OnceLock<Halt>>,
 }
 
@@ -117,14 +136,20 @@ impl Watcher {
             seen: BTreeMap::new(),
             deposits: VecDeque::new(),
             keys: VecDeque::new(),
-            books_at: None,
+            books: None,
             books_due: Timestamp(0),
+            books_failures: 0,
+            books_at_tip: 0,
+            owed: None,
             count_due: None,
             last_contact: None,
+            in_step: None,
             failures: 0,
             last_error: None,
             bad_keys: 0,
             before: watched,
+            confirmed: watched,
+            doubt: None,
             halted: Arc::default(),
             config,
         }
@@ -147,19 +172,23 @@ impl Watcher {
             next: self.next_credit,
             held: self.deposits.len() + self.keys.len(),
             last_contact: self.last_contact,
+            in_step: self.in_step,
             failures: self.failures,
             last_error: self.last_error.clone(),
             bad_keys: self.bad_keys,
+            doubt: self.doubt.as_ref().map(Doubt::halt).map(|(halt, since)| (halt.clone(), since)),
             halted: self.halted.get().cloned(),
             handed: self.handed(),
         }
     }
 
-    /// The last block that was read, when nothing of it or before it waits here.
+    /// The last block up to which the contract confirmed what was read, when nothing of it or before it waits here. An
+    /// event that was overlooked behind it would be overlooked by every later start.
     fn handed(&self) -> Option<Watched> {
-        let last = self.scanner.scanned()?;
-        let idle = self.deposits.is_empty() && self.keys.is_empty() && self.halted.get().is_none();
-        idle.then_some(Watched { block: last.number, hash: last.hash, next: self.next_event })
+        let confirmed = self.confirmed?;
+        let waits = self.keys.iter().any(|(_, block)| *block <= confirmed.block);
+        let handed = self.next_credit >= confirmed.next && !waits && self.halted.get().is_none();
+        handed.then_some(confirmed)
     }
 
     /// What to ask the chain next; nothing for now, or nothing any more once it has halted.
@@ -168,14 +197,15 @@ impl Watcher {
         if self.halted.get().is_some() {
             return None;
         }
-        if let Some(at) = self.books_at {
-            return Some(Request::Books(at));
+        if let Some(books) = &self.books {
+            return Some(books.clone());
         }
         let uncounted = self.uncounted();
-        let again = uncounted > 0 && self.count_due.is_some_and(|due| turn.now >= due);
-        if again || uncounted >= UNCOUNTED_MAX {
-            self.books_at = self.scanner.scanned().map(|header| header.number);
-            return self.books_at.map(Request::Books);
+        if self.count_due.is_some_and(|due| turn.now >= due) || uncounted >= UNCOUNTED_MAX {
+            self.ask_for_books();
+            if let Some(books) = &self.books {
+                return Some(books.clone());
+            }
         }
         if self.deposits.len() - uncounted + self.keys.len() >= self.config.held_max {
             return None;
@@ -185,26 +215,103 @@ impl Watcher {
 
     /// Takes what became of the last request.
     pub fn outcome(&mut self, response: Response, turn: &mut Turn) {
-        if let Response::Failed(error) = response {
-            self.failures = self.failures.saturating_add(1);
-            self.last_error = Some(error);
-            if self.books_at.take().is_some() {
-                self.count_due = Some(turn.now.after(self.config.poll_ms));
+        let response = match response {
+            Response::Failed(error) => return self.failed(error, turn.now),
+            // The scanner asks for less at once: this is how it learns a limit, and no failure of the chain.
+            Response::TooMuch(_) if self.books.is_none() => {
+                return self.scanner.too_much(turn.now.0);
             }
-            return self.scanner.failed(turn.now.0);
-        }
+            Response::TooMuch(error) => return self.failed(error, turn.now),
+            answered => answered,
+        };
         self.failures = 0;
         self.last_contact = Some(turn.now);
         let taken = match response {
             Response::Scan(told) => self.progress(told, turn.now),
             Response::Books(books) => self.reconcile(&books, turn.now),
-            Response::Failed(_) => Ok(()),
+            Response::Failed(_) | Response::TooMuch(_) => Ok(()),
         };
         if let Err(halt) = taken {
-            tracing::error!(chain = %self.config.chain, %halt, "the watcher halts");
-            self.halted.get_or_init(|| halt);
+            self.read_again(halt, turn.now);
+        }
+        if self.is_in_step() {
+            self.in_step = Some(turn.now);
         }
         self.deliver();
+    }
+
+    fn failed(&mut self, error: String, now: Timestamp) {
+        self.failures = self.failures.saturating_add(1);
+        self.last_error = Some(error);
+        if let Some(books) = self.books.take() {
+            self.count_due = Some(now.after(self.config.poll_ms));
+            match books {
+                Request::Books(_) => self.books_failures = self.books_failures.saturating_add(1),
+                // The tip is not served either: begin again where the answer says more.
+                _ => self.books_failures = 0,
+            }
+        }
+        self.scanner.failed(now.0);
+    }
+
+    /// Whether everything final was read, and nothing of it waits to be counted.
+    fn is_in_step(&self) -> bool {
+        let read = self.scanner.scanned().map(|last| last.number);
+        self.scanner.goal().is_some_and(|goal| read >= Some(goal))
+            && self.books.is_none()
+            && self.count_due.is_none()
+            && self.doubt.is_none()
+    }
+
+    /// What was read contradicts itself: goes back to where the contract's count last fitted, after a pause, or halts
+    /// when that was done often enough.
+    fn read_again(&mut self, halt: Halt, now: Timestamp) {
+        let chain = self.config.chain;
+        let height = self.scanner.goal().max(self.scanner.scanned().map(|last| last.number));
+        let height = height.unwrap_or_default();
+        match &mut self.doubt {
+            Some(doubt) => doubt.again(height),
+            None => self.doubt = Some(Doubt::new(halt.clone(), height, now)),
+        }
+        let Some(doubt) = &self.doubt else { return };
+        if doubt.is_lasting(now) {
+            let halt = doubt.halt().0.clone();
+            tracing::error!(%chain, %halt, "the watcher halts");
+            self.halted.get_or_init(|| halt);
+            return;
+        }
+        let pause = doubt.pause(self.config.poll_ms);
+        tracing::warn!(%chain, %halt, pause, "the chain contradicts itself and is read again");
+        let confirmed = self.confirmed;
+        let header = |watched: Watched| {
+            let Watched { block: number, hash, .. } = watched;
+            Header { number, hash, parent: Hash::default(), timestamp: 0 }
+        };
+        self.scanner.back_to(confirmed.map(header), now.after(pause).0);
+        self.forget_above(confirmed.map_or(0, |confirmed| confirmed.block));
+        self.next_event = confirmed.map_or(FIRST, |confirmed| confirmed.next);
+        if let Some(Watched { block, next, .. }) = confirmed
+            && self.marks.back().is_none_or(|(number, _)| *number != block)
+        {
+            self.marks.push_back((block, next));
+        }
+        (self.books, self.count_due, self.owed) = (None, None, None);
+    }
+
+    /// Everything fits up to this height.
+    fn fits(&mut self, height: u64) {
+        if self.doubt.take_if(|doubt| doubt.ends_at(height)).is_some() {
+            tracing::warn!(chain = %self.config.chain, "the chain agrees with itself again");
+        }
+    }
+
+    /// Asks for the books at the height that was read, or at the tip where that is not served.
+    fn ask_for_books(&mut self) {
+        let Some(at) = self.scanner.scanned().map(|header| header.number) else { return };
+        let at_tip = self.books_failures >= BOOKS_FAILURES
+            && !self.books_at_tip.saturating_add(1).is_multiple_of(BOOKS_TRIED);
+        self.books_at_tip = if at_tip { self.books_at_tip.saturating_add(1) } else { 0 };
+        self.books = Some(if at_tip { Request::BooksAtTip } else { Request::Books(at) });
     }
 
     fn progress(&mut self, told: Told, now: Timestamp) -> Result<(), Halt> {
@@ -224,12 +331,19 @@ impl Watcher {
                 if self.marks.len() > self.config.checkpoints.max(1) {
                     self.marks.pop_front();
                 }
+                if let Some((_, found)) = self.owed.take_if(|(height, _)| *height <= to.number) {
+                    let expected = self.next_event;
+                    if expected < found {
+                        return Err(Halt::Gap { expected, found });
+                    }
+                    self.fits(to.number);
+                }
                 if caught_up {
                     self.check_credited(to.number)?;
                     // New deposits are counted against the contract's own number at once.
                     let new = self.next_event > before || self.uncounted() > 0;
-                    if new || now >= self.books_due {
-                        self.books_at = Some(to.number);
+                    if new || now >= self.books_due || self.doubt.is_some() {
+                        self.ask_for_books();
                     }
                 }
                 Ok(())
@@ -278,14 +392,20 @@ impl Watcher {
             sub_account: deposit.sub_account.0,
             amount: deposit.amount.0,
         };
-        let before = self.seen.insert(serial, (seen, deposit.l1_block));
-        if self.seen.len() > REMEMBERED {
-            self.seen.pop_first();
-        }
-        if serial >= self.next_credit {
-            self.deposits.push_back(deposit);
-        } else if before.is_some_and(|(before, _)| before != seen) {
+        let is_credited = serial < self.next_credit;
+        let known = self.seen.get(&serial).filter(|_| is_credited);
+        if known.is_some_and(|(known, _)| *known != seen) {
             return Err(Halt::Changed(serial));
+        }
+        self.seen.insert(serial, (seen, deposit.l1_block));
+        // All since the block to which a contradiction would lead back.
+        let confirmed = self.confirmed.map_or(FIRST, |confirmed| confirmed.next);
+        if self.seen.len() > REMEMBERED {
+            let first = self.seen.first_entry().filter(|first| *first.key() < confirmed);
+            first.map(OccupiedEntry::remove);
+        }
+        if !is_credited {
+            self.deposits.push_back(deposit);
         }
         Ok(())
     }
@@ -293,11 +413,18 @@ impl Watcher {
     /// Forgets what was read above a height, except for what was handed on: that must come again.
     fn rewind(&mut self, to: u64) {
         tracing::warn!(chain = %self.config.chain, to, "the chain was rewound");
+        self.forget_above(to);
+        // Without a mark the scanner begins anew.
+        self.next_event = self.marks.back().map_or(FIRST, |(_, next)| *next);
+        self.confirmed = self.confirmed.filter(|confirmed| confirmed.block <= to);
+        self.owed = None;
+    }
+
+    /// Forgets what was read above a height and not handed on.
+    fn forget_above(&mut self, to: u64) {
         while self.marks.back().is_some_and(|(number, _)| *number > to) {
             self.marks.pop_back();
         }
-        // Without a mark the scanner begins anew.
-        self.next_event = self.marks.back().map_or(FIRST, |(_, next)| *next);
         let next_credit = self.next_credit;
         self.counted = next_credit;
         self.deposits.retain(|deposit| deposit.l1_block <= to);
@@ -326,15 +453,27 @@ impl Watcher {
 
     /// Compares the number of events with the contract's own count, and hands the books on.
     fn reconcile(&mut self, books: &Books, now: Timestamp) -> Result<(), Halt> {
-        self.books_at = None;
-        if self.scanner.scanned().map(|header| header.number) != Some(books.at) {
+        let at_tip = self.books.take() == Some(Request::BooksAtTip);
+        let Some(last) = self.scanner.scanned().copied() else { return Ok(()) };
+        if !at_tip && last.number != books.at {
             return Ok(());
         }
-        let expected = self.next_event;
-        if books.queue_tail != expected {
-            return Err(Halt::Gap { expected, found: books.queue_tail });
+        let (expected, found) = (self.next_event, books.queue_tail);
+        // At the tip the contract may have taken more than is final.
+        if found < expected || (found != expected && !at_tip) {
+            return Err(Halt::Gap { expected, found });
         }
-        (self.counted, self.count_due) = (books.queue_tail, None);
+        if found == expected {
+            let Header { number: block, hash, .. } = last;
+            self.confirmed = Some(Watched { block, hash, next: expected });
+            self.fits(last.number);
+        } else {
+            self.owed = Some((books.at, found));
+        }
+        if !at_tip {
+            self.books_failures = 0;
+        }
+        (self.counted, self.count_due) = (expected, None);
         self.books_due = now.after(self.config.reading_ms);
         for (token, [balance, locked, pending, unconsumed]) in &books.tokens {
             let reading = Reading {

@@ -18,7 +18,7 @@ use zklink_mechanism::world::{MachineRef, World};
 use zklink_node::builder::{Builder, ViewReader};
 use zklink_node::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
 use zklink_node::node::follow::{ArchivedBlocks, NodePools};
-use zklink_node::node::{Alarms, rebuild};
+use zklink_node::node::{HeldBack, rebuild};
 use zklink_node::pool_history::PoolHistory;
 use zklink_node::snapshot::{Base, Restored, SnapshotMaker, WitnessStart, restore};
 use zklink_node::watcher::driver::Contract;
@@ -71,7 +71,7 @@ pub struct Seated {
     /// Collects signatures.
     pub book: MachineRef<AttestationBook>,
     /// What a person must look at.
-    pub alarms: MachineRef<Alarms>,
+    pub alarms: MachineRef<HeldBack>,
     /// One for each token.
     pub ledgers: BTreeMap<TokenId, MachineRef<MergeLedger>>,
     /// One for each chain.
@@ -190,7 +190,7 @@ pub(super) fn start(system: &System, generation: u32) -> Result<Seated, String> 
     start_driver(&system.world, &seating.running, snapshots);
     let pools = PoolHistory::default();
     let feed = start_proving(&mut seating, &core, witness, &pools);
-    let alarms = seating.seat_owner("alarms", Alarms::default());
+    let alarms = seating.seat_owner("alarms", HeldBack::default());
     let ledgers = start_ledgers(&mut seating, &core, &pools, &alarms);
     let (watchers, health) = start_watchers(&mut seating, &core, &ledgers);
     let bookmarks = BookmarkLoop::new(health.clone(), core.builder.port(), core.archive.port());
@@ -270,7 +270,7 @@ fn start_ledgers(
     seating: &mut Seating<'_>,
     core: &Core,
     pools: &PoolHistory,
-    alarms: &MachineRef<Alarms>,
+    alarms: &MachineRef<HeldBack>,
 ) -> BTreeMap<TokenId, MachineRef<MergeLedger>> {
     let mut ledgers = BTreeMap::new();
     for (id, token) in &network().tokens {

@@ -28,7 +28,7 @@ use zklink_client::{Client, ZkLinkClient};
 use zklink_devnet::{DevChain, DevChainConfig, DevChainHandle};
 use zklink_node::builder::{PaceLimits, Terms};
 use zklink_node::gateway::Limits;
-use zklink_node::node::{ChainSetup, Setup};
+use zklink_node::node::{Bounds, ChainSetup, Setup};
 
 pub const USDC: TokenId = TokenId(17);
 pub const DEPLOYMENT: DeploymentId = DeploymentId([0xe2; 31]);
@@ -183,6 +183,7 @@ impl World {
             terms: Terms { pace, ..Terms::default() },
             // Few, so that a node that is killed often starts from snapshots.
             snapshot_records: 64,
+            alarms: Bounds::default(),
             provers,
             faucet: None,
         }

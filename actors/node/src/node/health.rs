@@ -1,20 +1,24 @@
-//! How the node is doing, in one place: what each driver said last, and what a person must look at.
+//! How the node is doing, in one place: what each driver said last, and what of it is an alarm.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use zklink::id::ChainId;
-use zklink_mechanism::port::Port;
-use zklink_settlement::attester::{AttesterStatus, Refusal};
+use zklink::id::{BlockNumber, ChainId};
+use zklink_chain::client::ChainClient;
+use zklink_mechanism::clock::Clock;
+use zklink_mechanism::port::{Message, Port};
+use zklink_prover::feed::ReadProgress;
+use zklink_settlement::HubView;
+use zklink_settlement::attester::AttesterStatus;
 use zklink_settlement::driver::{Report, SettlementStatus};
-use zklink_settlement::{Diverged, Step};
 
-use super::ReadAlarms;
-use crate::merge_ledger::Discrepancy;
-use crate::watcher::{ChainStatus, Halt};
+use super::ReadHeldBack;
+use super::alarm::{Alarm, Bounds, Condition, Kind, Lasting};
+use crate::watcher::ChainStatus;
 
-/// How long the machine that keeps discrepancies may take.
+/// How long a machine may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Refusals of one step in a row after which a person must look: some minutes' worth, since the pauses in between grow.
@@ -31,199 +35,187 @@ pub struct Health {
     pub attesters: BTreeMap<(usize, ChainId), watch::Receiver<Option<AttesterStatus>>>,
     /// The steps that settlement took.
     pub report: Report,
+    /// What a person must look at now. `docs/operations.md` says what to do.
+    pub alarms: watch::Receiver<Vec<Alarm>>,
+}
+
+/// Where alarms come from.
+pub(super) struct Watched {
+    pub(super) health: Health,
+    /// The clients of all chains.
+    pub(super) clients: BTreeMap<ChainId, Arc<dyn ChainClient>>,
     /// What the merge ledgers hold back.
-    pub(super) discrepancies: Port<ReadAlarms>,
+    pub(super) held_back: Port<ReadHeldBack>,
+    /// The jobs of the provers.
+    pub(super) proving: Port<ReadProgress>,
+    /// The last sealed block.
+    pub(super) sealed: Box<dyn Fn() -> BlockNumber + Send + Sync>,
+    /// What the hub has.
+    pub(super) hub: watch::Receiver<HubView>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) bounds: Bounds,
 }
 
-/// Something that does not go on without a person. `docs/operations.md` says what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Alarm {
-    /// A token of a chain is held back.
-    #[error("{0}")]
-    HeldBack(Discrepancy),
-    /// A chain is not read any more.
-    #[error("chain {chain}: the watcher has halted: {halt}")]
-    Halted {
-        /// The chain.
-        chain: ChainId,
-        /// Why.
-        halt: Halt,
-    },
-    /// Nothing more is sent to a chain.
-    #[error("chain {chain}: settlement has stopped: {diverged}")]
-    Diverged {
-        /// The chain.
-        chain: ChainId,
-        /// Why.
-        diverged: Diverged,
-    },
-    /// A chain refuses a step again and again; the others go on meanwhile.
-    #[error("chain {chain}: cannot {step}: {error}")]
-    Refused {
-        /// The chain.
-        chain: ChainId,
-        /// What it refuses.
-        step: Step,
-        /// What was said the last time.
-        error: String,
-    },
-    /// An attester of this process signs nothing more of a chain.
-    #[error("attester {attester} signs nothing more of chain {chain}: {refusal}")]
-    AttesterStopped {
-        /// Which, in the order of the configuration, from zero.
-        attester: usize,
-        /// The chain.
-        chain: ChainId,
-        /// Why.
-        refusal: Refusal,
-    },
-}
-
-impl Health {
-    /// Everything that a person must look at now.
-    pub async fn alarms(&self) -> Vec<Alarm> {
-        let mut alarms: Vec<Alarm> =
-            self.held_back().await.into_iter().map(Alarm::HeldBack).collect();
-        for (chain, status) in &self.chains {
-            let halt = status.borrow().as_ref().and_then(|status| status.halted.clone());
-            alarms.extend(halt.map(|halt| Alarm::Halted { chain: *chain, halt }));
-        }
-        for (chain, status) in &self.settlement {
-            let diverged = status.borrow().diverged.clone();
-            alarms.extend(diverged.map(|diverged| Alarm::Diverged { chain: *chain, diverged }));
-            let status = status.borrow();
-            let refused = status.failing.iter().filter(|failing| failing.failures >= REFUSALS);
-            alarms.extend(refused.map(|failing| {
-                let (step, error) = (failing.step.clone(), failing.error.clone());
-                Alarm::Refused { chain: *chain, step, error }
-            }));
-        }
-        for ((attester, chain), status) in &self.attesters {
-            let (attester, chain) = (*attester, *chain);
-            let refusal = status.borrow().as_ref().and_then(|status| status.refusal.clone());
-            alarms.extend(refusal.map(|refusal| Alarm::AttesterStopped {
-                attester,
-                chain,
-                refusal,
-            }));
-        }
-        alarms
-    }
-
-    /// What the merge ledgers hold back; nothing while the machine that knows does not answer, which the supervisor
-    /// reports.
-    async fn held_back(&self) -> Vec<Discrepancy> {
-        match self.discrepancies.ask(ReadAlarms) {
-            Ok(pending) => pending.wait(PATIENCE).await.unwrap_or_default(),
-            Err(_) => Vec::new(),
-        }
-    }
-
-    /// Tells of each alarm when it comes up, and looks each `period`. Runs until it is dropped.
-    pub async fn follow(&self, period: Duration, mut tell: impl FnMut(&Alarm)) {
-        let mut told = BTreeSet::new();
+impl Watched {
+    /// Looks each `period` until `stop` becomes true, and tells of the alarms when they change.
+    pub(super) async fn run(
+        self,
+        alarms: watch::Sender<Vec<Alarm>>,
+        period: Duration,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut lasting = Lasting::default();
         loop {
-            let alarms = self.alarms().await;
-            let texts: BTreeSet<String> = alarms.iter().map(Alarm::to_string).collect();
-            for alarm in alarms.iter().filter(|alarm| !told.contains(&alarm.to_string())) {
-                tell(alarm);
+            let round = async {
+                let conditions = self.conditions().await;
+                let found = lasting.alarms(conditions, &self.bounds, self.clock.now());
+                tell_changes(&alarms, found);
+                tokio::time::sleep(period).await;
+            };
+            tokio::select! {
+                () = round => {}
+                stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
             }
-            // What was mended and comes back is told of again.
-            told = texts;
-            tokio::time::sleep(period).await;
         }
     }
+
+    /// What is so now and must not stay so.
+    async fn conditions(&self) -> Vec<Condition> {
+        let mut found = Vec::new();
+        for discrepancy in asked(&self.held_back, ReadHeldBack).await.unwrap_or_default() {
+            let text = discrepancy.to_string();
+            found.push(of(Kind::HeldBack, Some(discrepancy.chain), text.clone(), text));
+        }
+        for (chain, status) in &self.health.chains {
+            found.extend(of_chain(*chain, status.borrow().as_ref()));
+        }
+        for (chain, client) in &self.clients {
+            found.extend(client.complaints().into_iter().map(|complaint| {
+                let text = format!("{} {}", complaint.endpoint, complaint.fault);
+                of(Kind::EndpointFails, Some(*chain), complaint.endpoint, text)
+            }));
+        }
+        for (chain, status) in &self.health.settlement {
+            found.extend(of_settlement(*chain, &status.borrow()));
+        }
+        for ((attester, chain), status) in &self.health.attesters {
+            found.extend(of_attester(*attester, *chain, status.borrow().as_ref()));
+        }
+        found.extend(self.of_proofs().await);
+        found.extend(of_hub((self.sealed)(), &self.hub.borrow()));
+        found
+    }
+
+    async fn of_proofs(&self) -> Option<Condition> {
+        let progress = asked(&self.proving, ReadProgress).await?;
+        let oldest = progress.jobs.iter().min_by_key(|job| job.block)?;
+        let by =
+            oldest.prover.as_ref().map_or("by nobody".to_owned(), |prover| format!("by {prover}"));
+        let text = format!("block {} has no proof; it is worked on {by}", oldest.block);
+        Some(of(Kind::ProofMissing, None, oldest.block.to_string(), text))
+    }
+}
+
+/// Publishes the alarms, and logs those that are new. What was mended and comes back is told of again.
+fn tell_changes(alarms: &watch::Sender<Vec<Alarm>>, found: Vec<Alarm>) {
+    let is_known = |known: &[Alarm], alarm: &Alarm| {
+        known.iter().any(|k| (k.kind, k.chain, k.since) == (alarm.kind, alarm.chain, alarm.since))
+    };
+    alarms.send_if_modified(|known| {
+        for alarm in found.iter().filter(|alarm| !is_known(known, alarm)) {
+            tracing::error!(%alarm, "alarm");
+        }
+        let changed = *known != found;
+        *known = found;
+        changed
+    });
+}
+
+/// Asks a machine; nothing while it does not answer, which the supervisor reports.
+async fn asked<M: Message>(port: &Port<M>, message: M) -> Option<M::Reply> {
+    port.ask(message).ok()?.wait(PATIENCE).await.ok()
+}
+
+fn of(kind: Kind, chain: Option<ChainId>, subject: String, text: String) -> Condition {
+    Condition { kind, chain, subject, text }
+}
+
+fn of_chain(chain: ChainId, status: Option<&ChainStatus>) -> Vec<Condition> {
+    let of = |kind, subject: String, text| of(kind, Some(chain), subject, text);
+    let Some(status) = status else {
+        return vec![of(Kind::ChainUnread, String::new(), "it never answered".to_owned())];
+    };
+    if let Some(halt) = &status.halted {
+        let text = format!("the watcher has halted: {halt}");
+        return vec![of(Kind::WatcherHalted, halt.to_string(), text)];
+    }
+    let mut found = Vec::new();
+    if let Some((halt, since)) = &status.doubt {
+        let text = format!("it contradicts itself and is read again: {halt}");
+        found.push(of(Kind::ChainInDoubt, since.to_string(), text));
+    }
+    let goal = status.goal.map_or("no block".to_owned(), |goal| format!("block {goal}"));
+    let text = format!("its final part ends at {goal} and does not grow");
+    found.push(of(Kind::ChainStandsStill, goal.clone(), text));
+    let in_step = status.in_step.map(|time| time.to_string()).unwrap_or_default();
+    let scanned =
+        status.scanned.map_or("nothing".to_owned(), |to| format!("what is before block {to}"));
+    let error = status.last_error.as_ref().filter(|_| status.failures > 0);
+    let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+    found.push(of(
+        Kind::ChainUnread,
+        in_step,
+        format!("{scanned} of it is read, its final part ends at {goal}{error}"),
+    ));
+    found
+}
+
+fn of_settlement(chain: ChainId, status: &SettlementStatus) -> Vec<Condition> {
+    let of = |kind, subject: String, text| of(kind, Some(chain), subject, text);
+    let mut found = Vec::new();
+    if let Some(diverged) = &status.diverged {
+        let text = format!("settlement has stopped: {diverged}");
+        found.push(of(Kind::SettlementDiverged, diverged.to_string(), text));
+    }
+    for failing in status.failing.iter().filter(|failing| failing.failures >= REFUSALS) {
+        let text = format!("cannot {}: {}", failing.step, failing.error);
+        found.push(of(Kind::StepRefused, failing.step.to_string(), text));
+    }
+    if status.failures > 0 {
+        let error = status.last_error.clone().unwrap_or_default();
+        found.push(of(Kind::SettlementFails, String::new(), format!("nothing is sent: {error}")));
+    }
+    if let Some(step) = &status.sending {
+        let text = format!("the transaction to {step} is not mined");
+        found.push(of(Kind::TransactionStuck, step.to_string(), text));
+    }
+    found
+}
+
+fn of_attester(
+    attester: usize,
+    chain: ChainId,
+    status: Option<&AttesterStatus>,
+) -> Option<Condition> {
+    let status = status?;
+    if let Some(refusal) = &status.refusal {
+        let text = format!("attester {attester} signs nothing more of it: {refusal}");
+        return Some(of(Kind::AttesterStopped, Some(chain), attester.to_string(), text));
+    }
+    let error = status.last_error.as_ref().filter(|_| status.failures > 0)?;
+    let text = format!("attester {attester} cannot read it: {error}");
+    Some(of(Kind::AttesterFails, Some(chain), attester.to_string(), text))
+}
+
+/// Sealed blocks that are not released, and how far they are.
+fn of_hub(sealed: BlockNumber, hub: &HubView) -> Option<Condition> {
+    let HubView { committed, proven, released, .. } = hub;
+    let text = format!(
+        "block {sealed} is sealed; the hub has {committed}, has proven {proven} and released {released}"
+    );
+    let subject = format!("{committed} {proven} {released}");
+    (*released < sealed).then(|| of(Kind::SettlementStandsStill, None, subject, text))
 }
 
 #[cfg(test)]
-mod tests {
-    use zklink::id::{BlockNumber, Serial, TokenId};
-    use zklink_mechanism::port::{Deliver, Envelope, Refused};
-    use zklink_mechanism::timestamp::Timestamp;
-    use zklink_settlement::Failing;
-
-    use super::*;
-    use crate::merge_ledger::Fault;
-
-    /// Answers at once.
-    struct Kept(Vec<Discrepancy>);
-
-    impl Deliver<ReadAlarms> for Kept {
-        fn deliver(&self, envelope: Envelope<ReadAlarms>) -> Result<(), Refused<ReadAlarms>> {
-            let asked = envelope.reply.map(|reply| reply.answer(self.0.clone()));
-            asked.ok_or(Refused::Closed(ReadAlarms))
-        }
-    }
-
-    const CHAIN: ChainId = ChainId(2);
-
-    fn status(halted: Option<Halt>) -> ChainStatus {
-        ChainStatus {
-            chain: CHAIN,
-            goal: None,
-            scanned: None,
-            next: Serial(0),
-            held: 0,
-            last_contact: None,
-            failures: 0,
-            last_error: None,
-            bad_keys: 0,
-            halted,
-            handed: None,
-        }
-    }
-
-    #[test]
-    fn every_kind_of_alarm_is_seen_in_one_place_and_told_once() {
-        let fault = Fault::Balance { at_block: 7, balance: 1, locked: 2 };
-        let discrepancy = Discrepancy { chain: CHAIN, token: TokenId(17), fault };
-        let (watcher, chain) = watch::channel(Some(status(None)));
-        let (settler, settlement) = watch::channel(SettlementStatus::default());
-        let stopped = AttesterStatus {
-            chain: CHAIN,
-            scanned: None,
-            offered: 0,
-            last_contact: None,
-            failures: 0,
-            last_error: None,
-            refusal: Some(Refusal::Lost),
-        };
-        let (_attester, attested) = watch::channel(Some(stopped));
-        let health = Health {
-            chains: [(CHAIN, chain)].into(),
-            settlement: [(CHAIN, settlement)].into(),
-            attesters: [((1, CHAIN), attested)].into(),
-            report: Report::default(),
-            discrepancies: Port::new(Kept(vec![discrepancy.clone()])),
-        };
-        let mut told = Vec::new();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let lines = health.follow(Duration::from_millis(1), |alarm| told.push(alarm.clone()));
-            drop(tokio::time::timeout(Duration::from_millis(20), lines).await);
-            let refusal = Refusal::Lost;
-            let held = Alarm::HeldBack(discrepancy);
-            let attester = Alarm::AttesterStopped { attester: 1, chain: CHAIN, refusal };
-            assert_eq!(told, [held.clone(), attester.clone()], "each once");
-
-            let (halt, diverged) = (Halt::Vanished(Serial(3)), Diverged::Root(BlockNumber(4)));
-            watcher.send_replace(Some(status(Some(halt.clone()))));
-            settler.send_modify(|status| status.diverged = Some(diverged.clone()));
-            let (halt, diverged) =
-                (Alarm::Halted { chain: CHAIN, halt }, Alarm::Diverged { chain: CHAIN, diverged });
-            assert_eq!(
-                health.alarms().await,
-                [&held, &halt, &diverged, &attester].map(Clone::clone)
-            );
-
-            let step = Step::Ack(BlockNumber(4));
-            for (failures, alarmed) in [(REFUSALS - 1, false), (REFUSALS, true)] {
-                let (step, error, again) = (step.clone(), "no".to_owned(), Timestamp(0));
-                let failing = Failing { step: step.clone(), failures, error, again };
-                settler.send_modify(|status| status.failing = vec![failing]);
-                let refused = Alarm::Refused { chain: CHAIN, step, error: "no".to_owned() };
-                assert_eq!(health.alarms().await.contains(&refused), alarmed, "{failures}");
-            }
-        });
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use settling::{Settling, start_settlement};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use watching::{start_ledgers, start_watchers};
-use zklink::id::TokenId;
+use zklink::id::{BlockNumber, TokenId};
 use zklink::token::Network;
 use zklink_mechanism::clock;
 use zklink_mechanism::port::Port;
@@ -23,6 +23,7 @@ use zklink_prover::feed;
 
 use self::core::{Core, start_core};
 use super::follow::HubStages;
+use super::health::Watched;
 use super::{Health, Node, Setup, StartError, supervise};
 use crate::events::Events;
 use crate::gateway::{About, Api, Gateway, Sources};
@@ -34,6 +35,8 @@ use crate::witness_maker::WitnessMaker;
 const HUB_PATIENCE: Duration = Duration::from_secs(5);
 /// Messages that may wait before a machine.
 const MAILBOX: usize = 1024;
+/// How often alarms are looked for.
+const ALARM_PERIOD: Duration = Duration::from_secs(5);
 /// How often machines are told that time has passed.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -97,8 +100,22 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
         tracing::warn!("the hub does not answer: nothing is executed until it does");
     }
     let stages = Arc::new(HubStages { hub, report: report.clone() });
-    let gateway = start_gateway(&setup, &network, &core, proving, stages).await?;
+    let gateway = start_gateway(&setup, &network, &core, proving.clone(), stages.clone()).await?;
 
+    let (told, alarms) = watch::channel(Vec::new());
+    let health = Health { chains, settlement, attesters, report, alarms };
+    let (clients, view) = (setup.clients(), core.view.clone());
+    let watched = Watched {
+        health: health.clone(),
+        clients,
+        held_back: discrepancies,
+        proving,
+        sealed: Box::new(move || view.read().head.map_or(BlockNumber(0), |head| head.number)),
+        hub: stages.hub.clone(),
+        clock: Arc::clone(&core.clock),
+        bounds: setup.alarms,
+    };
+    drivers.start("alarms".to_owned(), watched.run(told, ALARM_PERIOD, drivers.stop.clone()));
     let ticks = clock::drive(core.ticks.clone(), TICK, drivers.stop.clone());
     drivers.start("clock".to_owned(), ticks);
     let host = Arc::new(core.host);
@@ -113,7 +130,7 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
         request_stop: core.supervisor.port(),
         provers,
         events,
-        health: Health { chains, settlement, attesters, report, discrepancies },
+        health,
         view: core.view,
         archive: core.archive,
     })

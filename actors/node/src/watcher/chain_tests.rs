@@ -148,8 +148,9 @@ async fn a_reorganisation_below_the_rule_is_read_again_or_stops_the_chain() {
     // Now the second deposit is lost for good.
     net.chains[&HUB].rollback(2).unwrap();
     net.mine(HUB, 4);
-    watch.poll().await;
-    watch.poll().await;
+    for _ in 0..12 {
+        watch.poll().await;
+    }
     assert_eq!(watch.watcher.status().halted, Some(Halt::Vanished(Serial(1))));
 }
 

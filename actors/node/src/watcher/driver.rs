@@ -69,12 +69,22 @@ pub async fn answer(client: &dyn ChainClient, contract: &Contract, request: &Req
     match request {
         Request::Scan(question) => match tell(client, question).await {
             Ok(told) => Response::Scan(told),
+            Err(error) if error.asks_too_much() => Response::TooMuch(error.to_string()),
             Err(error) => Response::Failed(error.to_string()),
         },
-        Request::Books(at) => match books(client, contract, *at).await {
-            Ok(books) => Response::Books(books),
+        Request::Books(at) => told(books(client, contract, *at).await),
+        Request::BooksAtTip => match client.header(At::Latest).await {
+            Ok(Some(tip)) => told(books(client, contract, tip.number).await),
+            Ok(None) => Response::Failed("the chain has no block yet".to_owned()),
             Err(error) => Response::Failed(error.to_string()),
         },
+    }
+}
+
+fn told(books: Result<Books, ReadError>) -> Response {
+    match books {
+        Ok(books) => Response::Books(books),
+        Err(error) => Response::Failed(error.to_string()),
     }
 }
 

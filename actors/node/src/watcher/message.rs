@@ -61,6 +61,8 @@ pub enum Request {
     Scan(Question),
     /// The contract's books at a height.
     Books(u64),
+    /// The contract's books at the tip: where servers have thrown the state of older blocks away.
+    BooksAtTip,
 }
 
 /// The contract's books at one height.
@@ -83,10 +85,12 @@ pub struct Books {
 pub enum Response {
     /// To [`Request::Scan`].
     Scan(Told),
-    /// To [`Request::Books`].
+    /// To [`Request::Books`] and [`Request::BooksAtTip`].
     Books(Books),
     /// The chain did not answer, or its endpoints disagree.
     Failed(String),
+    /// The question asks for more than the endpoint gives in one answer.
+    TooMuch(String),
 }
 
 /// Why a watcher has stopped. A person has to look; the other chains go on.
@@ -141,15 +145,20 @@ pub struct ChainStatus {
     pub held: usize,
     /// When the chain last answered.
     pub last_contact: Option<Timestamp>,
+    /// When everything that was final had been read, and the contract's books fitted.
+    pub in_step: Option<Timestamp>,
     /// Requests in a row that failed.
     pub failures: u32,
     /// What the last one that failed said.
     pub last_error: Option<String>,
     /// Key authorisations that name no key, and were left out.
     pub bad_keys: u64,
+    /// What is being read again because it contradicts itself, and since when.
+    pub doubt: Option<(Halt, Timestamp)>,
     /// Why the watcher stopped, if it did.
     pub halted: Option<Halt>,
-    /// Up to where everything was handed on; nothing while something waits.
+    /// Up to where everything was handed on, and the contract's count says that it is everything; nothing while something
+    /// waits.
     pub handed: Option<Watched>,
 }
 

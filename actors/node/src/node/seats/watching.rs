@@ -19,7 +19,7 @@ use super::{Drivers, MAILBOX, Setup, StartError, ledger_name};
 use crate::events::Events;
 use crate::merge_ledger::{ChainConfig, Config as MergeConfig, MergeLedger};
 use crate::node::follow::NodePools;
-use crate::node::{Alarms, ChainSetup, ReadAlarms, rebuild};
+use crate::node::{ChainSetup, HeldBack, ReadHeldBack, rebuild};
 use crate::pool_history::PoolHistory;
 use crate::watcher::{self, ChainStatus, Outlets, WatchConfig, bookmark};
 
@@ -39,9 +39,9 @@ pub(super) async fn start_ledgers(
     network: &Network,
     core: &mut Core,
     history: &PoolHistory,
-) -> Result<(Ledgers, Port<ReadAlarms>), StartError> {
+) -> Result<(Ledgers, Port<ReadHeldBack>), StartError> {
     // Nobody tells an alarm twice, so this machine is not rebuilt.
-    let alarms = Origin::Once(Alarms::default());
+    let alarms = Origin::Once(HeldBack::default());
     let alarms = core.host.start(&Thread::start(), "alarms", MAILBOX, alarms).await?;
     let thread = Thread::start();
     let mut ledgers = BTreeMap::new();
