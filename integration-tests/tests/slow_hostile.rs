@@ -12,6 +12,8 @@ mod endpoints;
 mod gateway;
 #[path = "hostile/journal.rs"]
 mod journal;
+#[path = "hostile/misbehaviour.rs"]
+mod misbehaviour;
 #[path = "hostile/prover.rs"]
 mod prover;
 #[path = "common/proxy.rs"]

@@ -59,6 +59,9 @@ pub struct ChainConfig {
     pub cap: Amount,
 }
 
+/// So many readings in a row that do not fit hold a chain's deposits back for good.
+const READINGS: u32 = 3;
+
 /// A deposit that is final on its chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DepositFinal(pub FinalDeposit);
@@ -137,6 +140,8 @@ pub struct MergeLedger {
     kept: BTreeMap<(ChainId, Serial), Kept>,
     readings: BTreeMap<ChainId, Reading>,
     quarantined: BTreeSet<ChainId>,
+    /// Chains whose contract contradicted itself or the rollup in the last readings, and how many those were.
+    doubts: BTreeMap<ChainId, u32>,
     reports: VecDeque<Discrepancy>,
     said: Timestamp,
     said_all: Timestamp,
@@ -161,6 +166,7 @@ impl MergeLedger {
             kept: BTreeMap::new(),
             readings: BTreeMap::new(),
             quarantined: BTreeSet::new(),
+            doubts: BTreeMap::new(),
             reports: VecDeque::new(),
             said: Timestamp::default(),
             said_all: Timestamp::default(),
@@ -221,6 +227,24 @@ impl MergeLedger {
         }
     }
 
+    /// Whether something can be done before the next tick. What waits for another reading cannot.
+    fn is_busy(&self) -> bool {
+        let mut kept = self.kept.iter().filter(|((chain, _), _)| !self.doubts.contains_key(chain));
+        kept.any(|(_, kept)| kept.is_under_way())
+    }
+
+    /// A reading contradicts itself or the rollup. One may be wrong, so the chain's deposits wait for the next ones; when
+    /// they say the same, they are held back until a person has looked.
+    fn doubt(&mut self, chain: ChainId, fault: Fault) {
+        let readings = self.doubts.entry(chain).or_default();
+        *readings = readings.saturating_add(1);
+        if *readings >= READINGS || fault == Fault::Unregistered {
+            return self.quarantine(chain, fault);
+        }
+        let token = self.config.token;
+        tracing::warn!(%chain, %token, %fault, readings, "a reading does not fit: deposits wait for the next");
+    }
+
     /// Holds back the chain's deposits, and reports why, once.
     fn quarantine(&mut self, chain: ChainId, fault: Fault) {
         if !self.quarantined.insert(chain) {
@@ -271,8 +295,8 @@ impl MergeLedger {
 
     /// Tells the builder of new deposits, in order, until it has no more room.
     fn forward(&mut self) {
-        for kept in self.kept.values_mut() {
-            if !matches!(kept.stage, Stage::New) {
+        for ((chain, _), kept) in &mut self.kept {
+            if !matches!(kept.stage, Stage::New) || self.doubts.contains_key(chain) {
                 continue;
             }
             match self.builder.ask(Credit(kept.deposit.clone())) {
@@ -363,7 +387,7 @@ impl Machine for MergeLedger {
     fn load(&self) -> Load {
         if self.kept.len() >= self.config.kept_max {
             Load::Saturated
-        } else if self.kept.values().any(Kept::is_under_way) || !self.reports.is_empty() {
+        } else if self.is_busy() || !self.reports.is_empty() {
             Load::Waiting
         } else {
             Load::Clear
@@ -398,8 +422,9 @@ impl Handle<DepositFinal> for MergeLedger {
 
 impl Handle<Reading> for MergeLedger {
     fn handle(&mut self, reading: Reading, _: &mut Turn) {
-        if let Err(fault) = self.reconcile(&reading) {
-            self.quarantine(reading.chain, fault);
+        match self.reconcile(&reading) {
+            Ok(()) => drop(self.doubts.remove(&reading.chain)),
+            Err(fault) => self.doubt(reading.chain, fault),
         }
         // A foreign chain has no place in the table, which so stays as small as the network.
         if self.config.chains.contains_key(&reading.chain) {

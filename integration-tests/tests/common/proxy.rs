@@ -1,5 +1,6 @@
 //! An RPC endpoint that stands before a chain and can be told to misbehave.
 
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,12 +43,39 @@ pub enum Mode {
     HideMessages,
     /// With another payload in each message to another chain.
     ForgeMessages,
+    /// With this HTTP status and body, whatever is asked.
+    Status(u16, &'static str),
+    /// With this JSON-RPC error, whatever is asked.
+    Error(i64, &'static str),
+    /// As two replicas behind one address, one of them so many blocks behind: they take turns.
+    Replicas(u64),
+    /// Without any event, every second time.
+    HideSometimes,
+    /// But for events of more than so many blocks.
+    RangeLimit(u64),
+    /// Without the state of any block but the newest.
+    Pruned,
+    /// Without the methods that ask for fees of EIP-1559.
+    NoFeeHistory,
+    /// But for transactions that give the producer less than this for a unit of gas, wei.
+    LeastTip(u128),
+    /// With no receipt the first times that one is asked for.
+    LateReceipts(u64),
 }
 
 /// See the module.
 pub struct Proxy {
     pub url: String,
     mode: Arc<Mutex<Mode>>,
+    asked: Arc<AtomicU64>,
+}
+
+/// What the answers of one proxy depend on besides the question.
+struct Shared {
+    mode: Arc<Mutex<Mode>>,
+    upstream: String,
+    /// Requests so far.
+    asked: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -56,14 +84,21 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mode = Arc::new(Mutex::new(Mode::Honest));
-        let (shared, upstream) = (Arc::clone(&mode), upstream.to_owned());
+        let (upstream, asked) = (upstream.to_owned(), Arc::<AtomicU64>::default());
+        let shared = Shared { mode: Arc::clone(&mode), upstream, asked: Arc::clone(&asked) };
+        let shared = Arc::new(shared);
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let (mode, upstream) = (Arc::clone(&shared), upstream.clone());
-                tokio::spawn(async move { serve(socket, mode, upstream).await });
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move { serve(socket, &shared).await });
             }
         });
-        Proxy { url, mode }
+        Proxy { url, mode, asked }
+    }
+
+    /// Requests so far.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(SeqCst)
     }
 
     pub fn set(&self, mode: Mode) {
@@ -72,12 +107,14 @@ impl Proxy {
 }
 
 /// Serves the requests of one connection, as long as it can be read.
-async fn serve(mut socket: TcpStream, mode: Arc<Mutex<Mode>>, upstream: String) -> Option<()> {
+async fn serve(mut socket: TcpStream, shared: &Shared) -> Option<()> {
     let http = reqwest::Client::new();
     let mut bytes = Vec::new();
     loop {
         let request: Value = serde_json::from_slice(&body(&mut socket, &mut bytes).await?).ok()?;
-        let now = mode.lock().unwrap().clone();
+        let number = shared.asked.fetch_add(1, SeqCst);
+        let now = shared.mode.lock().unwrap().clone();
+        let mut status = 200;
         let answer = match &now {
             Mode::Hang => {
                 tokio::time::sleep(Duration::from_secs(3600)).await;
@@ -92,10 +129,15 @@ async fn serve(mut socket: TcpStream, mode: Arc<Mutex<Mode>>, upstream: String) 
                     .into()
             }
             Mode::Huge => vec![b'['; 48 << 20],
-            lie => bend(&http, &upstream, request, lie).await?.to_string().into(),
+            Mode::Status(code, body) => {
+                status = *code;
+                body.as_bytes().to_vec()
+            }
+            Mode::Error(code, message) => refused(&request, *code, message).to_string().into(),
+            lie => bend(&http, &shared.upstream, request, lie, number).await?.to_string().into(),
         };
         let length = answer.len();
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+        let head = format!("HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\n");
         let head = format!("{head}content-length: {length}\r\n\r\n");
         socket.write_all(head.as_bytes()).await.ok()?;
         socket.write_all(&answer).await.ok()?;
@@ -132,8 +174,28 @@ async fn bend(
     upstream: &str,
     mut request: Value,
     mode: &Mode,
+    number: u64,
 ) -> Option<Value> {
     let method = request["method"].as_str().unwrap_or_default().to_owned();
+    match mode {
+        Mode::Replicas(behind) if number % 2 == 1 => {
+            return replica(http, upstream, request, *behind).await;
+        }
+        Mode::HideSometimes if method == "eth_getLogs" && number % 2 == 1 => {
+            return Some(json!({ "jsonrpc": "2.0", "id": request["id"], "result": [] }));
+        }
+        Mode::RangeLimit(_) | Mode::Pruned | Mode::NoFeeHistory | Mode::LeastTip(_) => {
+            if let Some(refusal) = refusal(http, upstream, &request, mode).await {
+                return Some(refusal);
+            }
+        }
+        Mode::LateReceipts(times)
+            if method == "eth_getTransactionReceipt" && number % times != 0 =>
+        {
+            return Some(json!({ "jsonrpc": "2.0", "id": request["id"], "result": null }));
+        }
+        _ => {}
+    }
     let tag = request["params"][0].as_str().unwrap_or_default().to_owned();
     let is_header = method == "eth_getBlockByNumber";
     if is_header && matches!(tag.as_str(), "latest" | "safe" | "finalized") {
@@ -194,6 +256,106 @@ async fn bend(
         _ => {}
     }
     Some(answer)
+}
+
+/// A refusal in the form of JSON-RPC.
+fn refused(request: &Value, code: i64, message: &str) -> Value {
+    let error = json!({ "code": code, "message": message });
+    json!({ "jsonrpc": "2.0", "id": request["id"], "error": error })
+}
+
+async fn tip(http: &reqwest::Client, upstream: &str) -> Option<u64> {
+    let ask = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": [] });
+    quantity(&forward(http, upstream, &ask).await?["result"])
+}
+
+fn quantity(value: &Value) -> Option<u64> {
+    u64::from_str_radix(value.as_str()?.strip_prefix("0x")?, 16).ok()
+}
+
+/// What a replica answers that is behind: it does not have the newest blocks, and their events are not there.
+async fn replica(
+    http: &reqwest::Client,
+    upstream: &str,
+    mut request: Value,
+    behind: u64,
+) -> Option<Value> {
+    let tip = tip(http, upstream).await?.saturating_sub(behind);
+    let method = request["method"].as_str().unwrap_or_default().to_owned();
+    let at = if method == "eth_getBlockByNumber" { 0 } else { 1 };
+    match method.as_str() {
+        "eth_getLogs" => {
+            let to = quantity(&request["params"][0]["toBlock"])?;
+            request["params"][0]["toBlock"] = json!(format!("0x{:x}", to.min(tip)));
+            if quantity(&request["params"][0]["fromBlock"])? > tip {
+                return Some(json!({ "jsonrpc": "2.0", "id": request["id"], "result": [] }));
+            }
+        }
+        "eth_getBlockByNumber" | "eth_call" | "eth_getBalance" | "eth_getTransactionCount" => {
+            match quantity(&request["params"][at]) {
+                Some(number) if number > tip && at == 0 => {
+                    return Some(json!({ "jsonrpc": "2.0", "id": request["id"], "result": null }));
+                }
+                Some(number) if number > tip => {
+                    return Some(refused(&request, -32000, "header not found"));
+                }
+                Some(_) => {}
+                None if request["params"][at] == json!("finalized") => {}
+                None => request["params"][at] = json!(format!("0x{tip:x}")),
+            }
+        }
+        _ => {}
+    }
+    forward(http, upstream, &request).await
+}
+
+/// What an endpoint with a limit, without old state, without a method or with a least tip refuses.
+async fn refusal(
+    http: &reqwest::Client,
+    upstream: &str,
+    request: &Value,
+    mode: &Mode,
+) -> Option<Value> {
+    let method = request["method"].as_str().unwrap_or_default();
+    match (mode, method) {
+        (Mode::RangeLimit(limit), "eth_getLogs") => {
+            let from = quantity(&request["params"][0]["fromBlock"])?;
+            let blocks = quantity(&request["params"][0]["toBlock"])?.checked_sub(from)? + 1;
+            let text = format!("ranges over {limit} blocks are not supported");
+            (blocks > *limit).then(|| refused(request, -32005, &text))
+        }
+        (Mode::Pruned, "eth_call" | "eth_getBalance" | "eth_getCode") => {
+            let at = quantity(&request["params"][1])?;
+            let is_old = at + 1 < tip(http, upstream).await?;
+            is_old.then(|| {
+                refused(request, -32000, "missing trie node 5f2c (path ) state is not available")
+            })
+        }
+        (Mode::NoFeeHistory, "eth_feeHistory" | "eth_maxPriorityFeePerGas") => {
+            Some(refused(request, -32601, "the method does not exist/is not available"))
+        }
+        (Mode::LeastTip(least), "eth_sendRawTransaction") => {
+            let raw = request["params"][0].as_str()?.strip_prefix("0x")?;
+            let text = format!("transaction underpriced: minimum needed {least}");
+            (tip_of(&hex::decode(raw).ok()?)? < *least).then(|| refused(request, -32000, &text))
+        }
+        _ => None,
+    }
+}
+
+/// What a transaction of EIP-1559 gives the producer: the third item of its list.
+fn tip_of(raw: &[u8]) -> Option<u128> {
+    let mut rest = raw.strip_prefix(&[2])?;
+    let long = usize::from(*rest.first()?).checked_sub(0xf7)?;
+    rest = rest.get(1 + long..)?;
+    let mut item = &rest[..0];
+    for _ in 0..3 {
+        let head = usize::from(*rest.first()?);
+        let length = if head < 0x80 { 0 } else { head - 0x80 };
+        item = if head < 0x80 { &rest[..1] } else { rest.get(1..=length)? };
+        rest = rest.get(1 + length..)?;
+    }
+    Some(item.iter().fold(0, |number, byte| number << 8 | u128::from(*byte)))
 }
 
 fn hex0x(bytes: &[u8]) -> String {

@@ -255,8 +255,7 @@ fn a_contract_that_disagrees_stops_its_chain() {
     for (reading, fault) in cases {
         let scene = scene(config());
         scene.pools.after.lock().unwrap().insert(BlockNumber(4), Amount(70 * UNIT));
-        scene.read(reading);
-        scene.read(reading);
+        (0..4).for_each(|_| scene.read(reading));
         assert_eq!(scene.faults(), [fault], "reported once");
         scene.deposit(deposit(HUB, 0, owner(), UNIT));
         scene.deposit(deposit(SPOKE, 0, owner(), UNIT));
@@ -266,11 +265,28 @@ fn a_contract_that_disagrees_stops_its_chain() {
 }
 
 #[test]
+fn one_reading_that_does_not_fit_holds_deposits_up_until_the_next_one_fits() {
+    let scene = scene(config());
+    let wrong = Reading { balance: 99_999_999, ..reading() };
+    for round in 0..4 {
+        scene.read(wrong);
+        scene.read(wrong);
+        scene.deposit(deposit(HUB, round, owner(), UNIT));
+        scene.deposit(deposit(SPOKE, round, owner(), UNIT));
+        let pools = [scene.pool(HUB), scene.pool(SPOKE)];
+        let (held, goes_on) = (u128::from(round), u128::from(round) + 1);
+        assert_eq!(pools, [Amount(held * UNIT), Amount(goes_on * UNIT)], "it waits");
+        scene.read(reading());
+        assert_eq!((scene.pool(HUB), scene.faults()), (Amount(goes_on * UNIT), vec![]));
+    }
+}
+
+#[test]
 fn a_quarantine_holds_also_what_waited_for_another_token() {
     let scene = scene(config());
     // The first of the queue is of another token, whose ledger is slow.
     scene.deposit(deposit(HUB, 1, owner(), UNIT));
-    scene.read(Reading { balance: 99_999_999, ..reading() });
+    (0..3).for_each(|_| scene.read(Reading { balance: 99_999_999, ..reading() }));
     assert_eq!(scene.faults().len(), 1);
     let first = FinalDeposit { token: crate::builder::fixture::ETH, ..deposit(HUB, 0, owner(), 1) };
     let asked = scene.builder.ask(Credit(first)).expect("room");
