@@ -26,7 +26,7 @@ use zklink_mechanism::turn::Turn;
 use zklink_store::record::{AcceptedDeposit, AcceptedTx, DepositRefusal, FinalDeposit};
 
 use super::book::AttestationBook;
-use super::driver::{Done, Report, RoundError, SettlementStatus, Settler};
+use super::driver::{Done, Memory, Report, RoundError, SettlementStatus, Settler};
 use super::*;
 use crate::attester::driver::{Line, answer};
 use crate::attester::history::History;
@@ -189,8 +189,11 @@ async fn walk_net() -> (Testnet, Shelf) {
 /// Both blocks of the walk.
 const BOTH: Range = Range { first: BlockNumber(1), last: BlockNumber(2) };
 
+const PERIODS: Periods = Periods { poll_ms: 1, quiet_ms: 1 };
+
 struct Walk {
     net: Testnet,
+    hub: tokio::sync::Mutex<HubReader>,
     settlers: Vec<Settler>,
     attesters: Vec<Attester>,
     now: u64,
@@ -212,16 +215,20 @@ fn walk(net: Testnet, shelf: Shelf, report: &Report) -> Walk {
     let chains = deployment.chains.iter();
     let contracts: BTreeMap<_, _> = chains.map(|chain| (chain.id, contracts_of(chain))).collect();
     let source: Arc<dyn SettlementSource> = Arc::new(shelf);
+    let (client, contract) = (net.clients[&HUB].clone(), contracts[&HUB].hub.unwrap());
+    let ids = contracts.keys().copied().collect();
+    let (hub, news) = HubReader::new(client, contract, ids, Arc::clone(&source), PERIODS);
     let settler = |chain| Settler {
         chain,
         hub_id: HUB,
         contracts: contracts.clone(),
         sender: net.sender(chain, "validator"),
-        hub: net.clients[&HUB].clone(),
+        hub: news.clone(),
         source: Arc::clone(&source),
         book: Port::new(Direct(Arc::clone(&book))),
         report: report.clone(),
         max_log_range: 3,
+        periods: PERIODS,
     };
     let attested = |chain: &zklink_chain::deploy::DeployedChain| AttestedChain {
         oracle: chain.oracle,
@@ -229,7 +236,7 @@ fn walk(net: Testnet, shelf: Shelf, report: &Report) -> Walk {
         finality: Finality::FINALIZED,
         max_range: 100,
         checkpoints: 10,
-        poll_ms: 1,
+        periods: PERIODS,
     };
     // The third attester is down.
     let attesters = attester_keys.into_iter().take(2).map(|key| {
@@ -238,16 +245,23 @@ fn walk(net: Testnet, shelf: Shelf, report: &Report) -> Walk {
         Attester::new(config, key, History::in_memory(), Port::new(Direct(Arc::clone(&book))))
     });
     let (settlers, attesters) = (vec![settler(HUB), settler(SPOKE)], attesters.collect());
-    Walk { net, settlers, attesters, now: 0 }
+    Walk { net, hub: hub.into(), settlers, attesters, now: 0 }
 }
 
 impl Walk {
     /// One round of a settler that knows of no failure.
     async fn round(&self, settler: usize) -> Result<Option<Done>, RoundError> {
         let (status, _) = tokio::sync::watch::channel(SettlementStatus::default());
-        let mut retries = Retries::new(1);
-        let mut refunds = RefundSearch::default();
-        self.settlers[settler].round(&mut retries, &mut refunds, Timestamp(0), &status).await
+        let mut memory = Memory::new(PERIODS);
+        self.read_hub().await;
+        self.settlers[settler].round(&mut memory, Timestamp(0), &status).await
+    }
+
+    /// Lets everybody hear what the hub says now.
+    async fn read_hub(&self) {
+        let mut hub = self.hub.lock().await;
+        let later = hub.asked_at.map_or(Timestamp(0), |at| at.after(PERIODS.quiet_ms));
+        hub.beat(later).await;
     }
 
     /// Lets the attesters read both chains.
@@ -349,13 +363,18 @@ async fn a_block_that_a_stranger_paid_is_refunded_all_the_same() {
     assert_eq!(last, Some(told));
     let settler = &walk.settlers[0];
     let (contracts, client) = (settler.contracts[&HUB], &*walk.net.clients[&HUB]);
-    let view = read_chain_view(client, contracts.rollup).await.unwrap();
+    let height = read_tip(client).await.unwrap().number;
+    let view = read_chain_view(client, contracts.rollup, height).await.unwrap();
     let (hub, deliverable, refunds) = (&HubView::default(), &[], &[]);
     let situation = Situation { chain: HUB, hub_id: HUB, view: &view, hub, deliverable, refunds };
     let pay = Step::Pay(vec![Part { number: BlockNumber(1), first: 0, chunks: 0 }]);
     let call = call_of(&pay, &situation, &*settler.source, contracts).unwrap();
     settler.sender.send(call).await.unwrap();
-    assert_eq!(read_chain_view(client, contracts.rollup).await.unwrap().paid, BlockNumber(1));
+    let height = read_tip(client).await.unwrap().number;
+    assert_eq!(
+        read_chain_view(client, contracts.rollup, height).await.unwrap().paid,
+        BlockNumber(1)
+    );
     let next = walk.round(0).await.unwrap().unwrap();
     assert_eq!(next.step, Step::Refund(BlockNumber(1)));
 }
@@ -402,7 +421,8 @@ async fn a_step_that_is_refused_for_ever_holds_up_nothing_but_itself() {
     let (status, heard) = tokio::sync::watch::channel(SettlementStatus::default());
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let period = std::time::Duration::from_millis(2);
-    let running = tokio::spawn(settler.run(status, period, stopped));
+    let running = tokio::spawn(settler.run(status, stopped.clone()));
+    let following = tokio::spawn(walk.hub.into_inner().run(|_| {}, stopped));
     let patience = std::time::Duration::from_secs(20);
     let later = async {
         let mut heard = heard.clone();
@@ -417,6 +437,7 @@ async fn a_step_that_is_refused_for_ever_holds_up_nothing_but_itself() {
     tokio::time::timeout(patience, later).await.unwrap();
     stop.send_replace(true);
     running.await.unwrap();
+    following.await.unwrap();
     let done: Vec<Step> = report.done().into_iter().map(|done| done.step).collect();
     assert_eq!(done, [Step::CommitBlocks(BOTH)]);
     let status = heard.borrow().clone();

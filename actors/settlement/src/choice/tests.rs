@@ -43,6 +43,7 @@ fn view(committed: u32, acked: u32, released: u32, paid: u32) -> ChainView {
 
 fn hub(committed: u32, proven: u32, released: u32, acked: [u32; 2]) -> HubView {
     HubView {
+        height: 0,
         committed: BlockNumber(committed),
         proven: BlockNumber(proven),
         released: BlockNumber(released),

@@ -15,7 +15,7 @@ use zklink_settlement::attester::driver::Line;
 use zklink_settlement::attester::history::History;
 use zklink_settlement::attester::{AttestedChain, Attester, AttesterConfig};
 use zklink_settlement::book::{Attestation, AttestationBook};
-use zklink_settlement::{RefundSearch, Retries};
+use zklink_settlement::{Periods, RefundSearch, Retries};
 use zklink_store::archive::ArchiveReader;
 
 use super::Seating;
@@ -78,7 +78,7 @@ fn start_attester(seating: &mut Seating<'_>, number: usize, book: &MachineRef<At
             finality: Finality::FINALIZED,
             max_range: 8,
             checkpoints: 256,
-            poll_ms: system.config.poll_ms,
+            periods: Periods::new(system.config.poll_ms),
         };
         (*id, attested)
     });
