@@ -13,17 +13,17 @@ use tokio::sync::watch;
 use zklink::id::{BlockNumber, ChainId};
 use zklink_chain::client::{Call, ClientError, Hash, Receipt, hex0x};
 use zklink_chain::sender::{SendError, Sender};
-use zklink_mechanism::driver::{ask, pause};
-use zklink_mechanism::port::Port;
+use zklink_mechanism::driver::pause;
 use zklink_mechanism::timestamp::Timestamp;
 
-use super::book::{Deliverable, WhatNext};
+use super::book::Deliverable;
 use super::hub::is_open;
 use super::periods::elapsed;
+use super::views::read_head;
 use super::{
-    ChainView, Contracts, Diverged, Failing, HubNews, HubView, Periods, RefundSearch, Retries,
-    SettlementSource, Situation, Step, Suspicion, ViewError, call_of, next_steps, read_chain_view,
-    read_oracle_view, read_tip, revert_call,
+    ChainView, Contracts, Diverged, Failing, HubNews, HubView, Periods, Publication, RefundSearch,
+    Retries, Routes, SettlementSource, Situation, Step, Suspicion, ViewError, call_of, next_steps,
+    read_chain_view, revert_call,
 };
 
 /// Steps that the report keeps.
@@ -173,16 +173,18 @@ pub struct Settler {
     pub chain: ChainId,
     /// The hub's number.
     pub hub_id: ChainId,
-    /// All chains of the deployment with their contracts.
-    pub contracts: BTreeMap<ChainId, Contracts>,
+    /// The contracts of the chain.
+    pub contracts: Contracts,
     /// Sends on the chain, with the validator's key.
     pub sender: Sender,
     /// What the hub says.
     pub hub: HubNews,
     /// The archive.
     pub source: Arc<dyn SettlementSource>,
-    /// The book of attestations.
-    pub book: Port<WhatNext>,
+    /// How messages come to the chain.
+    pub routes: Routes,
+    /// How data come to the hub.
+    pub publication: Arc<dyn Publication>,
     /// Where steps are written down.
     pub report: Report,
     /// The most blocks in one question for events.
@@ -199,6 +201,8 @@ pub struct Memory {
     refunds: RefundSearch,
     suspicion: Suspicion,
     look: Option<Look>,
+    /// The block that could not be read whole the last time.
+    failed_at: Option<u64>,
     /// Whether this settler changed the hub since it heard of it.
     hub_changed: bool,
     /// When it looked last and found nothing to do; nothing while there is something.
@@ -213,6 +217,7 @@ impl Memory {
             refunds: RefundSearch::default(),
             suspicion: Suspicion::default(),
             look: None,
+            failed_at: None,
             hub_changed: false,
             quiet_since: None,
         }
@@ -244,8 +249,12 @@ impl Settler {
         let hub = hub.map_err(RoundError::Hub)?.view;
         memory.hub_changed = false;
         let Look { view, delivered, refunds, .. } = self.look(memory).await?;
-        let asked = WhatNext { destination: self.chain, delivered };
-        let deliverable = ask(&self.book, asked).await.unwrap_or_default();
+        let mut deliverable = Vec::new();
+        for (source, taken) in delivered {
+            if let Some(route) = self.routes.get(&source) {
+                deliverable.extend(route.ready(taken).await);
+            }
+        }
         let known = Known { view: &view, hub: &hub, deliverable: &deliverable, refunds: &refunds };
         let chosen = self.choose(&mut memory.retries, now, &known);
         match &chosen {
@@ -284,21 +293,23 @@ impl Settler {
     /// The chain at its tip; what is known already when that has not changed.
     async fn look(&self, memory: &mut Memory) -> Result<Look, ViewError> {
         let client = &**self.sender.client();
-        let contracts = self.contracts[&self.chain];
-        let tip = read_tip(client).await?;
+        let contracts = self.contracts;
+        let tip = read_head(client, memory.failed_at).await?;
         if let Some(look) = memory.look.as_ref().filter(|look| look.head == tip.hash) {
             return Ok(look.clone());
         }
         let height = tip.number;
+        memory.failed_at = Some(height);
         let view = read_chain_view(client, contracts.rollup, height).await?;
-        let others = self.contracts.keys().copied().filter(|chain| *chain != self.chain);
-        let partners = others.filter(|chain| [*chain, self.chain].contains(&self.hub_id));
-        let oracle = read_oracle_view(client, contracts.oracle, partners, height).await?;
+        let mut delivered = BTreeMap::new();
+        for (source, route) in &self.routes {
+            delivered.insert(*source, route.taken(client, height).await?);
+        }
         let source = &*self.source;
         let due = memory.refunds.due(client, contracts.rollup, source, self.chain, &view);
         let refunds = due.await?;
-        let look = Look { head: tip.hash, view, delivered: oracle.delivered, refunds };
-        memory.look = Some(look.clone());
+        let look = Look { head: tip.hash, view, delivered, refunds };
+        (memory.look, memory.failed_at) = (Some(look.clone()), None);
         Ok(look)
     }
 
@@ -323,7 +334,7 @@ impl Settler {
         memory: &mut Memory,
         now: Timestamp,
     ) -> Result<Call, RoundError> {
-        let (client, contracts) = (&**self.sender.client(), self.contracts[&self.chain]);
+        let (client, contracts) = (&**self.sender.client(), self.contracts);
         let call = revert_call(client, contracts, view, self.max_log_range).await;
         call.map_err(|error| {
             let error = error.to_string();
@@ -342,14 +353,16 @@ impl Settler {
     ) -> Result<Option<(Step, Option<Call>)>, Diverged> {
         let (chain, hub_id) = (self.chain, self.hub_id);
         let Known { view, hub, deliverable, refunds } = *known;
-        let situation = Situation { chain, hub_id, view, hub, deliverable, refunds };
+        let (routes, publication) = (&self.routes, &*self.publication);
+        let situation =
+            Situation { chain, hub_id, view, hub, deliverable, refunds, routes, publication };
         let steps = next_steps(&situation, &*self.source)?;
         // Each turn makes a step rest or ends the loop, so there are no more turns than steps.
         while let Some(step) = retries.choose(&steps, now) {
             if matches!(step, Step::RevertCommits(_)) {
                 return Ok(Some((step, None)));
             }
-            let contracts = self.contracts[&self.chain];
+            let contracts = self.contracts;
             if let Some(call) = call_of(&step, &situation, &*self.source, contracts) {
                 return Ok(Some((step, Some(call))));
             }

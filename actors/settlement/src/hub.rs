@@ -14,7 +14,8 @@ use zklink_mechanism::driver::pause;
 use zklink_mechanism::timestamp::Timestamp;
 
 use super::periods::elapsed;
-use super::{HubView, Periods, SettlementSource, ViewError, read_hub_view, read_tip};
+use super::views::read_head;
+use super::{HubView, Periods, SettlementSource, ViewError, read_hub_view};
 
 /// The hub at one of its blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +100,8 @@ pub struct HubReader {
     asked: watch::Receiver<u64>,
     /// The block that was read last.
     head: Option<Hash>,
+    /// The block that could not be read whole the last time.
+    failed_at: Option<u64>,
     /// When it was asked last.
     pub(super) asked_at: Option<Timestamp>,
     failures: u32,
@@ -115,7 +118,7 @@ impl HubReader {
     ) -> (HubReader, HubNews) {
         let (told, heard) = watch::channel(Told::default());
         let (asking, asked) = watch::channel(0);
-        let (head, asked_at, failures) = (None, None, 0);
+        let (head, failed_at, asked_at, failures) = (None, None, None, 0);
         let reader = HubReader {
             client,
             contract,
@@ -125,6 +128,7 @@ impl HubReader {
             told,
             asked,
             head,
+            failed_at,
             asked_at,
             failures,
         };
@@ -163,13 +167,14 @@ impl HubReader {
 
     /// The hub at its tip; nothing when that is the block that was read last.
     async fn read(&mut self) -> Result<Option<HubTip>, ViewError> {
-        let tip = read_tip(&*self.client).await?;
+        let tip = read_head(&*self.client, self.failed_at).await?;
         if self.head == Some(tip.hash) {
             return Ok(None);
         }
+        self.failed_at = Some(tip.number);
         let chains = self.chains.iter().copied();
         let view = read_hub_view(&*self.client, self.contract, chains, tip.number).await?;
-        self.head = Some(tip.hash);
+        (self.head, self.failed_at) = (Some(tip.hash), None);
         Ok(Some(HubTip { view, time: tip.timestamp }))
     }
 

@@ -11,6 +11,7 @@ use zklink_chain::account::EthKey;
 use zklink_chain::client::ChainClient;
 use zklink_chain::finality::Finality;
 use zklink_chain::sender::{SendPolicy, Sender};
+use zklink_mechanism::port::Port;
 use zklink_mechanism::probe::{Direct, Inbox};
 use zklink_mechanism::timestamp::Timestamp;
 use zklink_mechanism::turn::Turn;
@@ -21,7 +22,7 @@ use crate::attester::{AttestedChain, Attester, AttesterConfig, Response};
 use crate::book::AttestationBook;
 use crate::driver::{Memory, Report, SettlementStatus, Settler};
 use crate::replicas::{CONTRACTS, Replicas, rolling, root};
-use crate::{HubReader, Periods, SealedBlock, SettlementSource};
+use crate::{Calldata, Diverged, HubReader, Periods, SealedBlock, SettlementSource, routes_to};
 
 const HUB: ChainId = ChainId(1);
 /// The default of the configuration.
@@ -86,17 +87,18 @@ fn idle(count: u8) -> Idle {
     let deployment = DeploymentId([7; 31]);
     let oracles = ids.iter().map(|id| (*id, CONTRACTS.oracle)).collect();
     let book = AttestationBook::new(deployment, oracles, Default::default(), 1);
-    let book = Arc::new(std::sync::Mutex::new(book));
+    let book = Port::new(Direct(Arc::new(std::sync::Mutex::new(book))));
     let settlers = ids.iter().map(|id| {
         let key = EthKey::from_seed("validator");
         let settler = Settler {
             chain: *id,
             hub_id: HUB,
-            contracts: ids.iter().map(|id| (*id, CONTRACTS)).collect(),
+            contracts: CONTRACTS,
             sender: Sender::new(client(*id), key, 1, SendPolicy::default()),
             hub: news.clone(),
             source: source.clone(),
-            book: zklink_mechanism::port::Port::new(Direct(book.clone())),
+            routes: routes_to(*id, HUB, ids.iter().copied(), CONTRACTS.oracle, &book),
+            publication: Arc::new(Calldata),
             report: Report::default(),
             max_log_range: 1_000,
             periods,
@@ -137,7 +139,6 @@ impl Idle {
             for (settler, memory) in &mut self.settlers {
                 while settler.beat(memory, Timestamp(now), &self.status).await {}
             }
-            assert_eq!(self.status.borrow().last_error, None);
             for line in &self.lines {
                 let mut turn = Turn::at(Timestamp(now));
                 while let Some(request) = self.attester.next(line.chain, &mut turn) {
@@ -157,6 +158,7 @@ impl Idle {
         self.run(0, HOUR_MS).await;
         self.chains.values().for_each(|chain| chain.asked.store(0, SeqCst));
         self.run(HOUR_MS, 2 * HOUR_MS).await;
+        assert_eq!(self.status.borrow().last_error, None);
         self.chains.values().map(|chain| 24 * chain.asked.load(SeqCst)).collect()
     }
 }
@@ -175,6 +177,58 @@ async fn an_idle_chain_costs_few_requests_and_the_hub_a_few_more_for_each_chain(
     let each = of_hub[1] - of_hub[0];
     assert_eq!(of_hub[2] - of_hub[1], 2 * each, "it grows by the same for each chain: {of_hub:?}");
     assert!(of_hub[0] <= 35_000 && each <= 10_000, "{of_hub:?}");
+}
+
+/// What the status of a hub alone says at each beat, when it claims one block too many for so long.
+async fn told_of_a_difference(millis: u64) -> Vec<(u64, Option<String>, Option<Diverged>)> {
+    let mut idle = idle(1);
+    let chain = idle.chains[&HUB].clone();
+    let mut told = Vec::new();
+    for now in (0..600_000).step_by(POLL_MS as usize) {
+        let wrong = (120_000..120_000 + millis).contains(&now);
+        *chain.committed.lock().unwrap() = Arc::new(move |_| SEALED.0 + u32::from(wrong));
+        idle.run(now, now + POLL_MS).await;
+        let status = idle.status.borrow().clone();
+        told.push((now, status.last_error, status.diverged));
+    }
+    told
+}
+
+#[tokio::test]
+async fn a_difference_is_an_alarm_only_when_it_lasts_and_ends_by_itself() {
+    let told = told_of_a_difference(300_000).await;
+    let first = told.iter().find(|(_, error, _)| error.is_some()).unwrap();
+    let alarm = told.iter().find(|(_, _, diverged)| diverged.is_some()).unwrap();
+    assert!(first.0 <= 184_000 && first.1.as_ref().unwrap().contains("is this the right store"));
+    // Seven blocks of twelve seconds after the first look.
+    assert!((72_000..=88_000).contains(&(alarm.0 - first.0)), "{first:?} {alarm:?}");
+    let (committed, sealed) = (BlockNumber(SEALED.0 + 1), SEALED);
+    assert_eq!(alarm.2, Some(Diverged::Ahead { committed, sealed }));
+    assert_eq!(told.last().unwrap(), &(596_000, None, None));
+    let told = told_of_a_difference(60_000).await;
+    assert!(told.iter().any(|(_, error, _)| error.is_some()));
+    assert!(told.iter().all(|(_, _, diverged)| diverged.is_none()), "{told:?}");
+}
+
+#[tokio::test]
+async fn one_reading_serves_everybody_and_whoever_changed_the_hub_waits_for_the_next() {
+    let mut idle = idle(4);
+    let (chain, news) = (idle.chains[&HUB].clone(), idle.settlers[3].0.hub.clone());
+    idle.hub.beat(Timestamp(0)).await;
+    let asked = chain.asked.load(SeqCst);
+    assert_eq!(asked, 1 + 4 + 4);
+    chain.tip.store(105, SeqCst);
+    for (settler, _) in &idle.settlers {
+        assert_eq!(settler.hub.latest().await.unwrap().view.height, 100);
+    }
+    idle.hub.beat(Timestamp(1)).await;
+    assert_eq!(chain.asked.load(SeqCst), asked, "nothing is to be done there");
+    let (fresh, ()) = tokio::join!(news.fresh(), idle.hub.beat(Timestamp(2)));
+    assert_eq!(fresh.unwrap().view.height, 105);
+    // The same block is not read twice.
+    let asked = chain.asked.load(SeqCst);
+    let (fresh, ()) = tokio::join!(news.fresh(), idle.hub.beat(Timestamp(3)));
+    assert_eq!((fresh.unwrap().view.height, chain.asked.load(SeqCst)), (105, asked + 1));
 }
 
 /// It goes on by itself, at the same places.

@@ -221,11 +221,15 @@ fn walk(net: Testnet, shelf: Shelf, report: &Report) -> Walk {
     let settler = |chain| Settler {
         chain,
         hub_id: HUB,
-        contracts: contracts.clone(),
+        contracts: contracts[&chain],
         sender: net.sender(chain, "validator"),
         hub: news.clone(),
         source: Arc::clone(&source),
-        book: Port::new(Direct(Arc::clone(&book))),
+        routes: {
+            let (ids, book) = (contracts.keys().copied(), Port::new(Direct(Arc::clone(&book))));
+            routes_to(chain, HUB, ids, contracts[&chain].oracle, &book)
+        },
+        publication: Arc::new(Calldata),
         report: report.clone(),
         max_log_range: 3,
         periods: PERIODS,
@@ -332,7 +336,7 @@ async fn two_blocks_walk_from_commit_to_payout_over_the_light_oracle() {
     assert_eq!(paid, 400);
     // The refused deposit is a claim of its payer.
     let alice = walk.net.wallet(HUB, "alice");
-    let contracts = walk.settlers[0].contracts[&HUB];
+    let contracts = walk.settlers[0].contracts;
     let call = Rollup::pendingCall { owner: to_abi(alice.address()), token: COIN.0 };
     let client = &*walk.net.clients[&HUB];
     let pending = read(client, contracts.rollup, &call, At::Latest).await.unwrap();
@@ -362,11 +366,20 @@ async fn a_block_that_a_stranger_paid_is_refunded_all_the_same() {
     }
     assert_eq!(last, Some(told));
     let settler = &walk.settlers[0];
-    let (contracts, client) = (settler.contracts[&HUB], &*walk.net.clients[&HUB]);
+    let (contracts, client) = (settler.contracts, &*walk.net.clients[&HUB]);
     let height = read_tip(client).await.unwrap().number;
     let view = read_chain_view(client, contracts.rollup, height).await.unwrap();
     let (hub, deliverable, refunds) = (&HubView::default(), &[], &[]);
-    let situation = Situation { chain: HUB, hub_id: HUB, view: &view, hub, deliverable, refunds };
+    let situation = Situation {
+        chain: HUB,
+        hub_id: HUB,
+        view: &view,
+        hub,
+        deliverable,
+        refunds,
+        routes: &settler.routes,
+        publication: &Calldata,
+    };
     let pay = Step::Pay(vec![Part { number: BlockNumber(1), first: 0, chunks: 0 }]);
     let call = call_of(&pay, &situation, &*settler.source, contracts).unwrap();
     settler.sender.send(call).await.unwrap();
@@ -457,7 +470,7 @@ async fn records_that_are_not_the_archives_are_taken_back_while_they_are_not_ack
     let spoke = &walk.settlers[1];
     let info = OperationsCommit { number: 2, words, keyWitnesses: vec![], payers: vec![] };
     let call = Rollup::commitCall { previousRolling: to_abi_word([0; 32]), blocks: vec![info] };
-    let rollup = spoke.contracts[&SPOKE].rollup;
+    let rollup = spoke.contracts.rollup;
     spoke.sender.send(transaction(rollup, &call)).await.unwrap();
     let mut steps = Vec::new();
     while let Some(done) = walk.round(1).await.unwrap() {

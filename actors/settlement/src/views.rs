@@ -10,7 +10,7 @@ use alloy_primitives::U256;
 use zklink::id::{BlockNumber, ChainId};
 use zklink::token::Address;
 use zklink_chain::client::{At, ChainClient, Header};
-use zklink_chain::contracts::{Hub, LightOracle, ReadError, Rollup, read};
+use zklink_chain::contracts::{Hub, ReadError, Rollup, read};
 
 use super::PayGas;
 
@@ -42,6 +42,22 @@ pub enum ViewError {
 pub async fn read_tip(client: &dyn ChainClient) -> Result<Header, ViewError> {
     let tip = client.header(At::Latest).await.map_err(ReadError::Client)?;
     tip.ok_or(ViewError::Empty)
+}
+
+/// A block that was not read whole is asked for again while the tip is at most so many blocks further.
+const AGAIN: u64 = 32;
+
+/// The block to read next: the tip, or the block that could not be read whole the last time. Behind one address there may be
+/// a server that did not have it yet; whoever always took the newest block could miss that server for ever.
+pub(super) async fn read_head(
+    client: &dyn ChainClient,
+    failed: Option<u64>,
+) -> Result<Header, ViewError> {
+    let tip = read_tip(client).await?;
+    let again = failed.filter(|height| (1..=AGAIN).contains(&tip.number.saturating_sub(*height)));
+    let Some(height) = again else { return Ok(tip) };
+    let header = client.header(At::Near(height)).await.map_err(ReadError::Client)?;
+    header.ok_or(ViewError::Torn { height, what: "the block is not there" })
 }
 
 /// Refuses answers that do not fit each other.
@@ -100,13 +116,6 @@ pub struct HubView {
     pub contents: BTreeMap<ChainId, (BlockNumber, [u8; 32])>,
     /// For each chain the last released block with operations of it, and the last one that it was told of.
     pub releases: BTreeMap<ChainId, (BlockNumber, BlockNumber)>,
-}
-
-/// What a chain's oracle has taken so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OracleView {
-    /// For each source the number of its next message.
-    pub delivered: BTreeMap<ChainId, u64>,
 }
 
 /// Reads a chain's view at one block.
@@ -231,25 +240,6 @@ pub async fn read_hub_view(
     check(height, &facts).map(|()| view)
 }
 
-/// Reads which messages a chain's oracle has taken, at one block.
-///
-/// # Errors
-/// [`ViewError`].
-pub async fn read_oracle_view(
-    client: &dyn ChainClient,
-    oracle: Address,
-    sources: impl IntoIterator<Item = ChainId>,
-    height: u64,
-) -> Result<OracleView, ViewError> {
-    let at = At::Near(height);
-    let mut delivered = BTreeMap::new();
-    for source in sources {
-        let call = LightOracle::deliveredCountCall { source: source.0 };
-        delivered.insert(source, read(client, oracle, &call, at).await?);
-    }
-    Ok(OracleView { delivered })
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -259,11 +249,18 @@ mod tests {
 
     const CHAINS: [ChainId; 2] = [ChainId(1), ChainId(2)];
 
-    async fn read_both(client: &Replicas) -> Result<(HubView, ChainView), ViewError> {
-        let height = read_tip(client).await?.number;
+    /// Both views at the next block, which is `failed` afterwards unless they are whole.
+    async fn read_both(
+        client: &Replicas,
+        failed: &mut Option<u64>,
+    ) -> Result<(HubView, ChainView), ViewError> {
+        let height = read_head(client, *failed).await?.number;
+        *failed = Some(height);
         let hub = CONTRACTS.hub.unwrap_or_default();
         let hub = read_hub_view(client, hub, CHAINS, height).await?;
-        Ok((hub, read_chain_view(client, CONTRACTS.rollup, height).await?))
+        let chain = read_chain_view(client, CONTRACTS.rollup, height).await?;
+        *failed = None;
+        Ok((hub, chain))
     }
 
     /// Each block of the chain has one more block of the rollup.
@@ -271,10 +268,10 @@ mod tests {
     async fn servers_that_are_two_blocks_apart_give_views_of_one_block_or_none() {
         for lags in [&[0, 2][..], &[2, 0], &[0, 1, 2], &[0, 0, 2]] {
             let client = Replicas::new(lags, 10, Arc::new(|height| height as u32));
-            let mut views = 0;
+            let (mut views, mut failed) = (0, None);
             for tip in 10..40 {
                 client.tip.store(tip, std::sync::atomic::Ordering::SeqCst);
-                let Ok((hub, chain)) = read_both(&client).await else { continue };
+                let Ok((hub, chain)) = read_both(&client, &mut failed).await else { continue };
                 let committed = hub.height as u32;
                 assert_eq!((hub.committed.0, hub.root), (committed, root(committed)), "{lags:?}");
                 assert_eq!(hub.contents[&ChainId(2)].0.0, committed);
@@ -291,7 +288,7 @@ mod tests {
         for after in 1..16 {
             let client = Replicas::new(&[0], 10, Arc::new(|_| 7));
             *client.reorganised.lock().unwrap() = Some((after, Arc::new(|_| 4)));
-            match read_both(&client).await {
+            match read_both(&client, &mut None).await {
                 Err(ViewError::Torn { height: 10, .. }) => torn += 1,
                 Err(error) => panic!("{error}"),
                 Ok((hub, chain)) => {

@@ -10,8 +10,8 @@ use zklink_mechanism::port::{Pending, Port};
 use zklink_mechanism::timestamp::Timestamp;
 use zklink_settlement::book::{Deliverable, WhatNext};
 use zklink_settlement::{
-    Contracts, Diverged, RefundSearch, Retries, SettlementSource, Situation, Step, ViewError,
-    call_of, next_steps, read_chain_view, read_hub_view, read_oracle_view, read_tip, revert_call,
+    Calldata, Contracts, Diverged, RefundSearch, Retries, Routes, SettlementSource, Situation,
+    Step, ViewError, call_of, next_steps, read_chain_view, read_hub_view, read_tip, revert_call,
 };
 
 use super::{Driver, at_once, pause_ms};
@@ -66,6 +66,8 @@ pub struct SettleLoop {
     pub validator: Address,
     /// The archive.
     pub source: Arc<dyn SettlementSource + Send + Sync>,
+    /// How messages come to the chain.
+    pub routes: Routes,
     /// The book of attestations.
     pub book: Port<WhatNext>,
     /// Where steps are written down.
@@ -98,12 +100,12 @@ pub enum Stage {
 
 impl SettleLoop {
     fn delivered(&self) -> Result<BTreeMap<ChainId, u64>, ViewError> {
-        let oracle = self.contracts[&self.chain].oracle;
-        let others = self.contracts.keys().copied().filter(|other| *other != self.chain);
-        let partners = others.filter(|other| [*other, self.chain].contains(&self.hub_id));
         let height = at_once(read_tip(&*self.client))?.number;
-        let view = at_once(read_oracle_view(&*self.client, oracle, partners, height))?;
-        Ok(view.delivered)
+        let mut delivered = BTreeMap::new();
+        for (source, route) in self.routes.iter().filter(|(source, _)| **source != self.chain) {
+            delivered.insert(*source, at_once(route.taken(&*self.client, height))?);
+        }
+        Ok(delivered)
     }
 
     fn choose(
@@ -128,6 +130,8 @@ impl SettleLoop {
             hub: &hub,
             deliverable,
             refunds: &refunds,
+            routes: &self.routes,
+            publication: &Calldata,
         };
         match next_steps(&situation, &*self.source) {
             Ok(steps) => {

@@ -27,22 +27,22 @@ use zklink_mechanism::timestamp::Timestamp;
 const WRITE_MS: u64 = 10_000;
 
 /// Whose messages were read: they mean nothing elsewhere.
-pub type Origin = (DeploymentId, Address);
+pub(super) type Origin = (DeploymentId, Address);
 
 /// Up to where a chain was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(super) struct Place {
     /// The height of the last block.
-    pub number: u64,
+    pub(super) number: u64,
     /// Its hash.
-    pub hash: Hash,
+    pub(super) hash: Hash,
     /// The number of the next message to each chain.
-    pub next: BTreeMap<ChainId, u64>,
+    pub(super) next: BTreeMap<ChainId, u64>,
 }
 
 /// The places of one attester.
 #[derive(Debug, Default)]
-pub struct Places {
+pub(super) struct Places {
     path: Option<PathBuf>,
     of: BTreeMap<ChainId, (Origin, Place)>,
     /// Whether something is kept that is not on disk.
@@ -53,7 +53,7 @@ pub struct Places {
 impl Places {
     /// Reads a file, or begins one. A line that cannot be used is told in the log, and its chain is read from the
     /// beginning.
-    pub fn open(path: &Path) -> Places {
+    pub(super) fn open(path: &Path) -> Places {
         let text = match fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) => {
@@ -77,13 +77,13 @@ impl Places {
     }
 
     /// Where reading of a chain goes on; nothing when it begins at the beginning.
-    pub fn of(&self, chain: ChainId, origin: Origin) -> Option<&Place> {
+    pub(super) fn of(&self, chain: ChainId, origin: Origin) -> Option<&Place> {
         let (known, place) = self.of.get(&chain)?;
         (*known == origin).then_some(place)
     }
 
     /// Keeps a place. It is on disk within some time, or not at all.
-    pub fn keep(&mut self, chain: ChainId, origin: Origin, place: Place, now: Timestamp) {
+    pub(super) fn keep(&mut self, chain: ChainId, origin: Origin, place: Place, now: Timestamp) {
         let Some(path) = &self.path else { return };
         let place = (origin, place);
         if self.of.get(&chain) != Some(&place) {

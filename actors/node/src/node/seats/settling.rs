@@ -17,7 +17,7 @@ use zklink_settlement::attester::history::History;
 use zklink_settlement::attester::{self, AttestedChain, Attester, AttesterConfig, AttesterStatus};
 use zklink_settlement::book::{Attestation, AttestationBook, WhatNext};
 use zklink_settlement::driver::{Done, Report, SettlementStatus, Settler};
-use zklink_settlement::{Contracts, HubNews, HubReader, Periods};
+use zklink_settlement::{Calldata, Contracts, HubNews, HubReader, Periods, routes_to};
 
 use super::core::Core;
 use super::{Drivers, MAILBOX, Setup, StartError};
@@ -63,12 +63,12 @@ pub(super) async fn start_settlement(
     let heard = events.clone();
     let report = Report::with_listener(Arc::new(move |done: &Done| heard.tell(settled(done))));
     let source = Arc::new(ArchivedBlocks::new(core.archive.clone(), groth16_form));
-    let contracts: BTreeMap<ChainId, Contracts> =
-        deployment.chains.iter().map(|chain| (chain.id, contracts_of(chain))).collect();
+    let ids: Vec<ChainId> = deployment.chains.iter().map(|chain| chain.id).collect();
+    let next: Port<WhatNext> = book.port();
     let hub_client = Arc::clone(&setup.chains[&deployment.hub].client);
     let contract = deployment.hub_contracts().1.contract;
-    let (ids, periods) = (contracts.keys().copied().collect(), periods(setup, deployment.hub));
-    let (reader, news) = HubReader::new(hub_client, contract, ids, source.clone(), periods);
+    let of_hub = periods(setup, deployment.hub);
+    let (reader, news) = HubReader::new(hub_client, contract, ids.clone(), source.clone(), of_hub);
     let (builder, blocks) = (core.builder.port(), source.clone());
     let reading = reader.run(move |tip| hub::tell(tip, &*blocks, &builder), drivers.stop.clone());
     drivers.start("hub reader".to_owned(), reading);
@@ -84,17 +84,15 @@ pub(super) async fn start_settlement(
         let settler = Settler {
             chain: chain.id,
             hub_id: deployment.hub,
-            contracts: contracts.clone(),
+            contracts: contracts_of(chain),
             sender,
             hub: news.clone(),
             source: source.clone(),
-            book: {
-                let port: Port<WhatNext> = book.port();
-                port
-            },
+            routes: routes_to(chain.id, deployment.hub, ids.clone(), chain.oracle, &next),
+            publication: Arc::new(Calldata),
             report: report.clone(),
             max_log_range: of_chain.max_log_range,
-            periods: self::periods(setup, chain.id),
+            periods: periods(setup, chain.id),
         };
         let (status, status_heard) = watch::channel(SettlementStatus::default());
         health.insert(chain.id, status_heard);
