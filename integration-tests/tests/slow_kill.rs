@@ -31,7 +31,7 @@ use zklink::hash::fr_to_be_bytes;
 use zklink::id::{AccountId, ChainId, Owner, SubAccountId};
 use zklink_chain::account::EthKey;
 use zklink_client::{Client, Hash, ZkLinkClient};
-use zklink_settlement::{HubView, read_hub_view};
+use zklink_settlement::{HubView, read_hub_view, read_tip};
 
 const USERS: u8 = 4;
 /// The longest time from an answer of the node to its end, milliseconds.
@@ -266,7 +266,8 @@ async fn story(kills: u64) {
 /// What the hub's contract has.
 async fn committed(world: &World) -> HubView {
     let (hub, chains) = (world.deployment.hub, world.clients.keys().copied());
-    read_hub_view(world.client(hub), world.hub(), chains).await.unwrap()
+    let height = read_tip(world.client(hub)).await.unwrap().number;
+    read_hub_view(world.client(hub), world.hub(), chains, height).await.unwrap()
 }
 
 fn report(

@@ -29,7 +29,7 @@ use zklink_chain::client::{At, LogQuery};
 use zklink_chain::contracts::{Rollup, RollupEvent, WatchedContracts, read, rollup_events};
 use zklink_chain::wallet::Wallet;
 use zklink_node::node::Node;
-use zklink_settlement::{Step, read_hub_view};
+use zklink_settlement::{Step, read_hub_view, read_tip};
 use zklink_store::record::{FinalDeposit, SealedBlock, Source};
 
 const ROUNDS: u64 = 6;
@@ -226,8 +226,10 @@ async fn settled(world: &World, node: &Node) -> BlockNumber {
     let chains: Vec<ChainId> = world.clients.keys().copied().collect();
     until("settlement", async || {
         let sealed = node.archive().head().unwrap().unwrap_or_default();
-        let view = read_hub_view(world.client(hub), world.hub(), chains.clone());
-        let view = view.await.unwrap();
+        let height = read_tip(world.client(hub)).await.unwrap().number;
+        let view = read_hub_view(world.client(hub), world.hub(), chains.clone(), height);
+        // The block may be taken back while it is read.
+        let view = view.await.ok()?;
         let open = node.view().read().open.is_empty();
         (open && view.released == sealed && sealed.0 > 0).then_some(sealed)
     })

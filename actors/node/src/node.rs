@@ -4,7 +4,7 @@
 //! archive ◄─ journal ◄─ builder ◄─ merge ledger[token] ◄─ watcher[chain]        (machines, by ports)
 //!    ▲                     ▲
 //!    │ reads               ├─ gateway ◄─ users
-//!    │                     └─ hub follower ◄─ hub                                (a driver: how far settlement is)
+//!    │                     └─ hub reader ◄─ hub                                  (a driver; settlers hear it too)
 //!    ├─ witness maker ─► feed ◄─ provers                                         (pulled by drivers)
 //!    └─ settler[chain] ─► contracts ─► attesters ─► attestation book ─► settler[chain]
 //! ```

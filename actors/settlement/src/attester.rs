@@ -11,6 +11,7 @@
 pub mod driver;
 pub mod history;
 mod offers;
+mod places;
 mod source;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use zklink_mechanism::port::{Message, Port};
 use zklink_mechanism::timestamp::Timestamp;
 use zklink_mechanism::turn::Turn;
 
+use crate::Periods;
 use crate::book::{Attestation, message_digest};
 
 /// What an attester watches.
@@ -40,7 +42,8 @@ pub struct AttesterConfig {
     pub deployment: DeploymentId,
     /// The chains.
     pub chains: BTreeMap<ChainId, AttestedChain>,
-    /// How often what is not delivered is offered again, milliseconds.
+    /// How often what is not delivered is offered again, milliseconds. Where nothing waits, the chain is asked in its
+    /// quiet period.
     pub offer_ms: u64,
 }
 
@@ -57,8 +60,8 @@ pub struct AttestedChain {
     pub max_range: u64,
     /// How many ends of ranges are kept to go back to.
     pub checkpoints: usize,
-    /// How often the chain is asked, milliseconds.
-    pub poll_ms: u64,
+    /// How often the chain is asked.
+    pub periods: Periods,
 }
 
 /// Something to ask a chain.
@@ -183,9 +186,10 @@ pub struct AttesterStatus {
     pub scanned: Option<u64>,
     /// Messages on offer, of all chains.
     pub offered: usize,
-    /// When the chain last answered.
+    /// When the chain last answered. While its contract cannot be asked, blocks and events do not count: nothing is signed
+    /// since then.
     pub last_contact: Option<Timestamp>,
-    /// Requests in a row that failed.
+    /// Requests in a row that failed, counted in the same way.
     pub failures: u32,
     /// What the last failure said.
     pub last_error: Option<String>,
@@ -213,7 +217,11 @@ impl Message for Outcome {
 #[derive(Debug)]
 struct Chain {
     source: Source,
-    offer_due: Timestamp,
+    periods: Periods,
+    /// When it was asked last what it has taken.
+    offered_at: Option<Timestamp>,
+    /// Whether the contract did not answer when it was asked last about what was read.
+    mute: bool,
     last_contact: Option<Timestamp>,
     failures: u32,
     last_error: Option<String>,
@@ -242,22 +250,29 @@ impl Attester {
     ) -> Self {
         let offers = Offers::new(book, config.chains.len());
         let oracles = config.chains.iter().map(|(id, chain)| (*id, chain.oracle)).collect();
-        let chains = config.chains.iter().map(|(id, of_chain)| {
-            let chain = Chain {
-                source: Source::new(of_chain),
-                offer_due: Timestamp(0),
-                last_contact: None,
-                failures: 0,
-                last_error: None,
-            };
-            (*id, chain)
-        });
+        let chains: BTreeMap<ChainId, Chain> = config
+            .chains
+            .iter()
+            .map(|(id, of_chain)| {
+                let place = history.places.of(*id, (config.deployment, of_chain.oracle));
+                let chain = Chain {
+                    source: Source::new(of_chain, place),
+                    periods: of_chain.periods,
+                    offered_at: None,
+                    mute: false,
+                    last_contact: None,
+                    failures: 0,
+                    last_error: None,
+                };
+                (*id, chain)
+            })
+            .collect();
         Self {
             deployment: config.deployment,
             key,
             history,
             offer_ms: config.offer_ms,
-            chains: chains.collect(),
+            chains,
             oracles,
             offers,
         }
@@ -266,15 +281,19 @@ impl Attester {
     /// What to ask a chain next.
     pub fn next(&mut self, id: ChainId, turn: &mut Turn) -> Option<Request> {
         self.offers.deliver();
+        let to = |destination| self.offers.waits(self.chains.keys().copied(), destination);
+        let (waits, expected) = (to(id), self.chains.keys().any(|destination| to(*destination)));
         let chain = self.chains.get_mut(&id)?;
-        if turn.now >= chain.offer_due {
-            chain.offer_due = turn.now.after(self.offer_ms);
+        let pause = if waits { self.offer_ms } else { chain.periods.quiet_ms };
+        if chain.offered_at.is_none_or(|at| turn.now >= at.after(pause)) {
+            chain.offered_at = Some(turn.now);
             return Some(Request::Delivered { settled: chain.source.whole() });
         }
         if self.offers.is_full() {
             return None;
         }
-        chain.source.next(turn.now)
+        // Where a message is under way, another one often follows.
+        chain.source.next(turn.now, expected)
     }
 
     /// Takes what became of the last request to a chain.
@@ -283,11 +302,15 @@ impl Attester {
         if let Response::Failed(error) = response {
             chain.failures = chain.failures.saturating_add(1);
             chain.last_error = Some(error);
+            chain.mute |= chain.source.confirms();
             chain.source.failed(turn.now);
             return;
         }
-        chain.failures = 0;
-        chain.last_contact = Some(turn.now);
+        chain.mute &= !matches!(response, Response::Hashes(_) | Response::Counts(_));
+        if !chain.mute {
+            chain.failures = 0;
+            chain.last_contact = Some(turn.now);
+        }
         let taken = match response {
             Response::Failed(_) => Ok(()),
             Response::Scan(told) => {
@@ -320,7 +343,18 @@ impl Attester {
         if let Err(refusal) = taken {
             self.refuse(id, refusal, turn.now);
         }
+        self.keep_places(turn.now);
         self.offers.deliver();
+    }
+
+    /// Keeps how far each chain was read, for the next start.
+    fn keep_places(&mut self, now: Timestamp) {
+        for (id, chain) in &self.chains {
+            let taken = |to, next| self.offers.taken_for_good((*id, to)) >= next;
+            let Some(place) = chain.source.settled(taken) else { continue };
+            let Some(oracle) = self.oracles.get(id) else { continue };
+            self.history.places.keep(*id, (self.deployment, *oracle), place, now);
+        }
     }
 
     fn refuse(&mut self, id: ChainId, refusal: Refusal, now: Timestamp) {
@@ -374,7 +408,8 @@ impl Attester {
         }
     }
 
-    fn status(&self, id: ChainId) -> Option<AttesterStatus> {
+    /// How it is doing on a chain.
+    pub fn status(&self, id: ChainId) -> Option<AttesterStatus> {
         let chain = self.chains.get(&id)?;
         Some(AttesterStatus {
             chain: id,

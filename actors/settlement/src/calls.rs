@@ -5,12 +5,13 @@ use zklink::id::{BlockNumber, ChainId};
 use zklink::tx::keccak;
 use zklink_chain::client::Call;
 use zklink_chain::contracts::{
-    BlockCommit, BlockProof, Hub, LightOracle, OperationsCommit, Portion, Rollup, to_abi,
-    to_abi_word, transaction, words_to_abi,
+    BlockProof, Hub, OperationsCommit, Portion, Rollup, to_abi, to_abi_word, transaction,
+    words_to_abi,
 };
 
+use super::book::Deliverable;
 use super::ranges::{of_chain, withdrawals};
-use super::{ChainPart, Contracts, Part, Range, SealedBlock, SettlementSource, Situation, Step};
+use super::{ChainPart, Contracts, Part, Range, SettlementSource, Situation, Step};
 
 /// What the calls of one chain are made of.
 struct Maker<'a> {
@@ -30,9 +31,9 @@ pub fn call_of(
     let (rollup, hub) = (contracts.rollup, contracts.hub);
     Some(match step {
         Step::CommitBlocks(range) => {
-            let blocks = range.numbers().map(|number| source.block(number).map(block_commit));
-            let blocks = blocks.collect::<Option<_>>()?;
-            transaction(hub?, &Hub::commitBlocksCall { blocks })
+            let blocks = range.numbers().map(|number| source.block(number));
+            let blocks = blocks.collect::<Option<Vec<_>>>()?;
+            situation.publication.commit(hub?, &blocks)
         }
         Step::ProveBlocks(range) => {
             let proofs = range.numbers().map(|number| maker.proof(number));
@@ -58,9 +59,7 @@ pub fn call_of(
             let call = transaction(rollup, &Rollup::payCall { portions });
             Call { gas: Some(gas), ..call }
         }
-        Step::Deliver { source, first, count } => {
-            transaction(contracts.oracle, &deliver(situation, *source, *first, *count)?)
-        }
+        Step::Deliver { source, first, count } => deliver(situation, *source, *first, *count)?,
         Step::RevertCommits(_) => return None,
     })
 }
@@ -132,29 +131,12 @@ impl Maker<'_> {
     }
 }
 
-fn block_commit(block: SealedBlock) -> BlockCommit {
-    BlockCommit {
-        d: U256::from_be_bytes(block.inputs[0]),
-        onchain: words_to_abi(&block.onchain),
-        data: words_to_abi(&block.data),
-    }
-}
-
-fn deliver(
-    situation: &Situation<'_>,
-    source: ChainId,
-    first: u64,
-    count: usize,
-) -> Option<LightOracle::deliverCall> {
+fn deliver(situation: &Situation<'_>, source: ChainId, first: u64, count: usize) -> Option<Call> {
     let messages = situation.deliverable.iter().filter(|found| found.source == source);
     let messages = messages.skip_while(|found| found.sequence != first).take(count);
-    let (mut payloads, mut signatures) = (Vec::new(), Vec::new());
-    for message in messages {
-        payloads.push(Bytes::from(message.payload.clone()));
-        signatures.push(message.signatures.iter().map(|by| Bytes::from(by.to_vec())).collect());
-    }
-    let whole = payloads.len() == count && count > 0;
-    whole.then_some(LightOracle::deliverCall { source: source.0, first, payloads, signatures })
+    let messages: Vec<Deliverable> = messages.cloned().collect();
+    let whole = messages.len() == count && count > 0;
+    situation.routes.get(&source).filter(|_| whole)?.delivery(&messages)
 }
 
 #[cfg(test)]
@@ -163,7 +145,7 @@ mod tests {
 
     use super::*;
     use crate::tests::Shelf;
-    use crate::{ChainView, HubView, PayGas};
+    use crate::{Calldata, ChainView, HubView, PayGas, Routes, SealedBlock};
 
     /// Receivers can be cheap when the gas is estimated and dear when the transaction is mined.
     #[test]
@@ -187,8 +169,16 @@ mod tests {
         let view = ChainView { pay_gas, ..ChainView::default() };
         let hub = HubView::default();
         let (deliverable, refunds) = (&[], &[]);
-        let situation =
-            Situation { chain: SPOKE, hub_id: HUB, view: &view, hub: &hub, deliverable, refunds };
+        let situation = Situation {
+            chain: SPOKE,
+            hub_id: HUB,
+            view: &view,
+            hub: &hub,
+            deliverable,
+            refunds,
+            routes: &Routes::new(),
+            publication: &Calldata,
+        };
         let contracts = Contracts { rollup: [1; 20], hub: None, oracle: [2; 20], first_block: 0 };
         let parts = vec![Part { number: BlockNumber(1), first: 1, chunks: 2 }];
         let call = call_of(&Step::Pay(parts), &situation, &shelf, contracts).expect("it is there");

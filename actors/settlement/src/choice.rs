@@ -4,7 +4,9 @@
 use zklink::id::{BlockNumber, ChainId};
 
 use super::book::Deliverable;
-use super::ranges::{WITNESS_WORDS, of_chain, payouts, range_of};
+use super::publication::Publication;
+use super::ranges::{WITNESS_WORDS, WORDS_MAX, of_chain, payouts, range_of};
+use super::route::Routes;
 use super::{ChainView, HubView, Part, Range, SettlementSource, Step};
 
 /// Messages that are delivered in one transaction.
@@ -74,6 +76,10 @@ pub struct Situation<'a> {
     pub deliverable: &'a [Deliverable],
     /// Released blocks with refused deposits whose payers have nothing back yet.
     pub refunds: &'a [BlockNumber],
+    /// How messages come to the chain.
+    pub routes: &'a Routes,
+    /// How data come to the hub.
+    pub publication: &'a dyn Publication,
 }
 
 /// The transactions that a chain would take now, the most urgent one first: what is furthest along,
@@ -109,7 +115,7 @@ pub fn next_steps(
         steps.extend(ranged(committing(situation, source), Step::Commit));
     }
     if is_hub {
-        steps.extend(ranged(publishing(hub, source), Step::CommitBlocks));
+        steps.extend(ranged(publishing(situation, source), Step::CommitBlocks));
     }
     Ok(steps)
 }
@@ -156,7 +162,7 @@ fn telling(hub: &HubView) -> impl Iterator<Item = Step> {
 fn committing(situation: &Situation<'_>, source: &dyn SettlementSource) -> Option<Range> {
     let Situation { chain, view, .. } = situation;
     let numbers = of_chain(source, *chain, view.committed, source.sealed());
-    range_of(numbers, source, |block| {
+    range_of(numbers, source, WORDS_MAX, |block| {
         block.chains.get(chain).map_or(0, |part| {
             // Each deposit has the address of its payer.
             part.words.len() + part.deposits.len() + WITNESS_WORDS * part.key_witnesses.len()
@@ -165,9 +171,10 @@ fn committing(situation: &Situation<'_>, source: &dyn SettlementSource) -> Optio
 }
 
 /// The next blocks that the hub does not have.
-fn publishing(hub: &HubView, source: &dyn SettlementSource) -> Option<Range> {
+fn publishing(situation: &Situation<'_>, source: &dyn SettlementSource) -> Option<Range> {
+    let Situation { hub, publication, .. } = situation;
     let numbers = (hub.committed.0.checked_add(1)?..=source.sealed().0).map(BlockNumber);
-    range_of(numbers, source, |block| block.onchain.len() + block.data.len())
+    range_of(numbers, source, publication.room(), |block| publication.size(block))
 }
 
 /// The record to ack: the last one that the hub has as well.
@@ -203,7 +210,7 @@ fn proving(hub: &HubView, source: &dyn SettlementSource) -> Option<Range> {
     let numbers = (hub.proven.0.checked_add(1)?..=hub.committed.0).map(BlockNumber);
     let ready =
         |number: &BlockNumber| agreed(hub, source, *number) && source.proof(*number).is_some();
-    range_of(numbers.take_while(ready), source, |_| PROOF_WORDS)
+    range_of(numbers.take_while(ready), source, WORDS_MAX, |_| PROOF_WORDS)
 }
 
 fn agreed(hub: &HubView, source: &dyn SettlementSource, number: BlockNumber) -> bool {

@@ -1,5 +1,9 @@
 //! The driver of settlement for one chain: reads the views, asks for the next step, sends it, and
 //! looks again.
+//!
+//! The chain is asked only when there is a reason. While nothing is to be done, the archive tells when that changes, and
+//! the chain is looked at once in a quiet period, for what strangers and reorganisations do. While something is to be
+//! done, its views are read again when it has a new block.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,18 +11,19 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use zklink::id::{BlockNumber, ChainId};
-use zklink_chain::client::{Call, ChainClient, ClientError, Hash, Receipt, hex0x};
-use zklink_chain::contracts::ReadError;
+use zklink_chain::client::{Call, ClientError, Hash, Receipt, hex0x};
 use zklink_chain::sender::{SendError, Sender};
-use zklink_mechanism::driver::{ask, pause};
-use zklink_mechanism::port::Port;
+use zklink_mechanism::driver::pause;
 use zklink_mechanism::timestamp::Timestamp;
 
-use super::book::{Deliverable, WhatNext};
-use super::views::read_oracle_view;
+use super::book::Deliverable;
+use super::hub::is_open;
+use super::periods::elapsed;
+use super::views::read_head;
 use super::{
-    ChainView, Contracts, Diverged, Failing, HubView, RefundSearch, Retries, SettlementSource,
-    Situation, Step, call_of, next_steps, read_chain_view, read_hub_view, revert_call,
+    ChainView, Contracts, Diverged, Failing, HubNews, HubView, Periods, Publication, RefundSearch,
+    Retries, Routes, SettlementSource, Situation, Step, Suspicion, ViewError, call_of, next_steps,
+    read_chain_view, revert_call,
 };
 
 /// Steps that the report keeps.
@@ -86,16 +91,20 @@ pub struct SettlementStatus {
     pub last_error: Option<String>,
     /// Steps that the chain does not take, with the reason; the others go on meanwhile.
     pub failing: Vec<Failing>,
-    /// Set when the contracts and the archive differ; nothing more is sent.
+    /// Set when the contracts and the archive differ for long enough to believe it. Nothing is sent from the first look on
+    /// that shows it; until it is believed, `last_error` says it.
     pub diverged: Option<Diverged>,
 }
 
 /// Why a round did nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum RoundError {
-    /// The views could not be read.
+    /// The chain's view could not be read.
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Read(#[from] ViewError),
+    /// The hub's could not.
+    #[error("the hub: {0}")]
+    Hub(ViewError),
     /// The step could not be sent.
     #[error("{step}: {error}")]
     Send {
@@ -132,7 +141,7 @@ impl RoundError {
                 _ => false,
             },
             RoundError::NotFound { .. } => true,
-            RoundError::Read(_) | RoundError::Diverged(_) => false,
+            RoundError::Read(_) | RoundError::Hub(_) | RoundError::Diverged(_) => false,
         }
     }
 }
@@ -164,73 +173,174 @@ pub struct Settler {
     pub chain: ChainId,
     /// The hub's number.
     pub hub_id: ChainId,
-    /// All chains of the deployment with their contracts.
-    pub contracts: BTreeMap<ChainId, Contracts>,
+    /// The contracts of the chain.
+    pub contracts: Contracts,
     /// Sends on the chain, with the validator's key.
     pub sender: Sender,
-    /// Reads the hub.
-    pub hub: Arc<dyn ChainClient>,
+    /// What the hub says.
+    pub hub: HubNews,
     /// The archive.
     pub source: Arc<dyn SettlementSource>,
-    /// The book of attestations.
-    pub book: Port<WhatNext>,
+    /// How messages come to the chain.
+    pub routes: Routes,
+    /// How data come to the hub.
+    pub publication: Arc<dyn Publication>,
     /// Where steps are written down.
     pub report: Report,
     /// The most blocks in one question for events.
     pub max_log_range: u64,
+    /// How often the chain is asked.
+    pub periods: Periods,
+}
+
+/// What a settler remembers from round to round: nothing that a restart could lose.
+#[derive(Debug)]
+pub struct Memory {
+    /// Which steps rest.
+    pub retries: Retries,
+    refunds: RefundSearch,
+    suspicion: Suspicion,
+    look: Option<Look>,
+    /// The block that could not be read whole the last time.
+    failed_at: Option<u64>,
+    /// Whether this settler changed the hub since it heard of it.
+    hub_changed: bool,
+    /// When it looked last and found nothing to do; nothing while there is something.
+    quiet_since: Option<Timestamp>,
+}
+
+impl Memory {
+    /// Nothing yet.
+    pub fn new(periods: Periods) -> Memory {
+        Memory {
+            retries: Retries::new(periods.poll_ms),
+            refunds: RefundSearch::default(),
+            suspicion: Suspicion::default(),
+            look: None,
+            failed_at: None,
+            hub_changed: false,
+            quiet_since: None,
+        }
+    }
+}
+
+/// What a chain said at one block.
+#[derive(Clone, Debug)]
+struct Look {
+    head: Hash,
+    view: ChainView,
+    delivered: BTreeMap<ChainId, u64>,
+    refunds: Vec<BlockNumber>,
 }
 
 impl Settler {
-    /// Takes at most one step, and returns it. `now` is the clock of `retries`.
+    /// Takes at most one step, and returns it. `now` is the clock of `memory`.
     ///
     /// # Errors
-    /// [`RoundError`]; a step that failed rests in `retries`, so that the next round takes another.
+    /// [`RoundError`]; a step that failed rests in `memory`, so that the next round takes another.
     pub async fn round(
         &self,
-        retries: &mut Retries,
-        refunds: &mut RefundSearch,
+        memory: &mut Memory,
         now: Timestamp,
         status: &watch::Sender<SettlementStatus>,
     ) -> Result<Option<Done>, RoundError> {
-        let contracts = self.contracts[&self.chain];
-        let client = &**self.sender.client();
-        let chains = self.contracts.keys().copied();
-        let hub_contract = self.contracts[&self.hub_id].hub.unwrap_or_default();
-        let hub = read_hub_view(&*self.hub, hub_contract, chains).await?;
-        let view = read_chain_view(client, contracts.rollup).await?;
-        let deliverable = self.deliverable(client, contracts).await?;
-        let source = &*self.source;
-        let refunds = refunds.due(client, contracts.rollup, source, self.chain, &view).await?;
+        memory.quiet_since = None;
+        let hub = if memory.hub_changed { self.hub.fresh().await } else { self.hub.latest().await };
+        let hub = hub.map_err(RoundError::Hub)?.view;
+        memory.hub_changed = false;
+        let Look { view, delivered, refunds, .. } = self.look(memory).await?;
+        let mut deliverable = Vec::new();
+        for (source, taken) in delivered {
+            if let Some(route) = self.routes.get(&source) {
+                deliverable.extend(route.ready(taken).await);
+            }
+        }
         let known = Known { view: &view, hub: &hub, deliverable: &deliverable, refunds: &refunds };
-        let Some((step, call)) = self.choose(retries, now, &known)? else {
+        let chosen = self.choose(&mut memory.retries, now, &known);
+        match &chosen {
+            Ok(_) => memory.suspicion.end(),
+            Err(error) => memory.suspicion.saw(error.clone(), (view.height, hub.height), now),
+        }
+        let Some((step, call)) = chosen? else {
+            let rests = !memory.retries.failing().is_empty();
+            let quiet = !rests && !self.is_open(view.paid);
+            memory.quiet_since = quiet.then_some(now);
             return Ok(None);
         };
         let call = match call {
             Some(call) => call,
-            None => match revert_call(client, contracts, &view, self.max_log_range).await {
-                Ok(call) => call,
-                Err(error) => {
-                    let error = error.to_string();
-                    retries.failed(&step, error.clone(), now);
-                    return Err(RoundError::NotFound { step, error });
-                }
-            },
+            None => self.revert(&step, &view, memory, now).await?,
         };
         status.send_modify(|status| status.sending = Some(step.clone()));
         let sent = self.sender.send(call).await;
         status.send_modify(|status| status.sending = None);
+        // Whatever became of it: what the hub said before may be over.
+        memory.hub_changed = self.chain == self.hub_id;
         match sent {
             Ok(receipt) => {
-                retries.done(&step);
+                memory.retries.done(&step);
                 Ok(Some(self.write_down(step, &receipt)))
             }
             Err(error) => {
                 if blames_step(&error) {
-                    retries.failed(&step, error.to_string(), now);
+                    memory.retries.failed(&step, error.to_string(), now);
                 }
                 Err(RoundError::Send { step, error })
             }
         }
+    }
+
+    /// The chain at its tip; what is known already when that has not changed.
+    async fn look(&self, memory: &mut Memory) -> Result<Look, ViewError> {
+        let client = &**self.sender.client();
+        let contracts = self.contracts;
+        let tip = read_head(client, memory.failed_at).await?;
+        if let Some(look) = memory.look.as_ref().filter(|look| look.head == tip.hash) {
+            return Ok(look.clone());
+        }
+        let height = tip.number;
+        memory.failed_at = Some(height);
+        let view = read_chain_view(client, contracts.rollup, height).await?;
+        let mut delivered = BTreeMap::new();
+        for (source, route) in &self.routes {
+            delivered.insert(*source, route.taken(client, height).await?);
+        }
+        let source = &*self.source;
+        let due = memory.refunds.due(client, contracts.rollup, source, self.chain, &view);
+        let refunds = due.await?;
+        let look = Look { head: tip.hash, view, delivered, refunds };
+        (memory.look, memory.failed_at) = (Some(look.clone()), None);
+        Ok(look)
+    }
+
+    /// Whether a sealed block is not at its end on this chain; the hub is also open while another chain waits for it.
+    fn is_open(&self, paid: BlockNumber) -> bool {
+        let of_chain = self.source.next_of_chain(self.chain, paid).is_some();
+        let hub = || self.hub.seen().is_none_or(|tip| is_open(&tip.view, &*self.source));
+        of_chain || (self.chain == self.hub_id && hub())
+    }
+
+    /// Whether the chain shall be asked now.
+    pub fn is_due(&self, memory: &Memory, now: Timestamp) -> bool {
+        let (Some(since), Some(look)) = (memory.quiet_since, &memory.look) else { return true };
+        now >= since.after(self.periods.quiet_ms) || self.is_open(look.view.paid)
+    }
+
+    /// The transaction of a step that needs what only the chain knows.
+    async fn revert(
+        &self,
+        step: &Step,
+        view: &ChainView,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) -> Result<Call, RoundError> {
+        let (client, contracts) = (&**self.sender.client(), self.contracts);
+        let call = revert_call(client, contracts, view, self.max_log_range).await;
+        call.map_err(|error| {
+            let error = error.to_string();
+            memory.retries.failed(step, error.clone(), now);
+            RoundError::NotFound { step: step.clone(), error }
+        })
     }
 
     /// The first step that is due and can be made, with its transaction; without it for the one that needs what only
@@ -243,32 +353,22 @@ impl Settler {
     ) -> Result<Option<(Step, Option<Call>)>, Diverged> {
         let (chain, hub_id) = (self.chain, self.hub_id);
         let Known { view, hub, deliverable, refunds } = *known;
-        let situation = Situation { chain, hub_id, view, hub, deliverable, refunds };
+        let (routes, publication) = (&self.routes, &*self.publication);
+        let situation =
+            Situation { chain, hub_id, view, hub, deliverable, refunds, routes, publication };
         let steps = next_steps(&situation, &*self.source)?;
         // Each turn makes a step rest or ends the loop, so there are no more turns than steps.
         while let Some(step) = retries.choose(&steps, now) {
             if matches!(step, Step::RevertCommits(_)) {
                 return Ok(Some((step, None)));
             }
-            let contracts = self.contracts[&self.chain];
+            let contracts = self.contracts;
             if let Some(call) = call_of(&step, &situation, &*self.source, contracts) {
                 return Ok(Some((step, Some(call))));
             }
             retries.failed(&step, "what it needs is not in the archive".to_owned(), now);
         }
         Ok(None)
-    }
-
-    async fn deliverable(
-        &self,
-        client: &dyn ChainClient,
-        contracts: Contracts,
-    ) -> Result<Vec<Deliverable>, ReadError> {
-        let others = self.contracts.keys().copied().filter(|chain| *chain != self.chain);
-        let partners = others.filter(|chain| [*chain, self.chain].contains(&self.hub_id));
-        let view = read_oracle_view(client, contracts.oracle, partners).await?;
-        let asked = WhatNext { destination: self.chain, delivered: view.delivered };
-        Ok(ask(&self.book, asked).await.unwrap_or_default())
     }
 
     fn write_down(&self, step: Step, receipt: &Receipt) -> Done {
@@ -289,31 +389,22 @@ impl Settler {
     }
 
     /// Takes step after step until `stop` becomes true or its sender is gone. Between steps without
-    /// work, and after failures, it pauses; the archive's nudge is not needed. A step that is refused
-    /// rests, while the others go on.
+    /// work, and after failures, it pauses. A step that is refused rests, while the others go on.
     pub async fn run(
         self,
         status: watch::Sender<SettlementStatus>,
-        period: Duration,
         mut stop: watch::Receiver<bool>,
     ) {
         let start = tokio::time::Instant::now();
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let mut retries = Retries::new(millis(period));
-        let mut refunds = RefundSearch::default();
+        let period = Duration::from_millis(self.periods.poll_ms);
+        let mut memory = Memory::new(self.periods);
         loop {
-            let now = Timestamp(millis(start.elapsed()));
-            let round = tokio::select! {
-                round = self.round(&mut retries, &mut refunds, now, &status) => round,
+            let at_once = tokio::select! {
+                at_once = self.beat(&mut memory, elapsed(start), &status) => at_once,
                 // A transaction that is under way is found by the next start: the views say what it
                 // did.
                 stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
             };
-            let at_once = match &round {
-                Ok(done) => done.is_some(),
-                Err(error) => error.is_of_step(),
-            };
-            self.tell(&status, round.err(), &retries);
             if at_once {
                 continue;
             }
@@ -325,11 +416,30 @@ impl Settler {
         }
     }
 
+    /// Makes a round if it is time. To be called each [`Periods::poll_ms`]; returns whether the next one is due at once.
+    pub async fn beat(
+        &self,
+        memory: &mut Memory,
+        now: Timestamp,
+        status: &watch::Sender<SettlementStatus>,
+    ) -> bool {
+        if !self.is_due(memory, now) {
+            return false;
+        }
+        let round = self.round(memory, now, status).await;
+        let at_once = match &round {
+            Ok(done) => done.is_some(),
+            Err(error) => error.is_of_step(),
+        };
+        self.tell(status, round.err(), memory);
+        at_once
+    }
+
     fn tell(
         &self,
         status: &watch::Sender<SettlementStatus>,
         error: Option<RoundError>,
-        retries: &Retries,
+        memory: &Memory,
     ) {
         if let Some(error) = &error {
             tracing::warn!(chain = %self.chain, %error, "no step was taken");
@@ -337,13 +447,10 @@ impl Settler {
         // A refused step is told among those that fail; it says nothing against the chain.
         let failed = error.filter(|error| !error.is_of_step());
         status.send_modify(|status| {
-            status.failing = retries.failing().to_vec();
+            status.failing = memory.retries.failing().to_vec();
             status.failures = failed.as_ref().map_or(0, |_| status.failures.saturating_add(1));
             status.last_error = failed.as_ref().map(ToString::to_string);
-            status.diverged = match failed {
-                Some(RoundError::Diverged(diverged)) => Some(diverged),
-                _ => None,
-            };
+            status.diverged = memory.suspicion.believed().cloned();
         });
     }
 }

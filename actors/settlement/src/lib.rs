@@ -10,21 +10,31 @@ pub mod book;
 mod calls;
 mod choice;
 pub mod driver;
+mod hub;
+mod periods;
+mod publication;
 mod ranges;
 mod recorded;
 mod refunds;
 mod retries;
+mod route;
 mod step;
+mod suspicion;
 mod views;
 
 pub use calls::call_of;
 pub use choice::{Diverged, Situation, next_steps};
+pub use hub::{HubNews, HubReader, HubTip};
+pub use periods::Periods;
+pub use publication::{Calldata, Publication};
 pub use ranges::PayGas;
 pub use recorded::{NotFound, revert_call};
 pub use refunds::RefundSearch;
 pub use retries::{Failing, Retries};
+pub use route::{Coming, LightRoute, LocalRoute, Route, Routes, routes_to};
 pub use step::{Part, Range, Step};
-pub use views::{ChainView, HubView, OracleView, read_chain_view, read_hub_view};
+pub use suspicion::Suspicion;
+pub use views::{ChainView, HubView, ViewError, read_chain_view, read_hub_view, read_tip};
 
 use std::collections::BTreeMap;
 
@@ -183,5 +193,9 @@ pub struct Contracts {
     pub first_block: u64,
 }
 
+#[cfg(test)]
+mod replicas;
+#[cfg(test)]
+mod requests;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use super::{Part, Range, SealedBlock, SettlementSource};
 const BLOCKS_MAX: usize = 16;
 /// Words in one transaction, 32 bytes each: what fits, less 19 KB for lengths, offsets and the signature.
 /// Four blocks of the largest shape with the mix of a retail rollup have 3,100.
-const WORDS_MAX: usize = 3_500;
+pub(super) const WORDS_MAX: usize = 3_500;
 /// What a key change with a signature takes in words: three of calldata, and as much gas as nine words of others, so
 /// that a transaction of nothing but key changes stays below 2^24 gas.
 pub(super) const WITNESS_WORDS: usize = 8;
@@ -49,11 +49,12 @@ impl PayGas {
     }
 }
 
-/// The blocks from `first` to `last` that go into one transaction with so many words each; nothing when the first one
-/// is missing.
+/// The blocks that go into one transaction with room for so many words, with so many each; nothing when the first one is
+/// missing.
 pub(super) fn range_of(
     numbers: impl IntoIterator<Item = BlockNumber>,
     source: &dyn SettlementSource,
+    room: usize,
     words: impl Fn(&SealedBlock) -> usize,
 ) -> Option<Range> {
     let mut range: Option<Range> = None;
@@ -61,7 +62,7 @@ pub(super) fn range_of(
     for number in numbers.into_iter().take(BLOCKS_MAX) {
         let Some(block) = source.block(number) else { break };
         sum = sum.saturating_add(words(&block));
-        if range.is_some() && sum > WORDS_MAX {
+        if range.is_some() && sum > room {
             break;
         }
         range = Some(Range { first: range.map_or(number, |range| range.first), last: number });

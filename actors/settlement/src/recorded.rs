@@ -6,7 +6,7 @@
 use alloy_sol_types::{SolCall, SolEvent};
 use zklink::id::BlockNumber;
 use zklink::token::Address;
-use zklink_chain::client::{At, Call, ChainClient, ClientError, Log, LogQuery};
+use zklink_chain::client::{Call, ChainClient, ClientError, Log, LogQuery};
 use zklink_chain::contracts::{ReadError, Rollup, transaction, words_to_abi};
 
 use super::{ChainView, Contracts};
@@ -55,10 +55,9 @@ async fn words(
     view: &ChainView,
     (first_block, max_range): (u64, u64),
 ) -> Result<Vec<Words>, NotFound> {
-    let tip = client.header(At::Latest).await?.map_or(0, |header| header.number);
     let mut found: Vec<Words> = Vec::new();
     let mut search = Search { rolling: view.rolling, below: None, done: view.acked_rolling };
-    let mut to = tip;
+    let mut to = view.height;
     while search.rolling != search.done && to >= first_block {
         let from = to.saturating_sub(max_range.saturating_sub(1)).max(first_block);
         let events = vec![Rollup::OperationsCommitted::SIGNATURE_HASH.0];

@@ -48,7 +48,7 @@ impl RefundSearch {
         for number in of_chain(source, chain, settled, view.released).take(LOOKED_AT) {
             // What cannot be read now is not passed over.
             let Some(block) = source.block(number) else { break };
-            if is_open(client, rollup, &block, chain).await? {
+            if is_open(client, rollup, &block, chain, view.height).await? {
                 due.push(number);
             } else if due.is_empty() {
                 settled = number;
@@ -65,11 +65,12 @@ async fn is_open(
     rollup: Address,
     block: &SealedBlock,
     chain: ChainId,
+    height: u64,
 ) -> Result<bool, ReadError> {
     let deposits = block.chains.get(&chain).map_or(&[][..], |part| &part.deposits);
     for deposit in deposits.iter().filter(|deposit| deposit.refused) {
         let call = Rollup::queuedCall { serial: deposit.serial.0 };
-        if read(client, rollup, &call, At::Latest).await?.state == OPEN_DEPOSIT {
+        if read(client, rollup, &call, At::Near(height)).await?.state == OPEN_DEPOSIT {
             return Ok(true);
         }
     }

@@ -26,7 +26,7 @@ use zklink_mechanism::turn::Turn;
 use zklink_store::record::{AcceptedDeposit, AcceptedTx, DepositRefusal, FinalDeposit};
 
 use super::book::AttestationBook;
-use super::driver::{Done, Report, RoundError, SettlementStatus, Settler};
+use super::driver::{Done, Memory, Report, RoundError, SettlementStatus, Settler};
 use super::*;
 use crate::attester::driver::{Line, answer};
 use crate::attester::history::History;
@@ -189,8 +189,11 @@ async fn walk_net() -> (Testnet, Shelf) {
 /// Both blocks of the walk.
 const BOTH: Range = Range { first: BlockNumber(1), last: BlockNumber(2) };
 
+const PERIODS: Periods = Periods { poll_ms: 1, quiet_ms: 1 };
+
 struct Walk {
     net: Testnet,
+    hub: tokio::sync::Mutex<HubReader>,
     settlers: Vec<Settler>,
     attesters: Vec<Attester>,
     now: u64,
@@ -212,16 +215,24 @@ fn walk(net: Testnet, shelf: Shelf, report: &Report) -> Walk {
     let chains = deployment.chains.iter();
     let contracts: BTreeMap<_, _> = chains.map(|chain| (chain.id, contracts_of(chain))).collect();
     let source: Arc<dyn SettlementSource> = Arc::new(shelf);
+    let (client, contract) = (net.clients[&HUB].clone(), contracts[&HUB].hub.unwrap());
+    let ids = contracts.keys().copied().collect();
+    let (hub, news) = HubReader::new(client, contract, ids, Arc::clone(&source), PERIODS);
     let settler = |chain| Settler {
         chain,
         hub_id: HUB,
-        contracts: contracts.clone(),
+        contracts: contracts[&chain],
         sender: net.sender(chain, "validator"),
-        hub: net.clients[&HUB].clone(),
+        hub: news.clone(),
         source: Arc::clone(&source),
-        book: Port::new(Direct(Arc::clone(&book))),
+        routes: {
+            let (ids, book) = (contracts.keys().copied(), Port::new(Direct(Arc::clone(&book))));
+            routes_to(chain, HUB, ids, contracts[&chain].oracle, &book)
+        },
+        publication: Arc::new(Calldata),
         report: report.clone(),
         max_log_range: 3,
+        periods: PERIODS,
     };
     let attested = |chain: &zklink_chain::deploy::DeployedChain| AttestedChain {
         oracle: chain.oracle,
@@ -229,7 +240,7 @@ fn walk(net: Testnet, shelf: Shelf, report: &Report) -> Walk {
         finality: Finality::FINALIZED,
         max_range: 100,
         checkpoints: 10,
-        poll_ms: 1,
+        periods: PERIODS,
     };
     // The third attester is down.
     let attesters = attester_keys.into_iter().take(2).map(|key| {
@@ -238,16 +249,23 @@ fn walk(net: Testnet, shelf: Shelf, report: &Report) -> Walk {
         Attester::new(config, key, History::in_memory(), Port::new(Direct(Arc::clone(&book))))
     });
     let (settlers, attesters) = (vec![settler(HUB), settler(SPOKE)], attesters.collect());
-    Walk { net, settlers, attesters, now: 0 }
+    Walk { net, hub: hub.into(), settlers, attesters, now: 0 }
 }
 
 impl Walk {
     /// One round of a settler that knows of no failure.
     async fn round(&self, settler: usize) -> Result<Option<Done>, RoundError> {
         let (status, _) = tokio::sync::watch::channel(SettlementStatus::default());
-        let mut retries = Retries::new(1);
-        let mut refunds = RefundSearch::default();
-        self.settlers[settler].round(&mut retries, &mut refunds, Timestamp(0), &status).await
+        let mut memory = Memory::new(PERIODS);
+        self.read_hub().await;
+        self.settlers[settler].round(&mut memory, Timestamp(0), &status).await
+    }
+
+    /// Lets everybody hear what the hub says now.
+    async fn read_hub(&self) {
+        let mut hub = self.hub.lock().await;
+        let later = hub.asked_at.map_or(Timestamp(0), |at| at.after(PERIODS.quiet_ms));
+        hub.beat(later).await;
     }
 
     /// Lets the attesters read both chains.
@@ -318,7 +336,7 @@ async fn two_blocks_walk_from_commit_to_payout_over_the_light_oracle() {
     assert_eq!(paid, 400);
     // The refused deposit is a claim of its payer.
     let alice = walk.net.wallet(HUB, "alice");
-    let contracts = walk.settlers[0].contracts[&HUB];
+    let contracts = walk.settlers[0].contracts;
     let call = Rollup::pendingCall { owner: to_abi(alice.address()), token: COIN.0 };
     let client = &*walk.net.clients[&HUB];
     let pending = read(client, contracts.rollup, &call, At::Latest).await.unwrap();
@@ -348,14 +366,28 @@ async fn a_block_that_a_stranger_paid_is_refunded_all_the_same() {
     }
     assert_eq!(last, Some(told));
     let settler = &walk.settlers[0];
-    let (contracts, client) = (settler.contracts[&HUB], &*walk.net.clients[&HUB]);
-    let view = read_chain_view(client, contracts.rollup).await.unwrap();
+    let (contracts, client) = (settler.contracts, &*walk.net.clients[&HUB]);
+    let height = read_tip(client).await.unwrap().number;
+    let view = read_chain_view(client, contracts.rollup, height).await.unwrap();
     let (hub, deliverable, refunds) = (&HubView::default(), &[], &[]);
-    let situation = Situation { chain: HUB, hub_id: HUB, view: &view, hub, deliverable, refunds };
+    let situation = Situation {
+        chain: HUB,
+        hub_id: HUB,
+        view: &view,
+        hub,
+        deliverable,
+        refunds,
+        routes: &settler.routes,
+        publication: &Calldata,
+    };
     let pay = Step::Pay(vec![Part { number: BlockNumber(1), first: 0, chunks: 0 }]);
     let call = call_of(&pay, &situation, &*settler.source, contracts).unwrap();
     settler.sender.send(call).await.unwrap();
-    assert_eq!(read_chain_view(client, contracts.rollup).await.unwrap().paid, BlockNumber(1));
+    let height = read_tip(client).await.unwrap().number;
+    assert_eq!(
+        read_chain_view(client, contracts.rollup, height).await.unwrap().paid,
+        BlockNumber(1)
+    );
     let next = walk.round(0).await.unwrap().unwrap();
     assert_eq!(next.step, Step::Refund(BlockNumber(1)));
 }
@@ -402,7 +434,8 @@ async fn a_step_that_is_refused_for_ever_holds_up_nothing_but_itself() {
     let (status, heard) = tokio::sync::watch::channel(SettlementStatus::default());
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let period = std::time::Duration::from_millis(2);
-    let running = tokio::spawn(settler.run(status, period, stopped));
+    let running = tokio::spawn(settler.run(status, stopped.clone()));
+    let following = tokio::spawn(walk.hub.into_inner().run(|_| {}, stopped));
     let patience = std::time::Duration::from_secs(20);
     let later = async {
         let mut heard = heard.clone();
@@ -417,6 +450,7 @@ async fn a_step_that_is_refused_for_ever_holds_up_nothing_but_itself() {
     tokio::time::timeout(patience, later).await.unwrap();
     stop.send_replace(true);
     running.await.unwrap();
+    following.await.unwrap();
     let done: Vec<Step> = report.done().into_iter().map(|done| done.step).collect();
     assert_eq!(done, [Step::CommitBlocks(BOTH)]);
     let status = heard.borrow().clone();
@@ -436,7 +470,7 @@ async fn records_that_are_not_the_archives_are_taken_back_while_they_are_not_ack
     let spoke = &walk.settlers[1];
     let info = OperationsCommit { number: 2, words, keyWitnesses: vec![], payers: vec![] };
     let call = Rollup::commitCall { previousRolling: to_abi_word([0; 32]), blocks: vec![info] };
-    let rollup = spoke.contracts[&SPOKE].rollup;
+    let rollup = spoke.contracts.rollup;
     spoke.sender.send(transaction(rollup, &call)).await.unwrap();
     let mut steps = Vec::new();
     while let Some(done) = walk.round(1).await.unwrap() {

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use zklink::id::ChainId;
 use zklink::token::Address;
-use zklink_chain::client::{At, ChainClient};
-use zklink_chain::contracts::ReadError;
+use zklink_chain::client::ChainClient;
 use zklink_mechanism::port::Port;
 use zklink_mechanism::timestamp::Timestamp;
 use zklink_node::builder::HubProgress;
 use zklink_node::node::hub;
-use zklink_settlement::{SettlementSource, read_hub_view};
+use zklink_settlement::{SettlementSource, ViewError, read_hub_view, read_tip};
 
 use super::{Driver, at_once};
 
@@ -33,14 +32,12 @@ pub struct HubLoop {
 }
 
 impl HubLoop {
-    fn look(&self) -> Result<(), ReadError> {
-        let tip = at_once(self.client.header(At::Latest))?;
+    fn look(&self) -> Result<(), ViewError> {
+        let tip = at_once(read_tip(&*self.client))?;
         let chains = self.chains.iter().copied();
-        let view = at_once(read_hub_view(&*self.client, self.contract, chains))?;
-        if let Some(tip) = tip {
-            let progress = hub::progress(&view, tip.timestamp, &*self.source);
-            drop(self.builder.tell(progress));
-        }
+        let view = at_once(read_hub_view(&*self.client, self.contract, chains, tip.number))?;
+        let progress = hub::progress(&view, tip.timestamp, &*self.source);
+        drop(self.builder.tell(progress));
         Ok(())
     }
 }

@@ -5,14 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use zklink::id::ChainId;
 use zklink::token::Address;
-use zklink_chain::client::{At, Call, ChainClient, Hash};
-use zklink_chain::contracts::{LightOracle, ReadError, read};
+use zklink_chain::client::{Call, ChainClient, Hash};
 use zklink_mechanism::port::{Pending, Port};
 use zklink_mechanism::timestamp::Timestamp;
 use zklink_settlement::book::{Deliverable, WhatNext};
 use zklink_settlement::{
-    Contracts, Diverged, RefundSearch, Retries, SettlementSource, Situation, Step, call_of,
-    next_steps, read_chain_view, read_hub_view, revert_call,
+    Calldata, Contracts, Diverged, RefundSearch, Retries, Routes, SettlementSource, Situation,
+    Step, ViewError, call_of, next_steps, read_chain_view, read_hub_view, read_tip, revert_call,
 };
 
 use super::{Driver, at_once, pause_ms};
@@ -67,6 +66,8 @@ pub struct SettleLoop {
     pub validator: Address,
     /// The archive.
     pub source: Arc<dyn SettlementSource + Send + Sync>,
+    /// How messages come to the chain.
+    pub routes: Routes,
     /// The book of attestations.
     pub book: Port<WhatNext>,
     /// Where steps are written down.
@@ -98,15 +99,11 @@ pub enum Stage {
 }
 
 impl SettleLoop {
-    fn delivered(&self) -> Result<BTreeMap<ChainId, u64>, ReadError> {
-        let oracle = self.contracts[&self.chain].oracle;
-        let others = self.contracts.keys().filter(|other| **other != self.chain);
-        let partners = others.filter(|other| [**other, self.chain].contains(&self.hub_id));
+    fn delivered(&self) -> Result<BTreeMap<ChainId, u64>, ViewError> {
+        let height = at_once(read_tip(&*self.client))?.number;
         let mut delivered = BTreeMap::new();
-        for source in partners {
-            let call = LightOracle::deliveredCountCall { source: source.0 };
-            let count = at_once(read(&*self.client, oracle, &call, At::Latest))?;
-            delivered.insert(*source, count);
+        for (source, route) in self.routes.iter().filter(|(source, _)| **source != self.chain) {
+            delivered.insert(*source, at_once(route.taken(&*self.client, height))?);
         }
         Ok(delivered)
     }
@@ -115,12 +112,14 @@ impl SettleLoop {
         &mut self,
         deliverable: &[Deliverable],
         now: Timestamp,
-    ) -> Result<Option<(Step, Call)>, ReadError> {
+    ) -> Result<Option<(Step, Call)>, ViewError> {
         let contracts = self.contracts[&self.chain];
         let hub_contract = self.contracts[&self.hub_id].hub.unwrap_or_default();
         let chains = self.contracts.keys().copied();
-        let hub = at_once(read_hub_view(&*self.hub, hub_contract, chains))?;
-        let view = at_once(read_chain_view(&*self.client, contracts.rollup))?;
+        let height = at_once(read_tip(&*self.hub))?.number;
+        let hub = at_once(read_hub_view(&*self.hub, hub_contract, chains, height))?;
+        let height = at_once(read_tip(&*self.client))?.number;
+        let view = at_once(read_chain_view(&*self.client, contracts.rollup, height))?;
         let (client, source) = (&*self.client, &*self.source);
         let due = self.refunds.due(client, contracts.rollup, source, self.chain, &view);
         let refunds = at_once(due)?;
@@ -131,6 +130,8 @@ impl SettleLoop {
             hub: &hub,
             deliverable,
             refunds: &refunds,
+            routes: &self.routes,
+            publication: &Calldata,
         };
         match next_steps(&situation, &*self.source) {
             Ok(steps) => {

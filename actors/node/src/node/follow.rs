@@ -10,7 +10,7 @@ use zklink_circuit::groth16::evm::proof_to_evm;
 use zklink_circuit::proving::read_proof;
 use zklink_client::{BlockOnChain, ChainTx, HexBytes};
 use zklink_settlement::driver::Report;
-use zklink_settlement::{HubView, SealedBlock, SettlementSource, Step};
+use zklink_settlement::{HubNews, SealedBlock, SettlementSource, Step};
 use zklink_store::archive::ArchiveReader;
 use zklink_store::record::SealedBlock as StoredBlock;
 
@@ -144,17 +144,17 @@ impl Pools for NodePools {
 /// How far settlement is, for the RPC.
 #[derive(Clone)]
 pub(super) struct HubStages {
-    pub(super) hub: tokio::sync::watch::Receiver<HubView>,
+    pub(super) hub: HubNews,
     pub(super) report: Report,
 }
 
 impl Stages for HubStages {
     fn committed(&self) -> BlockNumber {
-        self.hub.borrow().committed
+        self.hub.seen().map(|tip| tip.view.committed).unwrap_or_default()
     }
 
     fn verified(&self) -> BlockNumber {
-        self.hub.borrow().proven
+        self.hub.seen().map(|tip| tip.view.proven).unwrap_or_default()
     }
 
     fn on_chain(&self, block: BlockNumber) -> BlockOnChain {

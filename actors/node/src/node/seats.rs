@@ -96,7 +96,7 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
     let Settling { status: settlement, attesters, report, mut hub } =
         start_settlement(&setup, &mut core, &mut drivers, &events).await?;
     // The builder takes nothing before it has heard of the hub; a hub that is down must not keep readers out for long.
-    if tokio::time::timeout(HUB_PATIENCE, hub.changed()).await.is_err() {
+    if tokio::time::timeout(HUB_PATIENCE, hub.first()).await.is_err() {
         tracing::warn!("the hub does not answer: nothing is executed until it does");
     }
     let stages = Arc::new(HubStages { hub, report: report.clone() });

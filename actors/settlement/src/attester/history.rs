@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use zklink::id::ChainId;
 
+use super::places::Places;
+
 /// A message: source, destination, sequence.
 pub type MessageId = (ChainId, ChainId, u64);
 
@@ -63,6 +65,8 @@ pub struct History {
     signed: BTreeMap<MessageId, Signed>,
     file: Option<(PathBuf, File)>,
     failed: bool,
+    /// How far the chains were read; beside the history, and under its lock.
+    pub(super) places: Places,
 }
 
 impl History {
@@ -100,7 +104,8 @@ impl History {
             file.seek(SeekFrom::End(0)).map_err(failed)?;
             file.sync_all().map_err(failed)?;
         }
-        Ok(Self { signed, file: Some((path.to_owned(), file)), failed: false })
+        let places = Places::open(&path.with_extension("places"));
+        Ok(Self { signed, file: Some((path.to_owned(), file)), failed: false, places })
     }
 
     /// Allows a signature: it is the first for this message, or the same again.

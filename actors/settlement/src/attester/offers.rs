@@ -27,6 +27,8 @@ pub(super) struct Offers {
     kept_max: usize,
     /// How many messages the destination has taken for good, by source and destination.
     taken: BTreeMap<(ChainId, ChainId), u64>,
+    /// How many it has at its tip.
+    latest: BTreeMap<(ChainId, ChainId), u64>,
     /// What the book did not take yet.
     outbox: VecDeque<Key>,
 }
@@ -41,6 +43,7 @@ impl Offers {
             kept: BTreeMap::new(),
             kept_max,
             taken: BTreeMap::new(),
+            latest: BTreeMap::new(),
             outbox: VecDeque::new(),
         }
     }
@@ -55,7 +58,20 @@ impl Offers {
 
     /// Whether a message may still have to be delivered.
     pub(super) fn wants(&self, (source, destination, sequence): Key) -> bool {
-        sequence >= self.taken.get(&(source, destination)).copied().unwrap_or_default()
+        sequence >= self.taken_for_good((source, destination))
+    }
+
+    /// How many messages of a source a destination has taken for good, as far as is known.
+    pub(super) fn taken_for_good(&self, channel: (ChainId, ChainId)) -> u64 {
+        self.taken.get(&channel).copied().unwrap_or_default()
+    }
+
+    /// Whether a destination has not taken something yet that is kept, from any of these sources.
+    pub(super) fn waits(&self, mut sources: impl Iterator<Item = ChainId>, to: ChainId) -> bool {
+        sources.any(|from| {
+            let next = self.latest.get(&(from, to)).copied().unwrap_or_default();
+            self.kept.range((from, to, next)..=(from, to, u64::MAX)).next().is_some()
+        })
     }
 
     /// Keeps a new attestation and offers it.
@@ -77,6 +93,7 @@ impl Offers {
         next: u64,
     ) -> bool {
         let channel = |sequence| (source, destination, sequence);
+        self.latest.insert((source, destination), latest);
         if let Some(settled) = settled {
             self.taken.insert((source, destination), settled);
             self.forget(channel(0)..channel(settled));
@@ -90,7 +107,7 @@ impl Offers {
         // What waits already is not offered twice.
         self.outbox.retain(|key| !wanted.contains(key));
         self.outbox.extend(wanted);
-        let final_count = self.taken.get(&(source, destination)).copied().unwrap_or_default();
+        let final_count = self.taken_for_good((source, destination));
         let needed = latest.max(final_count);
         needed < next && !self.kept.contains_key(&channel(needed))
     }

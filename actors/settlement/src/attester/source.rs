@@ -13,7 +13,9 @@ use zklink_chain::contracts::{SentMessage, sent_event};
 use zklink_chain::scan::{Progress, ScanConfig, Scanner, Told};
 use zklink_mechanism::timestamp::Timestamp;
 
+use super::places;
 use super::{AttestedChain, Refusal, Request};
+use crate::Periods;
 
 /// Messages whose hashes are asked for in one go.
 const CONFIRMED_AT_ONCE: usize = 64;
@@ -60,40 +62,53 @@ pub(super) struct Source {
     whole: VecDeque<Place>,
     whole_max: usize,
     unconfirmed: Option<Unconfirmed>,
-    poll_ms: u64,
+    periods: Periods,
+    /// Pauses in a row after which nothing new was there: each is twice as long as the one before it.
+    silent: u32,
+    /// The end of the present pause.
+    rest: Option<Timestamp>,
     /// Times in a row that something did not fit.
     doubts: u32,
     refusal: Option<Refusal>,
 }
 
 impl Source {
-    pub(super) fn new(chain: &AttestedChain) -> Source {
-        let scanner = Scanner::new(ScanConfig {
+    /// A source that was read up to a place, or not at all.
+    pub(super) fn new(chain: &AttestedChain, read: Option<&places::Place>) -> Source {
+        let config = ScanConfig {
             first_block: chain.first_block,
             finality: chain.finality,
             max_range: chain.max_range,
             checkpoints: chain.checkpoints,
-            poll_ms: chain.poll_ms,
+            poll_ms: chain.periods.poll_ms,
             addresses: vec![chain.oracle],
             events: vec![sent_event()],
-        });
-        Source {
-            scanner,
+        };
+        let mut source = Source {
+            scanner: Scanner::new(config.clone()),
             place: Place::default(),
             whole: VecDeque::new(),
             whole_max: chain.checkpoints.max(1),
             unconfirmed: None,
-            poll_ms: chain.poll_ms,
+            periods: chain.periods,
+            silent: 0,
+            rest: None,
             doubts: 0,
             refusal: None,
+        };
+        if let Some(read) = read.filter(|read| read.number >= chain.first_block) {
+            source.scanner = Scanner::behind(config, read.number, read.hash);
+            source.place =
+                Place { end: source.scanner.scanned().copied(), next: read.next.clone() };
+            source.whole.push_back(source.place.clone());
         }
+        source
     }
 
-    /// What to ask next; nothing for now.
-    pub(super) fn next(&mut self, now: Timestamp) -> Option<Request> {
-        let Some(unconfirmed) = &self.unconfirmed else {
-            return self.scanner.next(now.0).map(Request::Scan);
-        };
+    /// What to ask next; nothing for now. While nothing is `expected`, a chain that brings nothing new is asked less and
+    /// less often.
+    pub(super) fn next(&mut self, now: Timestamp, expected: bool) -> Option<Request> {
+        let Some(unconfirmed) = &self.unconfirmed else { return self.scan(now, expected) };
         let height = unconfirmed.height;
         if unconfirmed.found.is_empty() {
             return Some(Request::Counts { height });
@@ -101,6 +116,39 @@ impl Source {
         let found = unconfirmed.found.iter().take(CONFIRMED_AT_ONCE);
         let messages = found.map(|found| (found.message.destination, found.message.sequence));
         Some(Request::Hashes { height, messages: messages.collect() })
+    }
+
+    fn scan(&mut self, now: Timestamp, expected: bool) -> Option<Request> {
+        if expected {
+            (self.silent, self.rest) = (0, None);
+        }
+        if self.rest.is_some_and(|until| now < until) {
+            return None;
+        }
+        let question = self.scanner.next(now.0);
+        match (&question, self.rest) {
+            (Some(_), _) => self.rest = None,
+            (None, Some(_)) => {}
+            (None, None) => {
+                let pause = self.periods.poll_ms.saturating_mul(1 << self.silent.min(16));
+                self.rest = Some(now.after(pause.min(self.periods.quiet_ms)));
+                self.silent = self.silent.saturating_add(1);
+            }
+        }
+        question.map(Request::Scan)
+    }
+
+    /// Whether the contract is asked about what was read.
+    pub(super) fn confirms(&self) -> bool {
+        self.unconfirmed.is_some()
+    }
+
+    /// The newest place at which the contract's counts agreed and every message before which was `taken`.
+    pub(super) fn settled(&self, taken: impl Fn(ChainId, u64) -> bool) -> Option<places::Place> {
+        let mut whole = self.whole.iter().rev();
+        let place = whole.find(|place| place.next.iter().all(|(to, next)| taken(*to, *next)))?;
+        let (end, next) = (place.end?, place.next.clone());
+        Some(places::Place { number: end.number, hash: end.hash, next })
     }
 
     /// Takes an answer to the scanner. Returns the messages that are `known`: they were confirmed before, and asking
@@ -124,8 +172,15 @@ impl Source {
                 while self.whole.back().is_some_and(void) {
                     self.whole.pop_back();
                 }
+                let again = self.last_whole();
+                let from = again.end.map_or(0, |end| end.number);
+                tracing::warn!(
+                    to,
+                    from,
+                    "the chain has other blocks than were read: it is read again"
+                );
                 // What comes again is held against the history.
-                self.back_to(self.last_whole(), now);
+                self.back_to(again, now);
             }
             Progress::Read { logs, to, caught_up } => {
                 return self.read(&logs, to, caught_up, known);
@@ -142,6 +197,9 @@ impl Source {
         caught_up: bool,
         known: impl Fn(&SentMessage) -> bool,
     ) -> Result<Vec<Found>, Refusal> {
+        if !logs.is_empty() {
+            self.silent = 0;
+        }
         let mut next = self.place.next.clone();
         let (mut found, mut again) = (VecDeque::new(), Vec::new());
         for log in logs {
@@ -211,9 +269,10 @@ impl Source {
 
     /// The chain did not answer.
     pub(super) fn failed(&mut self, now: Timestamp) {
+        self.silent = 0;
         if self.unconfirmed.is_some() {
             // With a fresh anchor: the state of the old one may be gone.
-            self.back_to(self.place.clone(), now.after(self.poll_ms));
+            self.back_to(self.place.clone(), now.after(self.periods.poll_ms));
         } else {
             self.scanner.failed(now.0);
         }
@@ -228,7 +287,8 @@ impl Source {
             self.whole.truncate(self.whole.len().saturating_sub(deeper));
             self.place = self.last_whole();
         }
-        let pause = self.poll_ms.saturating_mul(1 << self.doubts.min(PAUSE_DOUBLINGS));
+        self.silent = 0;
+        let pause = self.periods.poll_ms.saturating_mul(1 << self.doubts.min(PAUSE_DOUBLINGS));
         self.back_to(self.place.clone(), now.after(pause));
         self.doubts = self.doubts.saturating_add(1);
         self.refusal = Some(refusal);

@@ -6,6 +6,7 @@ use zklink_mechanism::probe::Inbox;
 use super::*;
 
 mod offers;
+mod places;
 
 fn sent(destination: u8, sequence: u64, payload: &[u8]) -> (Vec<[u8; 32]>, Vec<u8>) {
     encoded(&LightOracle::MessageSent { destination, sequence, payload: payload.to_vec().into() })
@@ -35,6 +36,10 @@ struct Rig {
     attester: Attester,
     book: Inbox<Attestation>,
     lie: Lie,
+    /// Whether what B has taken is final there.
+    settles: bool,
+    /// What chain A was asked.
+    asked: Vec<Request>,
     now: u64,
 }
 
@@ -46,12 +51,20 @@ fn rig(history: History) -> Rig {
         finality: confirmations(1),
         max_range: 10,
         checkpoints: 32,
-        poll_ms: 1,
+        periods: Periods { poll_ms: 1, quiet_ms: 1 },
     };
     let chains = [(A, chain.clone()), (B, chain)].into();
     let config = AttesterConfig { deployment: DeploymentId([7; 31]), chains, offer_ms: 1_000 };
     let attester = Attester::new(config, EthKey::from_seed("attester"), history, port);
-    Rig { chain: SimChain::new(2), attester, book, lie: Lie::None, now: 0 }
+    Rig {
+        chain: SimChain::new(2),
+        attester,
+        book,
+        lie: Lie::None,
+        settles: false,
+        asked: Vec::new(),
+        now: 0,
+    }
 }
 
 impl Rig {
@@ -63,6 +76,7 @@ impl Rig {
     }
 
     fn answer(&mut self, request: &Request) -> Response {
+        self.asked.push(request.clone());
         if let (Lie::Tired(left), Request::Hashes { .. }) = (self.lie, request) {
             let Some(left) = left.checked_sub(1) else {
                 return Response::Failed("too many questions".into());
@@ -122,7 +136,8 @@ impl Rig {
             }
         }
         if let Some(Request::Delivered { .. }) = self.attester.next(B, &mut turn) {
-            let (latest, settled) = ([(A, delivered)].into(), BTreeMap::new());
+            let latest: BTreeMap<_, _> = [(A, delivered)].into();
+            let settled = if self.settles { latest.clone() } else { BTreeMap::new() };
             self.attester.outcome(B, Response::Delivered { latest, settled }, &mut turn);
         }
         let told = self.book.take();

@@ -6,7 +6,7 @@ use zklink_chain::testing::{HUB, SPOKE};
 
 use super::*;
 use crate::tests::Shelf;
-use crate::{ChainPart, PayGas, SealedBlock};
+use crate::{Calldata, ChainPart, PayGas, SealedBlock};
 
 /// A block with operations of the given chains; its root is its number.
 fn block(number: u32, chains: &[ChainId]) -> SealedBlock {
@@ -43,6 +43,7 @@ fn view(committed: u32, acked: u32, released: u32, paid: u32) -> ChainView {
 
 fn hub(committed: u32, proven: u32, released: u32, acked: [u32; 2]) -> HubView {
     HubView {
+        height: 0,
         committed: BlockNumber(committed),
         proven: BlockNumber(proven),
         released: BlockNumber(released),
@@ -91,7 +92,16 @@ fn decide_all(
     proofs: u32,
 ) -> Result<Vec<Step>, Diverged> {
     let (view, hub) = (&view, &hub);
-    let situation = Situation { chain, hub_id: HUB, view, hub, deliverable, refunds: &[] };
+    let situation = Situation {
+        chain,
+        hub_id: HUB,
+        view,
+        hub,
+        deliverable,
+        refunds: &[],
+        routes: &Routes::new(),
+        publication: &Calldata,
+    };
     next_steps(&situation, &shelf(proofs))
 }
 
@@ -242,6 +252,8 @@ fn refused_deposits_are_refunded_before_the_payouts() {
         hub: &hub,
         deliverable: &[],
         refunds: &refunds,
+        routes: &Routes::new(),
+        publication: &Calldata,
     };
     let steps = next_steps(&situation, &shelf(4)).unwrap();
     assert_eq!(steps[..2], [Step::Refund(BlockNumber(1)), paid(1)]);
@@ -286,7 +298,7 @@ fn payouts_go_in_whole_chunks_as_far_as_the_gas_of_one_transaction_reaches() {
 fn a_range_ends_before_its_words_pass_the_bound() {
     let shelf = paying_shelf(&[800, 800, 300, 9_000, 1]);
     let words = |block: &SealedBlock| block.chains[&SPOKE].words.len();
-    let range = |from: u32| range_of((from..=5).map(BlockNumber), &shelf, words);
+    let range = |from: u32| range_of((from..=5).map(BlockNumber), &shelf, WORDS_MAX, words);
     assert_eq!(range(1), Some(blocks(1, 2)), "3500 words are the bound");
     assert_eq!(range(3), Some(blocks(3, 3)));
     assert_eq!(range(4), Some(blocks(4, 4)), "one block goes whatever it has");

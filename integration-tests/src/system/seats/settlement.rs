@@ -15,7 +15,7 @@ use zklink_settlement::attester::driver::Line;
 use zklink_settlement::attester::history::History;
 use zklink_settlement::attester::{AttestedChain, Attester, AttesterConfig};
 use zklink_settlement::book::{Attestation, AttestationBook};
-use zklink_settlement::{RefundSearch, Retries};
+use zklink_settlement::{Periods, RefundSearch, Retries, routes_to};
 use zklink_store::archive::ArchiveReader;
 
 use super::Seating;
@@ -55,6 +55,7 @@ pub(super) fn start(
             pool: pool.clone(),
             validator: validator(),
             source: source.clone(),
+            routes: routes_to(*id, HUB, contracts.keys().copied(), oracle(*id), &book.port()),
             book: book.port(),
             log: system.settlement.clone(),
             retries: Retries::new(system.config.poll_ms),
@@ -78,7 +79,7 @@ fn start_attester(seating: &mut Seating<'_>, number: usize, book: &MachineRef<At
             finality: Finality::FINALIZED,
             max_range: 8,
             checkpoints: 256,
-            poll_ms: system.config.poll_ms,
+            periods: Periods::new(system.config.poll_ms),
         };
         (*id, attested)
     });

@@ -17,13 +17,13 @@ use zklink_settlement::attester::history::History;
 use zklink_settlement::attester::{self, AttestedChain, Attester, AttesterConfig, AttesterStatus};
 use zklink_settlement::book::{Attestation, AttestationBook, WhatNext};
 use zklink_settlement::driver::{Done, Report, SettlementStatus, Settler};
-use zklink_settlement::{Contracts, HubView};
+use zklink_settlement::{Calldata, Contracts, HubNews, HubReader, Periods, routes_to};
 
 use super::core::Core;
 use super::{Drivers, MAILBOX, Setup, StartError};
 use crate::events::{Event, Events};
 use crate::node::follow::{ArchivedBlocks, groth16_form};
-use crate::node::hub::HubFollower;
+use crate::node::hub;
 
 pub(super) type AttesterHealth =
     BTreeMap<(usize, ChainId), watch::Receiver<Option<AttesterStatus>>>;
@@ -33,7 +33,7 @@ pub(super) struct Settling {
     pub(super) status: BTreeMap<ChainId, watch::Receiver<SettlementStatus>>,
     pub(super) attesters: AttesterHealth,
     pub(super) report: Report,
-    pub(super) hub: watch::Receiver<HubView>,
+    pub(super) hub: HubNews,
 }
 
 /// The attestation book, the attesters of this process, and a settler for each chain.
@@ -63,9 +63,15 @@ pub(super) async fn start_settlement(
     let heard = events.clone();
     let report = Report::with_listener(Arc::new(move |done: &Done| heard.tell(settled(done))));
     let source = Arc::new(ArchivedBlocks::new(core.archive.clone(), groth16_form));
-    let contracts: BTreeMap<ChainId, Contracts> =
-        deployment.chains.iter().map(|chain| (chain.id, contracts_of(chain))).collect();
+    let ids: Vec<ChainId> = deployment.chains.iter().map(|chain| chain.id).collect();
+    let next: Port<WhatNext> = book.port();
     let hub_client = Arc::clone(&setup.chains[&deployment.hub].client);
+    let contract = deployment.hub_contracts().1.contract;
+    let of_hub = periods(setup, deployment.hub);
+    let (reader, news) = HubReader::new(hub_client, contract, ids.clone(), source.clone(), of_hub);
+    let (builder, blocks) = (core.builder.port(), source.clone());
+    let reading = reader.run(move |tip| hub::tell(tip, &*blocks, &builder), drivers.stop.clone());
+    drivers.start("hub reader".to_owned(), reading);
     let mut health = BTreeMap::new();
     for chain in &deployment.chains {
         let of_chain = &setup.chains[&chain.id];
@@ -78,31 +84,26 @@ pub(super) async fn start_settlement(
         let settler = Settler {
             chain: chain.id,
             hub_id: deployment.hub,
-            contracts: contracts.clone(),
+            contracts: contracts_of(chain),
             sender,
-            hub: Arc::clone(&hub_client),
+            hub: news.clone(),
             source: source.clone(),
-            book: {
-                let port: Port<WhatNext> = book.port();
-                port
-            },
+            routes: routes_to(chain.id, deployment.hub, ids.clone(), chain.oracle, &next),
+            publication: Arc::new(Calldata),
             report: report.clone(),
             max_log_range: of_chain.max_log_range,
+            periods: periods(setup, chain.id),
         };
         let (status, status_heard) = watch::channel(SettlementStatus::default());
         health.insert(chain.id, status_heard);
-        let period = Duration::from_millis(of_chain.poll_ms);
-        let driver = settler.run(status, period, drivers.stop.clone());
+        let driver = settler.run(status, drivers.stop.clone());
         drivers.start(format!("settlement on chain {}", chain.id), driver);
     }
-    let (view, view_heard) = watch::channel(HubView::default());
-    let contract = deployment.hub_contracts().1.contract;
-    let chains: Vec<ChainId> = contracts.keys().copied().collect();
-    let period = Duration::from_millis(setup.chains[&deployment.hub].poll_ms);
-    let builder = core.builder.port();
-    let follower = HubFollower { client: hub_client, contract, chains, source, view, builder };
-    drivers.start("hub follower".to_owned(), follower.run(period, drivers.stop.clone()));
-    Ok(Settling { status: health, attesters, report, hub: view_heard })
+    Ok(Settling { status: health, attesters, report, hub: news })
+}
+
+fn periods(setup: &Setup, chain: ChainId) -> Periods {
+    Periods::new(setup.chains[&chain].poll_ms)
 }
 
 fn contracts_of(chain: &DeployedChain) -> Contracts {
@@ -184,7 +185,7 @@ fn attester_config(setup: &Setup) -> AttesterConfig {
             finality: of_chain.finality,
             max_range: of_chain.max_log_range,
             checkpoints: 256,
-            poll_ms: of_chain.poll_ms,
+            periods: periods(setup, chain.id),
         };
         (chain.id, attested)
     });
