@@ -67,13 +67,19 @@ impl<A: Machine> Supervised<A> {
         supervisor: Option<Port<Fault>>,
         origin: Origin<A>,
     ) -> Self {
-        let (machine, factory) = match origin {
-            Origin::Once(machine) => (Some(machine), None),
-            Origin::Rebuilt(factory) => (None, Some(factory)),
+        let mut supervised = Self {
+            name: name.to_owned(),
+            machine: None,
+            factory: None,
+            mailbox,
+            supervisor,
+            unreported: None,
+            since_idle: 0,
         };
-        let (name, unreported, since_idle) = (name.to_owned(), None, 0);
-        let mut supervised =
-            Self { name, machine, factory, mailbox, supervisor, unreported, since_idle };
+        match origin {
+            Origin::Once(machine) => supervised.machine = Some(machine),
+            Origin::Rebuilt(factory) => supervised.factory = Some(factory),
+        }
         supervised.mailbox.set_open(supervised.machine.is_some());
         supervised.rebuild();
         supervised

@@ -1,4 +1,4 @@
-//! The supervisor owns the mode of the node and decides what follows from a fault.
+//! The supervisor decides what follows from a fault.
 //!
 //! It is told of faults by the supervised machines and *pulled* for orders by the host, so that no port leads
 //! from it back to the machines. It never touches a machine itself.
@@ -66,36 +66,6 @@ impl Message for RequestStop {
     type Reply = ();
 }
 
-/// The system froze on a chain: the node goes on read-only, and nothing leads back.
-#[derive(Debug)]
-pub struct Freeze {
-    /// Why, for the log.
-    pub reason: String,
-}
-
-impl Message for Freeze {
-    type Reply = ();
-}
-
-/// Which mode is the node in?
-#[derive(Debug)]
-pub struct ReadMode;
-
-impl Message for ReadMode {
-    type Reply = Mode;
-}
-
-/// The mode of the node. It moves only down this list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mode {
-    /// Everything runs.
-    Running,
-    /// Read-only for ever, with the reason.
-    Frozen(String),
-    /// On the way out, with the reason.
-    Stopping(String),
-}
-
 #[derive(Debug, Default)]
 struct Record {
     failures: VecDeque<Timestamp>,
@@ -107,21 +77,20 @@ struct Record {
 #[derive(Debug)]
 pub struct Supervisor {
     config: Config,
-    mode: Mode,
+    /// Why the node stops, once it does.
+    stopping: Option<String>,
     machines: BTreeMap<String, Record>,
 }
 
 impl Supervisor {
     /// A supervisor of a running node.
     pub fn new(config: Config) -> Self {
-        Self { config, mode: Mode::Running, machines: BTreeMap::new() }
+        Self { config, stopping: None, machines: BTreeMap::new() }
     }
 
     /// The first reason stays: what follows from it would only hide it.
     fn stop(&mut self, reason: String) {
-        if !matches!(self.mode, Mode::Stopping(_)) {
-            self.mode = Mode::Stopping(reason);
-        }
+        self.stopping.get_or_insert(reason);
     }
 
     fn backoff(&self, failures: usize) -> u64 {
@@ -162,7 +131,7 @@ impl Handle<RetoldBy> for Supervisor {
 
 impl Handle<NextOrders> for Supervisor {
     fn handle(&mut self, _: NextOrders, turn: &mut Turn) -> Vec<Order> {
-        if let Mode::Stopping(reason) = &self.mode {
+        if let Some(reason) = &self.stopping {
             return vec![Order::Stop(reason.clone())];
         }
         let mut rebuilds = Vec::new();
@@ -186,20 +155,6 @@ impl Handle<NextOrders> for Supervisor {
 impl Handle<RequestStop> for Supervisor {
     fn handle(&mut self, request: RequestStop, _: &mut Turn) {
         self.stop(request.reason);
-    }
-}
-
-impl Handle<Freeze> for Supervisor {
-    fn handle(&mut self, freeze: Freeze, _: &mut Turn) {
-        if self.mode == Mode::Running {
-            self.mode = Mode::Frozen(freeze.reason);
-        }
-    }
-}
-
-impl Handle<ReadMode> for Supervisor {
-    fn handle(&mut self, _: ReadMode, _: &mut Turn) -> Mode {
-        self.mode.clone()
     }
 }
 
@@ -255,10 +210,10 @@ mod tests {
         let mut supervisor = Supervisor::new(POLICY);
         for (now, machine) in [(0, "a"), (1, "a"), (2, "a"), (3, "b"), (10_001, "a")] {
             supervisor.handle(fault(machine, false), &mut Turn::at(Timestamp(now)));
-            assert_eq!(supervisor.mode, Mode::Running, "at {now}");
+            assert_eq!(supervisor.stopping, None, "at {now}");
         }
         supervisor.handle(fault("a", false), &mut Turn::at(Timestamp(10_001)));
-        assert_eq!(supervisor.mode, Mode::Running, "two of the first three are out of the window");
+        assert_eq!(supervisor.stopping, None, "two of the first three are out of the window");
         supervisor.handle(fault("a", false), &mut Turn::at(Timestamp(10_001)));
         let reason = "a failed 4 times in 10000 ms, lastly: fell".to_owned();
         assert_eq!(orders(&mut supervisor, 10_002), [Order::Stop(reason)]);
@@ -270,19 +225,6 @@ mod tests {
         let mut turn = Turn::at(Timestamp(0));
         supervisor.handle(fault("journal", true), &mut turn);
         supervisor.handle(RequestStop { reason: "signal".to_owned() }, &mut turn);
-        supervisor.handle(Freeze { reason: "chain 1".to_owned() }, &mut turn);
-        let mode = supervisor.handle(ReadMode, &mut turn);
-        assert_eq!(mode, Mode::Stopping("journal fell".to_owned()));
-    }
-
-    #[test]
-    fn frozen_is_left_only_by_stopping() {
-        let mut supervisor = Supervisor::new(POLICY);
-        let mut turn = Turn::at(Timestamp(0));
-        supervisor.handle(Freeze { reason: "chain 1".to_owned() }, &mut turn);
-        supervisor.handle(Freeze { reason: "chain 2".to_owned() }, &mut turn);
-        assert_eq!(supervisor.mode, Mode::Frozen("chain 1".to_owned()));
-        supervisor.handle(RequestStop { reason: "signal".to_owned() }, &mut turn);
-        assert_eq!(supervisor.mode, Mode::Stopping("signal".to_owned()));
+        assert_eq!(supervisor.stopping.as_deref(), Some("journal fell"));
     }
 }

@@ -207,7 +207,7 @@ impl Builder {
     }
 
     /// Why nothing may enter now, if so.
-    fn is_held(&self) -> Option<Refusal> {
+    fn refusal_now(&self) -> Option<Refusal> {
         if self.is_full() {
             return Some(Refusal::Overloaded);
         }
@@ -341,7 +341,7 @@ impl Handle<Submit> for Builder {
             Err(reject) => return reply.answer(Err(reject.into())),
         };
         let Some(reply) = self.answer_known(hash, reply) else { return };
-        if let Some(refusal) = self.is_held() {
+        if let Some(refusal) = self.refusal_now() {
             return reply.answer(Err(refusal));
         }
         match self.ledger.enter(&Entry::Tx(tx, hash), turn.now) {
@@ -366,7 +366,7 @@ impl Handle<Credit> for Builder {
         if deposit.serial < next {
             return Credited::Executed;
         }
-        if self.is_held().is_some() {
+        if self.refusal_now().is_some() {
             return Credited::Overloaded;
         }
         if deposit.serial > next {
@@ -402,7 +402,7 @@ impl Handle<Tick> for Builder {
         let age = self.ledger.open_since().map(|since| turn.now.0.abs_diff(since.0));
         let due = age.is_some_and(|age| age >= self.config.block_age_max_ms);
         // While nothing may enter, nothing is sealed either: so the bounds on blocks and their times hold exactly.
-        if due && self.is_held().is_none() {
+        if due && self.refusal_now().is_none() {
             self.seal(turn);
         }
     }

@@ -113,9 +113,14 @@ impl Journal {
     /// A journal at the end of `log`. The archive must have caught up with `log` before
     /// ([`Archive::open`](crate::archive::Archive::open)): it is told only of what comes now.
     pub fn new(log: impl Log + 'static, archive: Port<Durable>) -> Self {
-        let (group, unhanded) = (Vec::new(), VecDeque::new());
-        let (group_bytes, unhanded_bytes) = (0, 0);
-        Self { log: Box::new(log), archive, group, group_bytes, unhanded, unhanded_bytes }
+        Self {
+            log: Box::new(log),
+            archive,
+            group: Vec::new(),
+            group_bytes: 0,
+            unhanded: VecDeque::new(),
+            unhanded_bytes: 0,
+        }
     }
 
     fn write_group(&mut self, turn: &mut Turn) {
