@@ -1,14 +1,17 @@
 //! Puts the contracts of a configuration on its chains.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use zklink::id::{ChainId, Owner};
 use zklink::state::DeploymentId;
 use zklink::token::Address;
 use zklink_chain::deploy::{
-    ChainPlan, Genesis, Plan, ShapePlan, Step, TokenPlan, TokenSource, deploy, dry_run,
+    ChainPlan, Deployment, Genesis, Plan, Progress, ShapePlan, Step, TokenPlan, TokenSource,
+    dry_run, resume,
 };
+use zklink_chain::patient::Patience;
 use zklink_chain::sender::Sender;
 use zklink_circuit::groth16::Provenance;
 use zklink_circuit::groth16::evm::verifying_key_to_evm;
@@ -38,7 +41,10 @@ pub(crate) async fn run(args: &DeployArgs, keys_args: &KeysArgs) -> Result<()> {
     let folder = keys_args.keys.clone().or(config.keys.as_ref().map(|keys| loaded.path(keys)));
     let keys = keys::open_apart(keys::folder(folder.as_deref()), shapes, &show).await?;
     let senders = senders(&loaded).await?;
-    let plan = plan(&loaded, &keys, &senders)?;
+    let begun_file = output.with_extension("begun");
+    let begun = Progress::read(&begun_file)?;
+    let id = begun.as_ref().map(|begun| begun.deployment_id);
+    let plan = plan(&loaded, &keys, &senders, id.unwrap_or_else(|| DeploymentId(rand::random())))?;
     if args.dry_run {
         for step in dry_run(&plan, &senders).await? {
             show_step(&show, &step);
@@ -46,17 +52,44 @@ pub(crate) async fn run(args: &DeployArgs, keys_args: &KeysArgs) -> Result<()> {
         show.line("Nothing was sent.");
         return Ok(());
     }
-    let mut done = |step| show_step(&show, &step);
-    let deployment = tokio::select! {
-        deployed = deploy(&plan, &senders, &mut done) => deployed?,
-        asked = stop::asked() => {
-            asked?;
-            anyhow::bail!("stopped; what was deployed stays on the chains, unused");
-        }
-    };
+    if let Some(begun) = &begun {
+        let (steps, file) = (begun.steps.len(), begun_file.display());
+        show.line(format!("Goes on after the {steps} transactions of {file}."));
+    }
+    let deployment = put_up(&plan, &senders, begun, &begun_file, &show).await?;
     deployment.write(&output)?;
     show.line(format!("Deployment file: {}", output.display()));
+    // What it says stands in the deployment file now.
+    if let Err(error) = std::fs::remove_file(&begun_file) {
+        show.line(format!("{} can be removed, which failed: {error}", begun_file.display()));
+    }
     Ok(())
+}
+
+/// Deploys what is not deployed yet. Each transaction is written down when it is mined, so that the next start goes on
+/// after it.
+async fn put_up(
+    plan: &Plan,
+    senders: &BTreeMap<ChainId, Sender>,
+    begun: Option<Progress>,
+    begun_file: &Path,
+    show: &Show,
+) -> Result<Deployment> {
+    let begun = begun.unwrap_or_else(|| Progress::begin(plan.deployment));
+    let mut record = |step: Step, progress: &Progress| {
+        show_step(show, &step);
+        progress.write(begun_file)
+    };
+    let file = begun_file.display();
+    tokio::select! {
+        deployed = resume(plan, senders, begun, Patience::default(), &mut record) => {
+            deployed.with_context(|| format!("what was deployed stands in {file}: start again to go on"))
+        }
+        asked = stop::asked() => {
+            asked?;
+            anyhow::bail!("stopped; what was deployed stands in {file}: start again to go on");
+        }
+    }
 }
 
 fn show_step(show: &Show, step: &Step) {
@@ -85,9 +118,9 @@ fn plan(
     loaded: &Loaded<DeployConfig>,
     keys: &ShapeKeys,
     senders: &BTreeMap<ChainId, Sender>,
+    deployment: DeploymentId,
 ) -> Result<Plan> {
     let config = &loaded.config;
-    let deployment = DeploymentId(rand::random());
     let (fee_owner, insurance_owner) = (config.fee_owner, config.insurance_owner);
     let mut chains = BTreeMap::new();
     for (id, chain) in loaded.chains(&config.chains)? {

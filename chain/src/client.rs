@@ -162,6 +162,14 @@ pub enum ClientError {
         /// The bound.
         limit: usize,
     },
+    /// The endpoint gives no answer that is so long or took so much work. Ask for a shorter range.
+    #[error("{endpoint} answers only smaller questions: {reason}")]
+    TooMuch {
+        /// The host.
+        endpoint: String,
+        /// Its words, shortened.
+        reason: String,
+    },
     /// The answer makes no sense.
     #[error("{endpoint} sent something that is not {what}")]
     Malformed {
@@ -206,14 +214,35 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether less may be answered: the question is above a limit of the endpoint.
-    pub fn asks_too_much(&self) -> bool {
-        matches!(self, ClientError::TooLarge { .. } | ClientError::Refused { .. })
+    /// Whether the endpoint itself failed, so that another one may be asked. Nonsense is as good as silence: a page of a
+    /// provider's gate says no more of the chain than a closed connection.
+    pub fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            ClientError::Unreachable { .. }
+                | ClientError::Unavailable { .. }
+                | ClientError::Malformed { .. }
+        )
     }
 
-    /// Whether the endpoint itself failed, so that another one may be asked.
-    pub fn is_outage(&self) -> bool {
-        matches!(self, ClientError::Unreachable { .. } | ClientError::Unavailable { .. })
+    /// Whether a smaller question, such as a shorter range of blocks, may be answered. It is no outage: were it one, the
+    /// endpoint with the longer patience would be believed alone for as long as the questions are long.
+    pub fn asks_too_much(&self) -> bool {
+        matches!(self, ClientError::TooLarge { .. } | ClientError::TooMuch { .. })
+    }
+
+    /// The host that is at fault, where it is one.
+    pub fn endpoint(&self) -> Option<&str> {
+        match self {
+            ClientError::Unreachable { endpoint, .. }
+            | ClientError::Unavailable { endpoint, .. }
+            | ClientError::TooLarge { endpoint, .. }
+            | ClientError::TooMuch { endpoint, .. }
+            | ClientError::Malformed { endpoint, .. }
+            | ClientError::Refused { endpoint, .. }
+            | ClientError::WrongChain { endpoint, .. } => Some(endpoint),
+            ClientError::Disagreement { .. } => None,
+        }
     }
 }
 
@@ -248,6 +277,10 @@ pub trait ChainClient: Send + Sync {
     /// alone while another is away; nothing when it is strict already.
     fn strict(&self) -> Option<Arc<dyn ChainClient>> {
         None
+    }
+    /// The host behind this client, for people.
+    fn name(&self) -> String {
+        "an endpoint".to_owned()
     }
     /// What is wrong with the endpoints behind this client, for people: nothing while all is well.
     fn complaints(&self) -> Vec<Complaint> {

@@ -9,23 +9,28 @@ mod check;
 mod file;
 mod guard;
 mod plan;
+mod progress;
 
 pub use check::{Mismatch, verify};
 pub use file::{
-    DeployedChain, DeployedHub, DeployedShape, DeployedToken, Deployment, FileError, Genesis, Role,
+    DeployedChain, DeployedHub, DeployedShape, DeployedToken, Deployment, FileError, Genesis,
+    HexAddress, Role,
 };
 pub use guard::{PUBLIC_CHAINS, Unsafe};
 pub use plan::{ChainPlan, Plan, ShapePlan, TokenPlan, TokenSource};
+pub use progress::{Made, Progress};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use alloy_primitives::{FixedBytes, Uint};
 use alloy_sol_types::SolCall;
 use zklink::id::ChainId;
 use zklink::token::Address;
 
-use crate::client::{Call, Receipt};
+use crate::client::Call;
 use crate::contracts::{Endpoint, Hub, ReadError, Rollup, to_abi, transaction};
+use crate::patient::{Patience, Patient};
 use crate::sender::{SendError, Sender};
 use artifact::{Artifact, ArtifactError};
 use plan::{Creation, check_plan, local_route_identity, oracle_identity};
@@ -42,7 +47,7 @@ pub struct Step {
     pub gas: Option<u64>,
 }
 
-/// Why a deployment stopped. What was deployed before stays on the chains, unused.
+/// Why a deployment stopped. What was deployed before stays on the chains: [`resume`] goes on from there.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
     /// The plan contradicts itself.
@@ -75,6 +80,26 @@ pub enum DeployError {
     /// What stands on the chain is not what was planned.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
+    /// The last check did not come to an end.
+    #[error(
+        "everything was sent, and what the chains tell of it still differs: {0}. If an endpoint is behind, start again \
+         when it is not: nothing is deployed twice"
+    )]
+    Unconfirmed(Box<DeployError>),
+    /// What was begun is not of this plan.
+    #[error(
+        "chain {chain}, {what}: what was begun before is of another plan, or not on this chain; move the record of it \
+         away to begin anew"
+    )]
+    NotOfThisPlan {
+        /// Where.
+        chain: ChainId,
+        /// The step.
+        what: String,
+    },
+    /// The record of what is deployed cannot be kept.
+    #[error(transparent)]
+    Record(#[from] FileError),
 }
 
 /// Deploys a plan. `senders` holds one for each chain, with the deployer's key; `done` hears of
@@ -87,9 +112,40 @@ pub async fn deploy(
     senders: &BTreeMap<ChainId, Sender>,
     done: &mut (dyn FnMut(Step) + Send),
 ) -> Result<Deployment, DeployError> {
+    let begin = Progress::begin(plan.deployment);
+    let mut record = |step, _: &Progress| {
+        done(step);
+        Ok(())
+    };
+    resume(plan, senders, begin, Patience::default(), &mut record).await
+}
+
+/// Deploys what is not deployed yet. A question that is not answered is asked again for as long as `patience` allows;
+/// `record` hears of every step, and of all that is deployed with it.
+///
+/// # Errors
+/// [`DeployError`].
+pub async fn resume(
+    plan: &Plan,
+    senders: &BTreeMap<ChainId, Sender>,
+    progress: Progress,
+    patience: Patience,
+    record: &mut Record<'_>,
+) -> Result<Deployment, DeployError> {
     check_plan(plan, senders)?;
-    check::precompiles(plan.hub, &**sender(senders, plan.hub)?.client()).await?;
-    let mut site = Site { plan, senders, done };
+    if progress.deployment_id != plan.deployment {
+        return Err(DeployError::Plan("what was begun has another deployment id"));
+    }
+    let patient = |(chain, sender): (&ChainId, &Sender)| {
+        let client = Patient::new(Arc::clone(sender.client()), patience);
+        (*chain, sender.through(Arc::new(client)))
+    };
+    let senders: BTreeMap<ChainId, Sender> = senders.iter().map(patient).collect();
+    check::precompiles(plan.hub, &**sender(&senders, plan.hub)?.client()).await?;
+    check::made(&progress, &senders, patience).await?;
+    // What was sent last before the stop may be mined, and not recorded.
+    let unsure = progress.steps.iter().map(|made| made.chain).collect();
+    let mut site = Site { plan, senders: &senders, progress, unsure, record };
     let mut deployment = Deployment::begin(plan);
     for shape in &plan.shapes {
         let verifier = match shape.existing_verifier {
@@ -108,7 +164,11 @@ pub async fn deploy(
         }
         site.connect(chain, &deployment).await?;
     }
-    verify(&deployment, senders).await?;
+    // Servers that are behind do not have the last blocks yet.
+    let passing =
+        |error: &DeployError| matches!(error, DeployError::Mismatch(_) | DeployError::Read(_));
+    let read_back = patience.wait(passing, || verify(&deployment, &senders)).await;
+    read_back.map_err(|error| DeployError::Unconfirmed(Box::new(error)))?;
     Ok(deployment)
 }
 
@@ -160,27 +220,59 @@ fn creation(artifact: Artifact, arguments: &[u8]) -> Result<Call, ArtifactError>
     Ok(Call { data, ..Call::default() })
 }
 
+/// Hears of every step, and of all that is deployed with it.
+pub type Record<'a> = dyn FnMut(Step, &Progress) -> Result<(), FileError> + Send + 'a;
+
 /// A deployment under way.
-struct Site<'a> {
+struct Site<'a, 'r> {
     plan: &'a Plan,
     senders: &'a BTreeMap<ChainId, Sender>,
-    done: &'a mut (dyn FnMut(Step) + Send),
+    progress: Progress,
+    /// Chains on which the next step may be done already.
+    unsure: BTreeSet<ChainId>,
+    record: &'a mut Record<'r>,
 }
 
-impl Site<'_> {
+impl Site<'_, '_> {
+    /// Does a step, or finds that it is done.
     async fn send(
         &mut self,
         chain: ChainId,
         what: String,
         call: Call,
-    ) -> Result<Receipt, DeployError> {
-        match sender(self.senders, chain)?.send(call).await {
-            Ok(receipt) => {
-                (self.done)(Step { chain, what, gas: Some(receipt.gas_used) });
-                Ok(receipt)
+    ) -> Result<Made, DeployError> {
+        let digest = progress::digest(&call);
+        if let Some(made) = self.progress.made(chain, &what) {
+            if made.digest != digest {
+                return Err(DeployError::NotOfThisPlan { chain, what });
             }
-            Err(error) => Err(DeployError::Send { chain, what, error }),
+            return Ok(made.clone());
         }
+        let mut unsure = self.unsure.remove(&chain);
+        let sender = sender(self.senders, chain)?;
+        let mut sent = sender.send(call.clone()).await;
+        if let Err(SendError::Overtaken(_)) = sent {
+            // By a transaction of ours that was sent before a stop, and was on its way.
+            unsure = true;
+            sent = sender.send(call.clone()).await;
+        }
+        let mut made = Made { chain, what: what.clone(), digest, created: None, block: 0 };
+        let mut gas = None;
+        match sent {
+            Ok(receipt) => {
+                made.created = receipt.created.map(HexAddress);
+                made.block = receipt.block;
+                gas = Some(receipt.gas_used);
+            }
+            // Every setting is made once, and refused from then on. Whether it is the right one is read at the end.
+            Err(SendError::Reverted { reason, tx_hash: None }) if unsure && call.to.is_some() => {
+                tracing::warn!(%chain, what, reason, "taken for done before the stop");
+            }
+            Err(error) => return Err(DeployError::Send { chain, what, error }),
+        }
+        self.progress.steps.push(made.clone());
+        (self.record)(Step { chain, what, gas }, &self.progress)?;
+        Ok(made)
     }
 
     /// Creates a contract; gives its address and its block.
@@ -188,10 +280,9 @@ impl Site<'_> {
         &mut self,
         (chain, what, artifact, arguments): Creation,
     ) -> Result<(Address, u64), DeployError> {
-        let receipt = self.send(chain, what, creation(artifact, &arguments)?).await?;
-        let created = receipt.created;
-        let address = created.ok_or(DeployError::Plan("a creation made no contract"))?;
-        Ok((address, receipt.block))
+        let made = self.send(chain, what, creation(artifact, &arguments)?).await?;
+        let address = made.created().ok_or(DeployError::Plan("a creation made no contract"))?;
+        Ok((address, made.block))
     }
 
     async fn call<C: SolCall>(

@@ -1,6 +1,8 @@
 //! One RPC server, spoken to through web3. No type of web3 leaves this file.
 
+mod fees;
 mod http;
+mod meaning;
 mod verified;
 
 use std::sync::Arc;
@@ -13,11 +15,13 @@ use web3::types::{BlockId, BlockNumber, Bytes, CallRequest, FilterBuilder, H160,
 use web3::{Transport, Web3};
 use zklink::token::Address;
 
-use self::http::{BoundedHttp, TOO_LARGE};
+use self::http::{BoundedHttp, Fault};
+use self::meaning::Asked;
 use super::client::{
-    Answer, At, Call, ChainClient, ClientError, FeeMarket, Hash, Header, Log, LogQuery, Receipt,
-    shortened,
+    Answer, At, Call, ChainClient, ClientError, Complaint, FeeMarket, Hash, Header, Log, LogQuery,
+    Receipt,
 };
+use super::health::Health;
 
 pub use verified::VerifiedEndpoint;
 
@@ -44,6 +48,7 @@ pub struct Endpoint {
     web3: Web3<BoundedHttp>,
     host: String,
     limits: EndpointLimits,
+    health: Health,
 }
 
 /// An endpoint cannot be set up.
@@ -80,7 +85,7 @@ impl Endpoint {
             .map_err(|error| EndpointError::Http(error.without_url().to_string()))?;
         let (limit, next_id) = (limits.max_response_bytes, Arc::new(AtomicUsize::new(0)));
         let transport = BoundedHttp { client, url, limit, next_id };
-        Ok(Self { web3: Web3::new(transport), host, limits })
+        Ok(Self { web3: Web3::new(transport), host, limits, health: Health::default() })
     }
 
     /// An endpoint that serves the chain with this EIP-155 id.
@@ -118,25 +123,17 @@ impl Endpoint {
         if value.bits() > 64 { Err(self.malformed(what)) } else { Ok(value.as_u64()) }
     }
 
-    fn error(&self, error: web3::Error) -> ClientError {
-        let endpoint = self.host.clone();
-        match error {
-            web3::Error::Rpc(error) => ClientError::Refused {
-                endpoint,
-                code: error.code.code(),
-                message: shortened(&error.message),
-                data: error.data.as_ref().map(revert_data).unwrap_or_default(),
-            },
-            web3::Error::Transport(web3::error::TransportError::Message(reason))
-                if reason == TOO_LARGE =>
-            {
-                ClientError::TooLarge { endpoint, limit: self.limits.max_response_bytes }
-            }
-            web3::Error::Decoder(_) | web3::Error::InvalidResponse(_) => {
-                ClientError::Malformed { endpoint, what: "an answer to the question".to_owned() }
-            }
-            other => ClientError::Unreachable { endpoint, reason: shortened(&other.to_string()) },
-        }
+    fn error(&self, asked: Asked, error: &web3::Error) -> ClientError {
+        meaning::of(asked, &self.host, Fault::of(error), self.limits.max_response_bytes)
+    }
+
+    /// The answer to a question, which is noted: whether the endpoint is well is told from its answers.
+    async fn noted<T>(
+        &self,
+        question: &'static str,
+        answer: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        self.health.noted(question, answer.await)
     }
 
     /// Asks in our own words, for answers of which web3's types want more fields than every chain
@@ -147,8 +144,12 @@ impl Endpoint {
         params: Vec<Value>,
     ) -> Result<T, ClientError> {
         let value = self.web3.transport().execute(method, params).await;
-        let value = value.map_err(|error| self.error(error))?;
+        let value = value.map_err(|error| self.error(Asked::Other, &error))?;
         serde_json::from_value(value).map_err(|_| self.malformed(method))
+    }
+
+    async fn block(&self, at: At) -> Result<Option<RawHeader>, ClientError> {
+        self.ask("eth_getBlockByNumber", vec![json!(block_number(at)), json!(false)]).await
     }
 
     fn log(&self, log: web3::types::Log, query: &LogQuery) -> Result<Log, ClientError> {
@@ -174,17 +175,20 @@ impl Endpoint {
 
 impl ChainClient for Endpoint {
     fn chain_id(&self) -> Answer<'_, u64> {
-        Box::pin(async move {
-            let id = self.web3.eth().chain_id().await.map_err(|error| self.error(error))?;
+        Box::pin(self.noted("eth_chainId", async move {
+            let id = self
+                .web3
+                .eth()
+                .chain_id()
+                .await
+                .map_err(|error| self.error(Asked::Other, &error))?;
             self.small(id, "a chain id")
-        })
+        }))
     }
 
     fn header(&self, at: At) -> Answer<'_, Option<Header>> {
-        Box::pin(async move {
-            let params = vec![json!(block_number(at)), json!(false)];
-            let header: Option<RawHeader> = self.ask("eth_getBlockByNumber", params).await?;
-            let Some(raw) = header else { return Ok(None) };
+        Box::pin(self.noted("eth_getBlockByNumber", async move {
+            let Some(raw) = self.block(at).await? else { return Ok(None) };
             let header = Header {
                 number: raw.number.as_u64(),
                 hash: raw.hash.0,
@@ -195,18 +199,23 @@ impl ChainClient for Endpoint {
                 return Err(self.malformed("the block that was asked"));
             }
             Ok(Some(header))
-        })
+        }))
     }
 
     fn logs(&self, query: LogQuery) -> Answer<'_, Vec<Log>> {
-        Box::pin(async move {
+        Box::pin(self.noted("eth_getLogs", async move {
             let filter = FilterBuilder::default()
                 .from_block(BlockNumber::Number(query.from.into()))
                 .to_block(BlockNumber::Number(query.to.into()))
                 .address(query.addresses.iter().map(|address| H160(*address)).collect())
                 .topics(Some(query.events.iter().map(|t| H256(*t)).collect()), None, None, None)
                 .build();
-            let logs = self.web3.eth().logs(filter).await.map_err(|error| self.error(error))?;
+            let logs = self
+                .web3
+                .eth()
+                .logs(filter)
+                .await
+                .map_err(|error| self.error(Asked::Logs, &error))?;
             if logs.len() > self.limits.max_logs {
                 let (endpoint, limit) = (self.host.clone(), self.limits.max_logs);
                 return Err(ClientError::TooLarge { endpoint, limit });
@@ -219,72 +228,59 @@ impl ChainClient for Endpoint {
                 return Err(self.malformed("a list of events in the order of the chain"));
             }
             Ok(logs)
-        })
+        }))
     }
 
     fn call(&self, call: Call, at: At) -> Answer<'_, Vec<u8>> {
-        Box::pin(async move {
+        Box::pin(self.noted("eth_call", async move {
             let block = Some(BlockId::Number(block_number(at)));
             let answer = self.web3.eth().call(request(call), block).await;
-            Ok(answer.map_err(|error| self.error(error))?.0)
-        })
+            Ok(answer.map_err(|error| self.error(Asked::Call, &error))?.0)
+        }))
     }
 
     fn code(&self, address: Address, at: At) -> Answer<'_, Vec<u8>> {
-        Box::pin(async move {
+        Box::pin(self.noted("eth_getCode", async move {
             let code = self.web3.eth().code(H160(address), Some(block_number(at))).await;
-            Ok(code.map_err(|error| self.error(error))?.0)
-        })
+            Ok(code.map_err(|error| self.error(Asked::Other, &error))?.0)
+        }))
     }
 
     fn balance(&self, address: Address, at: At) -> Answer<'_, u128> {
-        Box::pin(async move {
+        Box::pin(self.noted("eth_getBalance", async move {
             let balance = self.web3.eth().balance(H160(address), Some(block_number(at))).await;
-            self.number(balance.map_err(|error| self.error(error))?, "a balance")
-        })
+            self.number(balance.map_err(|error| self.error(Asked::Other, &error))?, "a balance")
+        }))
     }
 
     fn nonce(&self, address: Address) -> Answer<'_, u64> {
-        Box::pin(async move {
+        Box::pin(self.noted("eth_getTransactionCount", async move {
             let eth = self.web3.eth();
             let nonce = eth.transaction_count(H160(address), Some(BlockNumber::Latest)).await;
-            self.small(nonce.map_err(|error| self.error(error))?, "a nonce")
-        })
+            self.small(nonce.map_err(|error| self.error(Asked::Other, &error))?, "a nonce")
+        }))
     }
 
     fn estimate_gas(&self, call: Call) -> Answer<'_, u64> {
-        Box::pin(async move {
+        Box::pin(self.noted("eth_estimateGas", async move {
             let gas = self.web3.eth().estimate_gas(request(call), None).await;
-            self.small(gas.map_err(|error| self.error(error))?, "an amount of gas")
-        })
+            self.small(gas.map_err(|error| self.error(Asked::Call, &error))?, "an amount of gas")
+        }))
     }
 
     fn fee_market(&self) -> Answer<'_, FeeMarket> {
-        Box::pin(async move {
-            let params = vec![json!("0x5"), json!("latest"), json!([50])];
-            let history: RawFeeHistory = self.ask("eth_feeHistory", params).await?;
-            let next = history.base_fee_per_gas.last();
-            let next = *next.ok_or_else(|| self.malformed("a fee history"))?;
-            let mut tips: Vec<U256> = Vec::new();
-            tips.extend(history.reward.iter().flatten().filter_map(|block| block.first()));
-            tips.sort_unstable();
-            let median = tips.get(tips.len() / 2).copied().unwrap_or_default();
-            Ok(FeeMarket {
-                base_fee: self.number(next, "a base fee")?,
-                priority_fee: self.number(median, "a priority fee")?,
-            })
-        })
+        Box::pin(self.noted("the price of gas", self.market()))
     }
 
     fn send_raw(&self, raw: Vec<u8>) -> Answer<'_, Hash> {
-        Box::pin(async move {
+        Box::pin(self.noted("eth_sendRawTransaction", async move {
             let hash = self.web3.eth().send_raw_transaction(Bytes(raw)).await;
-            Ok(hash.map_err(|error| self.error(error))?.0)
-        })
+            Ok(hash.map_err(|error| self.error(Asked::Send, &error))?.0)
+        }))
     }
 
     fn receipt(&self, tx_hash: Hash) -> Answer<'_, Option<Receipt>> {
-        Box::pin(async move {
+        Box::pin(self.noted("eth_getTransactionReceipt", async move {
             let params = vec![json!(H256(tx_hash))];
             let raw: Option<RawReceipt> = self.ask("eth_getTransactionReceipt", params).await?;
             let Some(raw) = raw else { return Ok(None) };
@@ -300,11 +296,11 @@ impl ChainClient for Endpoint {
                 gas_price: self.number(raw.effective_gas_price, "a gas price")?,
                 created: raw.contract_address.map(|address| address.0),
             }))
-        })
+        }))
     }
 
     fn input(&self, tx_hash: Hash) -> Answer<'_, Option<Vec<u8>>> {
-        Box::pin(async move {
+        Box::pin(self.noted("eth_getTransactionByHash", async move {
             let params = vec![json!(H256(tx_hash))];
             let raw: Option<RawTransaction> = self.ask("eth_getTransactionByHash", params).await?;
             let Some(raw) = raw else { return Ok(None) };
@@ -312,7 +308,15 @@ impl ChainClient for Endpoint {
                 return Err(self.malformed("the transaction that was asked"));
             }
             Ok(Some(raw.input.0))
-        })
+        }))
+    }
+
+    fn name(&self) -> String {
+        self.host.clone()
+    }
+
+    fn complaints(&self) -> Vec<Complaint> {
+        self.health.complaints()
     }
 }
 
@@ -336,14 +340,6 @@ fn request(call: Call) -> CallRequest {
     }
 }
 
-/// Servers put what a contract returned into the error's data as hex, some of them with words
-/// around it.
-fn revert_data(data: &Value) -> Vec<u8> {
-    let text = data.as_str().or_else(|| data.get("data").and_then(Value::as_str));
-    let digits = text.and_then(|text| text.split("0x").nth(1)).unwrap_or_default();
-    hex::decode(digits.trim()).unwrap_or_default()
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawHeader {
@@ -351,6 +347,8 @@ struct RawHeader {
     hash: H256,
     parent_hash: H256,
     timestamp: U256,
+    /// Chains without EIP-1559 have none.
+    base_fee_per_gas: Option<U256>,
 }
 
 #[derive(Deserialize)]
@@ -371,11 +369,4 @@ struct RawReceipt {
 struct RawTransaction {
     hash: H256,
     input: Bytes,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawFeeHistory {
-    base_fee_per_gas: Vec<U256>,
-    reward: Option<Vec<Vec<U256>>>,
 }

@@ -7,7 +7,9 @@
 pub mod client;
 
 pub mod endpoint;
+mod health;
 pub mod pair;
+pub mod patient;
 
 pub mod contracts;
 

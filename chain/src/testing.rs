@@ -1,6 +1,9 @@
 //! Development chains with a deployment on them, for the tests of this crate.
 
+mod proxy;
 pub mod sim;
+
+pub use proxy::{Asked, Reply, lying_proxy, scripted_proxy};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +11,6 @@ use std::sync::Arc;
 use alloy_primitives::U256;
 use alloy_sol_types::SolCall;
 use bls12_381::{G1Affine, G1Projective, G2Affine, G2Projective, Scalar};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use zklink::id::{ChainId, Owner, ShapeId, TokenId};
 use zklink::state::DeploymentId;
 use zklink::token::Address;
@@ -213,48 +214,5 @@ impl Testnet {
 
     pub fn mine(&self, chain: ChainId, blocks: u64) {
         self.chains[&chain].mine(blocks).unwrap();
-    }
-}
-
-/// A server between a client and a chain that replaces text in the answers.
-pub async fn lying_proxy(behind: String, lies: Vec<(String, String)>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let (behind, lies) = (behind.clone(), lies.clone());
-            tokio::spawn(async move {
-                let Some(body) = read_body(&mut stream).await else { return };
-                let client = reqwest::Client::new();
-                let request = client.post(behind).header("content-type", "application/json");
-                let mut text = request.body(body).send().await.unwrap().text().await.unwrap();
-                for (truth, lie) in &lies {
-                    text = text.replace(truth, lie);
-                }
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\
-                     content-length: {}\r\n\r\n{text}",
-                    text.len()
-                );
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            });
-        }
-    });
-    url
-}
-
-async fn read_body(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let read = stream.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
-        bytes.extend_from_slice(&buffer[..read]);
-        let text = String::from_utf8_lossy(&bytes).to_lowercase();
-        let Some(end) = text.find("\r\n\r\n") else { continue };
-        let length = text.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
-        let length: usize = length;
-        if bytes.len() >= end + 4 + length {
-            return Some(bytes[end + 4..].to_vec());
-        }
     }
 }

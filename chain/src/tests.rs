@@ -1,6 +1,8 @@
 //! Tests against development chains.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use zklink::hash::fr_to_be_bytes;
 use zklink::id::{KeyVersion, Nonce, SubAccountId};
@@ -158,6 +160,7 @@ impl ChainClient for Behind {
     }
 }
 
+mod fees;
 // Below the macro that it uses.
 mod sending;
 

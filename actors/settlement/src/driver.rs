@@ -151,7 +151,8 @@ impl RoundError {
 /// fault of the step.
 fn blames_step(error: &SendError) -> bool {
     match error {
-        SendError::Reverted { .. } | SendError::Client(_) => true,
+        // Without coins no step can be sent. It counts all the same: the alarm of a refused step is what people see of it.
+        SendError::Reverted { .. } | SendError::Client(_) | SendError::NoCoins { .. } => true,
         SendError::TooExpensive { .. }
         | SendError::Overtaken(_)
         | SendError::Displaced { .. }

@@ -9,12 +9,13 @@ use zklink::token::Address;
 
 use super::file::{DeployedChain, DeployedHub, Deployment};
 use super::plan::{deployment_word, local_route_identity, oracle_identity};
-use super::{DeployError, sender};
+use super::{DeployError, Progress, sender};
 use crate::client::{At, Call, ChainClient, ClientError};
 use crate::contracts::{
     Endpoint, Groth16Verifier, Hub, KeyRecorder, LightOracle, ReadError, Rollup, Route, narrow,
     read, to_abi,
 };
+use crate::patient::Patience;
 use crate::sender::Sender;
 
 /// What stands on a chain is not what the deployment says.
@@ -59,6 +60,27 @@ pub(super) async fn precompiles(
         Ok(_) | Err(ClientError::Refused { .. }) => Err(DeployError::NoPrecompiles(chain)),
         Err(error) => Err(ReadError::Client(error).into()),
     }
+}
+
+/// Whether the contracts stand that were created before a stop.
+pub(super) async fn made(
+    progress: &Progress,
+    senders: &BTreeMap<ChainId, Sender>,
+    patience: Patience,
+) -> Result<(), DeployError> {
+    for made in &progress.steps {
+        let Some(address) = made.created() else { continue };
+        let client = sender(senders, made.chain)?.client();
+        // A server that is behind does not have the contract yet.
+        let passing = |error: &DeployError| matches!(error, DeployError::NotOfThisPlan { .. });
+        let stands = || async move {
+            let code = client.code(address, At::Latest).await.map_err(ReadError::Client)?;
+            let (chain, what) = (made.chain, made.what.clone());
+            if code.is_empty() { Err(DeployError::NotOfThisPlan { chain, what }) } else { Ok(()) }
+        };
+        patience.wait(passing, stands).await?;
+    }
+    Ok(())
 }
 
 /// Reads a deployment back from its chains.

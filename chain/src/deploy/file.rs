@@ -312,11 +312,7 @@ impl Deployment {
     /// # Errors
     /// [`FileError`].
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let failed = |error| FileError::Io { path: path.display().to_string(), error };
-        if std::fs::metadata(path).map_err(failed)?.len() > MAX_BYTES {
-            return Err(FileError::Parse("it is longer than a mebibyte".to_owned()));
-        }
-        Self::parse(&std::fs::read_to_string(path).map_err(failed)?)
+        Self::parse(&read_whole(path)?)
     }
 
     /// Writes a file, whole or not at all.
@@ -324,9 +320,23 @@ impl Deployment {
     /// # Errors
     /// [`FileError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), FileError> {
-        let failed = |error| FileError::Io { path: path.display().to_string(), error };
-        let beside = path.with_extension("tmp");
-        std::fs::write(&beside, self.to_toml()).map_err(failed)?;
-        std::fs::rename(&beside, path).map_err(failed)
+        write_whole(path, &self.to_toml())
     }
+}
+
+/// The text of a file that is not too long.
+pub(super) fn read_whole(path: &Path) -> Result<String, FileError> {
+    let failed = |error| FileError::Io { path: path.display().to_string(), error };
+    if std::fs::metadata(path).map_err(failed)?.len() > MAX_BYTES {
+        return Err(FileError::Parse("it is longer than a mebibyte".to_owned()));
+    }
+    std::fs::read_to_string(path).map_err(failed)
+}
+
+/// Writes a file, whole or not at all.
+pub(super) fn write_whole(path: &Path, text: &str) -> Result<(), FileError> {
+    let failed = |error| FileError::Io { path: path.display().to_string(), error };
+    let beside = path.with_extension("tmp");
+    std::fs::write(&beside, text).map_err(failed)?;
+    std::fs::rename(&beside, path).map_err(failed)
 }

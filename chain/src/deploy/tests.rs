@@ -1,9 +1,12 @@
 use super::*;
 use crate::client::ChainClient;
 use crate::testing::{
-    HUB, SPOKE, Testnet, USD, dev_chain, endpoint, key, lying_proxy, plan, quick, shape_plan,
+    Asked, HUB, Reply, SPOKE, Testnet, USD, dev_chain, endpoint, key, lying_proxy, plan, quick,
+    scripted_proxy, shape_plan,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
 fn senders(clients: [(ChainId, Arc<dyn ChainClient>, u64); 2]) -> BTreeMap<ChainId, Sender> {
     let sender = |(id, client, evm)| (id, Sender::new(client, key("deployer"), evm, quick()));
@@ -140,4 +143,133 @@ async fn a_hub_without_the_precompiles_is_refused_before_anything_is_sent() {
     let error = deploy(&plan, &senders, &mut |_| {}).await.unwrap_err();
     assert!(matches!(error, DeployError::NoPrecompiles(HUB)), "{error}");
     assert_eq!(chain.latest().unwrap(), 0);
+}
+
+/// Asks again every few milliseconds, for a short while.
+fn briefly() -> Patience {
+    let pause = Duration::from_millis(5);
+    Patience { first_pause: pause, longest_pause: pause, bound: Duration::from_secs(3) }
+}
+
+/// Two chains, the hub behind a script, and what the deployment of [`plan`] makes of them.
+struct Ground {
+    hub: zklink_devnet::DevChainHandle,
+    spoke: zklink_devnet::DevChainHandle,
+    senders: BTreeMap<ChainId, Sender>,
+    plan: Plan,
+    progress: Progress,
+}
+
+impl Ground {
+    async fn new(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Ground {
+        let (hub, spoke) = (dev_chain(9001, 1).await, dev_chain(9002, 1).await);
+        let behind = endpoint(&scripted_proxy(hub.http_url(), script).await);
+        let clients = [(HUB, behind, 9001), (SPOKE, endpoint(&spoke.http_url()), 9002)];
+        let plan = plan(&shape_plan(1, 20, 30));
+        let progress = Progress::begin(plan.deployment);
+        Ground { hub, spoke, senders: senders(clients), plan, progress }
+    }
+
+    async fn go(&mut self) -> Result<Deployment, DeployError> {
+        let mut last = self.progress.clone();
+        let mut record = |_: Step, progress: &Progress| {
+            last = progress.clone();
+            Ok(())
+        };
+        let begun = self.progress.clone();
+        let done = resume(&self.plan, &self.senders, begun, briefly(), &mut record).await;
+        self.progress = last;
+        done
+    }
+
+    /// How many transactions the deployer has sent on both chains.
+    async fn transactions(&self) -> u64 {
+        let mut count = 0;
+        for chain in [&self.hub, &self.spoke] {
+            count += endpoint(&chain.http_url()).nonce(key("deployer").address()).await.unwrap();
+        }
+        count
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_fail_now_and_then_do_not_end_a_deployment() {
+    let mut ground = Ground::new(|asked| match asked.count % 4 {
+        1 => Reply::Status(502, "<html>bad gateway</html>".to_owned()),
+        2 if asked.is("eth_getTransactionReceipt") => Reply::Result(serde_json::Value::Null),
+        2 => Reply::error(-32005, "limit exceeded"),
+        _ => Reply::Pass,
+    })
+    .await;
+    let deployment = ground.go().await.unwrap();
+    assert_eq!(deployment.chains.len(), 2);
+    assert_eq!(ground.transactions().await, ground.progress.steps.len() as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_check_waits_for_a_server_that_is_behind() {
+    // The first question to a contract is that for the precompile; those after it come at the end.
+    let behind = |asked: &Asked| match asked.is("eth_call") && (2..12).contains(&asked.count) {
+        true => Reply::Result("0x".into()),
+        false => Reply::Pass,
+    };
+    Ground::new(behind).await.go().await.unwrap();
+    // One that stays behind is named as what it is.
+    let mut ground = Ground::new(|asked| match asked.is("eth_call") && asked.count > 1 {
+        true => Reply::Result("0x".into()),
+        false => Reply::Pass,
+    })
+    .await;
+    let error = ground.go().await.unwrap_err();
+    assert!(matches!(error, DeployError::Unconfirmed(_)), "{error}");
+    assert!(error.to_string().contains("nothing is deployed twice"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_that_stopped_goes_on_where_it_was() {
+    let whole = {
+        let mut ground = Ground::new(|_| Reply::Pass).await;
+        ground.go().await.unwrap();
+        ground.progress.steps.len() as u64
+    };
+    // From the eighth transaction of the hub on nothing is answered, until it is mended.
+    let mended = Arc::new(AtomicU64::new(0));
+    let of_script = Arc::clone(&mended);
+    let dead = AtomicU64::new(0);
+    let mut ground = Ground::new(move |asked| {
+        if asked.is("eth_sendRawTransaction") && asked.count >= 8 {
+            dead.store(1, SeqCst);
+        }
+        let out = dead.load(SeqCst) == 1 && of_script.load(SeqCst) == 0;
+        if out { Reply::Status(503, String::new()) } else { Reply::Pass }
+    })
+    .await;
+    let error = ground.go().await.unwrap_err();
+    assert!(matches!(error, DeployError::Send { chain: HUB, .. }), "{error}");
+    assert!(ground.progress.steps.len() >= 7);
+    mended.store(1, SeqCst);
+    // As it is read from its file, and without the last call, as if the program had ended before it was written down.
+    let folder = std::env::temp_dir().join(format!("zklink-begun-{}", std::process::id()));
+    ground.progress.write(&folder).unwrap();
+    assert_eq!(Progress::read(&folder).unwrap().as_ref(), Some(&ground.progress));
+    std::fs::remove_file(&folder).unwrap();
+    assert_eq!(Progress::read(&folder).unwrap(), None);
+
+    let deployment = ground.go().await.unwrap();
+    assert_eq!(ground.transactions().await, whole, "nothing is deployed twice");
+    verify(&deployment, &ground.senders).await.unwrap();
+    // Every last call may be mined without a record of it.
+    let done = ground.progress.clone();
+    for chain in [HUB, SPOKE] {
+        let mut steps = done.steps.clone();
+        let last = steps.iter().rposition(|made| made.chain == chain).unwrap();
+        steps.remove(last);
+        ground.progress.steps = steps;
+        assert_eq!(ground.go().await.unwrap(), deployment);
+        assert_eq!(ground.transactions().await, whole);
+    }
+    // What was begun of another plan is not mixed with this one.
+    ground.plan.attesters.pop();
+    let error = ground.go().await.unwrap_err();
+    assert!(matches!(error, DeployError::NotOfThisPlan { chain: HUB, .. }), "{error}");
 }

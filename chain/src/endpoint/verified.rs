@@ -6,7 +6,8 @@ use zklink::token::Address;
 
 use super::{Endpoint, EndpointError, EndpointLimits};
 use crate::client::{
-    Answer, At, Call, ChainClient, ClientError, FeeMarket, Hash, Header, Log, LogQuery, Receipt,
+    Answer, At, Call, ChainClient, ClientError, Complaint, FeeMarket, Hash, Header, Log, LogQuery,
+    Receipt,
 };
 
 /// An endpoint that need not answer when the node starts. Its first answer tells its chain; until then it is
@@ -97,5 +98,21 @@ impl ChainClient for VerifiedEndpoint {
 
     fn input(&self, tx_hash: Hash) -> Answer<'_, Option<Vec<u8>>> {
         verified!(self, input(tx_hash))
+    }
+
+    fn name(&self) -> String {
+        self.endpoint.name()
+    }
+
+    fn complaints(&self) -> Vec<Complaint> {
+        let found = self.found.get().copied().unwrap_or(self.expected);
+        // Nothing else is asked of an endpoint of another chain.
+        match self.endpoint.of_chain(self.expected, found) {
+            Ok(_) => self.endpoint.complaints(),
+            Err(error) => {
+                let fault = crate::health::words("eth_chainId", &error);
+                vec![Complaint { endpoint: self.endpoint.name(), fault }]
+            }
+        }
     }
 }

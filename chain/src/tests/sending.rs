@@ -1,12 +1,12 @@
 //! Transactions that are slow, lost or displaced.
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use zklink::tx::keccak;
 
 use super::*;
 use crate::client::{Answer, FeeMarket, Hash, Header, Log, Receipt};
+use crate::testing::{Asked, Reply, scripted_proxy};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_transaction_is_replaced_with_a_higher_fee() {
@@ -101,4 +101,109 @@ async fn a_transaction_whose_predecessor_vanished_is_given_up_at_once() {
     // The next attempt uses the nonce that is free again.
     chain.set_mining(Mining::Auto).unwrap();
     assert!(sender.send(call).await.unwrap().success);
+}
+
+/// A sender on a new chain through a script.
+async fn scripted(
+    id: u64,
+    policy: SendPolicy,
+    script: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+) -> (zklink_devnet::DevChainHandle, Sender) {
+    let chain = dev_chain(id, 1).await;
+    let url = scripted_proxy(chain.http_url(), script).await;
+    let sender = Sender::new(endpoint(&url), key("alice"), id, policy);
+    (chain, sender)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_lags_behind_the_nonce_is_waited_for() {
+    let script = |asked: &Asked| match asked.is("eth_getTransactionReceipt") && asked.count < 30 {
+        true => Reply::Result(serde_json::Value::Null),
+        false => Reply::Pass,
+    };
+    // Fewer polls than that before the fee would be raised.
+    let policy = SendPolicy { polls_before_raise: 3, raises: 0, ..quick() };
+    let (_chain, sender) = scripted(9140, policy, script).await;
+    let call = Call { to: Some([1; 20]), value: 5, ..Call::default() };
+    assert!(sender.send(call).await.unwrap().success);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_requests_that_fail_do_not_end_a_send() {
+    // Once the transaction is handed in, two of three requests fail, each in another way.
+    let script = |asked: &Asked| {
+        let reads = ["eth_getTransactionReceipt", "eth_getTransactionCount", "eth_feeHistory"];
+        let spared = !reads.contains(&asked.method.as_str())
+            || asked.count == 1 && !asked.is("eth_getTransactionReceipt");
+        match asked.count % 3 {
+            _ if spared => Reply::Pass,
+            0 => Reply::Pass,
+            1 => Reply::Status(502, "<html>bad gateway</html>".to_owned()),
+            _ => Reply::error(-32005, "limit exceeded"),
+        }
+    };
+    let policy = SendPolicy { poll_ms: 5, polls_before_raise: 3, ..quick() };
+    let (chain, sender) = scripted(9141, policy, script).await;
+    chain.set_mining(Mining::Manual).unwrap();
+    let call = Call { to: Some([1; 20]), value: 5, ..Call::default() };
+    let sending = tokio::spawn(async move { sender.send(call).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    chain.mine(1).unwrap();
+    assert!(sending.await.unwrap().unwrap().success);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_answer_is_lost_is_looked_for() {
+    let script = |asked: &Asked| match asked.is("eth_sendRawTransaction") {
+        true if asked.count == 1 => Reply::Lost,
+        _ => Reply::Pass,
+    };
+    let (chain, sender) = scripted(9142, quick(), script).await;
+    let call = Call { to: Some([1; 20]), value: 5, ..Call::default() };
+    assert!(sender.send(call).await.unwrap().success);
+    // And one that never arrived is handed in again.
+    let script = |asked: &Asked| match asked.is("eth_sendRawTransaction") {
+        true if asked.count == 1 => Reply::Status(503, String::new()),
+        _ => Reply::Pass,
+    };
+    let (other, sender) = scripted(9143, quick(), script).await;
+    let call = Call { to: Some([1; 20]), value: 5, ..Call::default() };
+    assert!(sender.send(call).await.unwrap().success);
+    for chain in [chain, other] {
+        let client = endpoint(&chain.http_url());
+        assert_eq!(client.balance([1; 20], At::Latest).await, Ok(5));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_does_not_answer_any_more_ends_a_send() {
+    let script = |asked: &Asked| match asked.is("eth_getTransactionReceipt") {
+        true => Reply::Status(502, String::new()),
+        false => Reply::Pass,
+    };
+    let (_chain, sender) = scripted(9144, quick(), script).await;
+    let error = sender.send(Call { to: Some([1; 20]), ..Call::default() }).await.unwrap_err();
+    assert!(matches!(&error, SendError::Client(error) if error.is_outage()), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nonce_that_another_sender_used_is_told_after_the_receipt_was_waited_for() {
+    let script = |asked: &Asked| {
+        if !asked.is("eth_sendRawTransaction") {
+            return Reply::Pass;
+        }
+        // Taken, and never passed on.
+        let raw = hex::decode(&asked.params[0].as_str().unwrap()[2..]).unwrap();
+        Reply::Result(format!("0x{}", hex_of(&keccak(&[&raw]))).into())
+    };
+    let (chain, sender) = scripted(9145, quick(), script).await;
+    let other = Sender::new(endpoint(&chain.http_url()), key("alice"), 9145, quick());
+    let call = Call { to: Some([1; 20]), value: 5, ..Call::default() };
+    let of_other = Call { value: 6, ..call.clone() };
+    let (lost, sent) = tokio::join!(sender.send(call), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        other.send(of_other).await
+    });
+    assert!(sent.unwrap().success);
+    assert_eq!(lost.unwrap_err(), SendError::Overtaken(0));
 }

@@ -10,7 +10,7 @@ use super::ConfigError;
 /// No secret is longer.
 const SECRET_MAX: u64 = 4096;
 
-/// A private key of secp256k1 in hex, from a file that only its owner may read.
+/// A private key of secp256k1 in hex, from a file that not everybody may read.
 ///
 /// # Errors
 /// [`ConfigError`]; the text of the file is never in it.
@@ -19,12 +19,13 @@ pub fn read_key(path: &Path) -> Result<EthKey, ConfigError> {
         .map_err(|bad| ConfigError::Content { path: path.to_owned(), what: bad.to_string() })
 }
 
-/// A secret in one line, from a file that only its owner may read.
+/// A secret in one line, from a file that not everybody may read. Its group may: secrets that a system mounts for a
+/// service often belong to another user and to a group of the service, on a mount where no mode can be changed.
 ///
 /// # Errors
 /// [`ConfigError`]; the text of the file is never in it.
 pub fn read_secret(path: &Path) -> Result<String, ConfigError> {
-    forbid(path, 0o077, "can be read by others, and it holds a secret", 0o600)?;
+    forbid(path, 0o007, "is open to everybody, and it holds a secret", 0o600)?;
     Ok(read_bounded(path, SECRET_MAX)?.trim().to_owned())
 }
 

@@ -77,18 +77,25 @@ fn one_endpoint_or_two_and_nothing_else() {
 
 #[cfg(unix)]
 #[test]
-fn a_secret_that_others_may_read_is_refused_and_never_shown() {
+fn a_secret_that_everybody_may_read_is_refused_and_never_shown() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
     let secret = "11".repeat(32);
     std::fs::write(&path, format!("0x{secret}\n")).unwrap();
     let mode = |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-    mode(0o640);
-    let error = read_key(&path).unwrap_err().to_string();
-    assert!(error.contains("chmod 600"), "{error}");
+    for open in [0o644, 0o604, 0o642, 0o601, 0o444] {
+        mode(open);
+        let error = read_key(&path).unwrap_err().to_string();
+        assert!(error.contains("chmod 600"), "{open:o}: {error}");
+    }
+    // As a secret is mounted for a service: of another user, for the service's group.
+    let address = EthKey::from_hex(&secret).unwrap().address();
+    for closed in [0o440, 0o640, 0o400, 0o600] {
+        mode(closed);
+        assert_eq!(read_key(&path).unwrap().address(), address, "{closed:o}");
+    }
     mode(0o600);
-    assert_eq!(read_key(&path).unwrap().address(), EthKey::from_hex(&secret).unwrap().address());
     std::fs::write(&path, "not a key").unwrap();
     let error = read_key(&path).unwrap_err().to_string();
     assert!(!error.contains("not a key"), "{error}");
