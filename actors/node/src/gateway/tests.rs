@@ -36,6 +36,7 @@ use crate::builder::{Builder, Credit, Credited, HubProgress, SealNow, ViewReader
 
 mod bounds;
 mod browsers;
+mod connections;
 
 const WAIT: Duration = Duration::from_secs(10);
 
