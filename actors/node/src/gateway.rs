@@ -33,7 +33,7 @@ use connection::{Connection, Connections, IdleTimer};
 pub use faucet::{Dripped, Faucet, FaucetRequest, NoDrip};
 use limit::{Bucket, RateLimit};
 pub use origins::Origins;
-pub use sources::{Sources, Stages};
+pub use sources::{Reached, Sources, Stages};
 
 /// Requests that one connection may have in work at once, where it can have several: over HTTP/2.
 const REQUESTS_AT_ONCE: u32 = 8;

@@ -63,6 +63,11 @@ impl Report {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    /// What `pick` makes of the steps, oldest first, without a copy of them all.
+    pub fn pick<T>(&self, pick: impl FnMut(&Done) -> Option<T>) -> Vec<T> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(pick).collect()
+    }
+
     fn add(&self, done: Done) {
         if let Some(listener) = &self.listener {
             listener(&done);
@@ -88,6 +93,8 @@ pub struct SettlementStatus {
     pub failing: Vec<Failing>,
     /// Set when the contracts and the archive differ; nothing more is sent.
     pub diverged: Option<Diverged>,
+    /// The last block that the chain paid to the end, as it was last read.
+    pub paid: BlockNumber,
 }
 
 /// Why a round did nothing.
@@ -198,6 +205,7 @@ impl Settler {
         let hub_contract = self.contracts[&self.hub_id].hub.unwrap_or_default();
         let hub = read_hub_view(&*self.hub, hub_contract, chains).await?;
         let view = read_chain_view(client, contracts.rollup).await?;
+        status.send_modify(|status| status.paid = view.paid);
         let deliverable = self.deliverable(client, contracts).await?;
         let source = &*self.source;
         let refunds = refunds.due(client, contracts.rollup, source, self.chain, &view).await?;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::U256;
+use tokio::sync::watch;
 use zklink::amount::{Amount, Fee};
 use zklink::block::Head;
 use zklink::commitment::StateTree;
@@ -193,6 +194,7 @@ struct Walk {
     net: Testnet,
     settlers: Vec<Settler>,
     attesters: Vec<Attester>,
+    statuses: Vec<watch::Sender<SettlementStatus>>,
     now: u64,
 }
 
@@ -237,17 +239,19 @@ fn walk(net: Testnet, shelf: Shelf, report: &Report) -> Walk {
         let config = AttesterConfig { deployment: DEPLOYMENT, chains, offer_ms: 1 };
         Attester::new(config, key, History::in_memory(), Port::new(Direct(Arc::clone(&book))))
     });
-    let (settlers, attesters) = (vec![settler(HUB), settler(SPOKE)], attesters.collect());
-    Walk { net, settlers, attesters, now: 0 }
+    let settlers = vec![settler(HUB), settler(SPOKE)];
+    let attesters = attesters.collect();
+    let statuses = settlers.iter().map(|_| watch::Sender::default()).collect();
+    Walk { net, settlers, attesters, statuses, now: 0 }
 }
 
 impl Walk {
     /// One round of a settler that knows of no failure.
     async fn round(&self, settler: usize) -> Result<Option<Done>, RoundError> {
-        let (status, _) = tokio::sync::watch::channel(SettlementStatus::default());
+        let status = &self.statuses[settler];
         let mut retries = Retries::new(1);
         let mut refunds = RefundSearch::default();
-        self.settlers[settler].round(&mut retries, &mut refunds, Timestamp(0), &status).await
+        self.settlers[settler].round(&mut retries, &mut refunds, Timestamp(0), status).await
     }
 
     /// Lets the attesters read both chains.
@@ -313,6 +317,8 @@ async fn two_blocks_walk_from_commit_to_payout_over_the_light_oracle() {
         ]
     );
     assert!(done.iter().all(|done| done.gas_used > 21_000 && done.gas_price > 0));
+    let paid_through = |settler: usize| walk.statuses[settler].borrow().paid;
+    assert_eq!((paid_through(0), paid_through(1)), (BlockNumber(1), BlockNumber(2)));
     let wallet = walk.net.wallet(SPOKE, "bob");
     let paid = wallet.balance(walk.net.token(SPOKE, USD), [0x77; 20]).await.unwrap();
     assert_eq!(paid, 400);

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use watching::{start_ledgers, start_watchers};
 use zklink::id::TokenId;
 use zklink::token::Network;
+use zklink_client::AlarmView;
 use zklink_mechanism::clock;
 use zklink_mechanism::port::Port;
 use zklink_mechanism::supervised::Fault;
@@ -96,8 +97,11 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
     if tokio::time::timeout(HUB_PATIENCE, hub.changed()).await.is_err() {
         tracing::warn!("the hub does not answer: nothing is executed until it does");
     }
-    let stages = Arc::new(HubStages { hub, report: report.clone() });
-    let gateway = start_gateway(&setup, &network, &core, proving, stages).await?;
+    let stages = HubStages { hub, settlement: settlement.clone(), report: report.clone() };
+    // Nothing publishes alarms yet: the list stays empty.
+    let (_, alarms) = watch::channel(Vec::new());
+    let sources = sources(&setup, &core, proving, stages, alarms);
+    let gateway = start_gateway(&setup, &network, &core, sources).await?;
 
     let ticks = clock::drive(core.ticks.clone(), TICK, drivers.stop.clone());
     drivers.start("clock".to_owned(), ticks);
@@ -119,21 +123,30 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
     })
 }
 
-async fn start_gateway(
+fn sources(
     setup: &Setup,
-    network: &Arc<Network>,
     core: &Core,
     proving: Port<feed::ReadProgress>,
-    stages: Arc<HubStages>,
-) -> Result<Gateway, StartError> {
-    let sources = Sources {
+    stages: HubStages,
+    alarms: watch::Receiver<Vec<AlarmView>>,
+) -> Sources {
+    Sources {
         view: core.view.clone(),
         archive: core.archive.clone(),
         submit: core.builder.port(),
         proving: Some(proving),
-        stages,
+        stages: Arc::new(stages),
+        alarms,
         faucet: setup.faucet.clone(),
-    };
+    }
+}
+
+async fn start_gateway(
+    setup: &Setup,
+    network: &Arc<Network>,
+    core: &Core,
+    sources: Sources,
+) -> Result<Gateway, StartError> {
     let about = About {
         network: Arc::clone(network),
         fees: setup.terms.fees.clone(),
