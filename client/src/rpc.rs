@@ -11,8 +11,9 @@ use zklink::tx::{SignedTx, Tx};
 
 use crate::hex_bytes::Hash;
 use crate::types::{
-    AccountInfo, AccountQuery, AccountSnapshot, Balances, BlockInfo, BlockOnChain, BlockTx,
-    HistoryKind, LatestBlock, NetworkInfo, Page, ProvingStatus, SupportChain, SupportToken, TxInfo,
+    AccountInfo, AccountQuery, AccountSnapshot, AlarmView, Balances, BlockInfo, BlockOnChain,
+    BlockTx, HistoryKind, LatestBlock, NetworkInfo, Page, ProvingStatus, SupportChain,
+    SupportToken, TxInfo,
 };
 
 /// What a zkLink node answers. `include_update` must be absent or false: this node shows state by
@@ -99,6 +100,16 @@ pub trait ZkLink {
         #[argument(rename = "includeUpdate")] include_update: Option<bool>,
     ) -> RpcResult<TxInfo>;
 
+    /// The deposits that a transaction on a chain made, in the order of their serials, at most 100 on a page. An
+    /// empty list: no such deposit was executed, because it is not final on its chain yet or was never made.
+    #[method(name = "getDepositsByL1Hash")]
+    async fn deposits_by_l1_hash(
+        &self,
+        #[argument(rename = "l1Hash")] l1_hash: Hash,
+        #[argument(rename = "pageIndex")] page_index: Option<u64>,
+        #[argument(rename = "pageSize")] page_size: Option<u64>,
+    ) -> RpcResult<Page<TxInfo>>;
+
     /// Transactions of an account, newest first. A page has at most 100 entries, and the pages
     /// reach back over the last 500 transactions of any kind.
     #[method(name = "getAccountTransactionHistory")]
@@ -137,6 +148,10 @@ pub trait ZkLink {
     /// How proving goes.
     #[method(name = "getProvers")]
     async fn provers(&self) -> RpcResult<ProvingStatus>;
+
+    /// What an operator must look at now, at most 100. An empty list: nothing.
+    #[method(name = "getAlarms")]
+    async fn alarms(&self) -> RpcResult<Vec<AlarmView>>;
 
     /// Development networks only: deposits test tokens for an address through the contract of a
     /// chain, and gives the transaction there. 106: it does not give that amount.

@@ -171,6 +171,9 @@ pub struct TxInfo {
     pub tx: TxBody,
     /// What became of it.
     pub receipt: TxReceipt,
+    /// Of a withdrawal: how its tokens leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payout: Option<PayoutInfo>,
 }
 
 /// What was sent, or what a chain delivered.
@@ -215,8 +218,9 @@ pub struct TxReceipt {
     pub executed: bool,
     /// When, in microseconds since the Unix epoch.
     pub executed_timestamp: u64,
-    /// Whether it did what it says: false for a deposit that was refused, true for all else that the node keeps.
-    pub success: bool,
+    /// Whether it did what it says: false for a deposit that was refused; nothing yet for a withdrawal whose payout was
+    /// not made; true for all else that the node keeps.
+    pub success: Option<bool>,
     /// Why not.
     pub fail_reason: Option<String>,
     /// Its block: the one that will be sealed next while `status` is `executed`.
@@ -237,8 +241,32 @@ pub enum TxStatus {
     Sealed,
     /// Its block is committed on the hub.
     Committed,
-    /// Its block is proven on the hub.
+    /// Its block is proven on the hub. The last stage of all but withdrawals.
     Verified,
+    /// A withdrawal that the hub released: its chain may pay it.
+    Released,
+    /// A withdrawal whose chain made its payout: the receiver has the tokens, or may `claim` them.
+    Paid,
+}
+
+/// How the tokens of a withdrawal leave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PayoutInfo {
+    /// The chain that pays.
+    pub chain_id: ChainId,
+    /// The contract there that pays, and keeps what the receiver did not take.
+    pub contract: HexBytes<20>,
+    /// Who is paid.
+    pub receiver: HexBytes<20>,
+    /// The unified token, by which the contract knows it too.
+    pub token: TokenId,
+    /// The transactions that made payouts of its block there, as far as this node sent them since it was
+    /// started. Anybody else may have sent them.
+    pub transactions: Vec<ChainTx>,
+    /// Once it was made: how to see whether the receiver has the tokens, or has to claim them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// The transactions that settled a block.
@@ -323,7 +351,7 @@ pub enum HistoryKind {
     Transfer,
 }
 
-/// A page of a list, newest first.
+/// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Page<T> {
@@ -451,4 +479,18 @@ pub struct ProverInfo {
     pub proven: u64,
     /// Wrong proofs of it since it was last barred.
     pub strikes: u32,
+}
+
+/// Something of the node that does not go on without a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlarmView {
+    /// Its kind, in kebab case; the same for ever.
+    pub kind: String,
+    /// The chain that it is about, if it is about one.
+    pub chain: Option<u8>,
+    /// What is wrong, for people.
+    pub text: String,
+    /// Since when, in milliseconds since the Unix epoch, if that is known.
+    pub since_ms: Option<u64>,
 }

@@ -37,11 +37,14 @@ pub enum Column {
     /// Keys that owners authorised on a chain: [`KEY_COUNT`] -> their count (u64); place (u64, from
     /// zero) -> position of the record (u64), the key's bytes.
     Keys = 9,
+    /// The deposits that a transaction of a chain made: its hash (32 bytes) -> their count (u64); its
+    /// hash, place (u64, from zero) -> the hash of the deposit (32 bytes).
+    Deposits = 10,
 }
 
 impl Column {
     /// All columns, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::Blocks,
         Self::Transactions,
@@ -52,6 +55,7 @@ impl Column {
         Self::ChainBlocks,
         Self::Seals,
         Self::Keys,
+        Self::Deposits,
     ];
 
     /// Its number in parity-db.

@@ -3,9 +3,8 @@
 //! Reads look at the builder's view and at the archive, and never at the builder itself.
 //! Everything that a stranger can make the node hold is bounded by [`Limits`].
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jsonrpsee::core::middleware::RpcServiceBuilder;
@@ -13,12 +12,12 @@ use jsonrpsee::server::{
     BatchRequestConfig, Methods, PingConfig, ServerBuilder, ServerConfig, ServerHandle, StopHandle,
     serve_with_graceful_shutdown, stop_channel,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use zklink_client::ZkLinkServer;
 use zklink_mechanism::clock::Clock;
-use zklink_mechanism::timestamp::Timestamp;
 
 pub mod api;
+mod connection;
 pub mod faucet;
 mod history;
 pub mod limit;
@@ -30,10 +29,14 @@ mod sources;
 mod tests;
 
 pub use api::{About, Api};
+use connection::{Connection, Connections, IdleTimer};
 pub use faucet::{Dripped, Faucet, FaucetRequest, NoDrip};
 use limit::{Bucket, RateLimit};
 pub use origins::Origins;
-pub use sources::{Sources, Stages};
+pub use sources::{Reached, Sources, Stages};
+
+/// Requests that one connection may have in work at once, where it can have several: over HTTP/2.
+const REQUESTS_AT_ONCE: u32 = 8;
 
 /// What one stranger, and all together, may use.
 #[derive(Clone, Debug)]
@@ -44,9 +47,9 @@ pub struct Limits {
     pub response_bytes_max: u32,
     /// Requests in one batch.
     pub batch_max: u32,
-    /// TCP connections, and of them WebSockets.
+    /// TCP connections that are open, WebSockets among them.
     pub connections_max: u32,
-    /// TCP connections of one IP address. Raise it behind a reverse proxy.
+    /// Those of one IPv4 address or one IPv6 network of 64 bits. Raise it behind a reverse proxy.
     pub connections_per_address_max: u32,
     /// Subscriptions of one WebSocket.
     pub subscriptions_max: u32,
@@ -54,7 +57,7 @@ pub struct Limits {
     pub burst: u32,
     /// Calls a second that one connection may make in the long run; zero for no limit.
     pub calls_per_second: u32,
-    /// A connection that made no call for so long is closed.
+    /// A connection that made no call for so long is closed, also a WebSocket that answers pings.
     pub idle: Duration,
     /// How long a request may take inside of the node.
     pub request_timeout: Duration,
@@ -103,8 +106,10 @@ impl Gateway {
         let address = listener.local_addr()?;
         let (stop, handle) = stop_channel();
         let methods: Methods = api.into_rpc().into();
-        let door = Door { limits, clock, methods, stop, open: Arc::default() };
-        tokio::spawn(door.listen(listener));
+        let connections =
+            Connections::new(limits.connections_max, limits.connections_per_address_max);
+        let accepting = Listener { limits, clock, methods, stop, connections };
+        tokio::spawn(accepting.run(listener));
         Ok(Gateway { address, handle })
     }
 
@@ -126,36 +131,19 @@ impl Gateway {
     }
 }
 
-/// Lets connections in.
-struct Door {
+/// Accepts connections and serves each in a task of its own.
+struct Listener {
     limits: Limits,
     clock: Arc<dyn Clock>,
     methods: Methods,
     stop: StopHandle,
-    open: Arc<Mutex<BTreeMap<IpAddr, u32>>>,
+    connections: Connections,
 }
 
-/// Counts a connection for as long as it lives.
-struct Guest {
-    address: IpAddr,
-    open: Arc<Mutex<BTreeMap<IpAddr, u32>>>,
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        match open.get_mut(&self.address) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(open.remove(&self.address)),
-        }
-    }
-}
-
-impl Door {
-    async fn listen(self, listener: TcpListener) {
-        let config = self.config();
+impl Listener {
+    async fn run(self, listener: TcpListener) {
         let browsers = tower::ServiceBuilder::new().layer(self.limits.origins.layer());
-        let service = ServerBuilder::with_config(config).to_service_builder();
+        let service = ServerBuilder::with_config(self.config()).to_service_builder();
         let service = service.set_http_middleware(browsers);
         loop {
             let accepted = tokio::select! {
@@ -172,23 +160,22 @@ impl Door {
                 }
             };
             // Over the limit the socket is closed without a word, which costs us least.
-            let Some(guest) = self.admit(remote.ip()) else { continue };
+            let Some(place) = self.connections.admit(remote.ip()) else { continue };
             let bucket = self.bucket();
-            let layer = RateLimit::new(Arc::clone(&bucket), Arc::clone(&self.clock));
+            let idle =
+                IdleTimer::new(Arc::clone(&bucket), Arc::clone(&self.clock), self.limits.idle);
+            let connection = Connection::new(socket, place, idle);
+            let layer = RateLimit::new(bucket, Arc::clone(&self.clock));
             let rpc = RpcServiceBuilder::new().layer(layer);
-            let service = service.clone().set_rpc_middleware(rpc);
+            // The server's own count is of requests and of all callers together: one of them could use it up.
+            let service = service.clone().max_connections(REQUESTS_AT_ONCE).set_rpc_middleware(rpc);
             let service = service.build(self.methods.clone(), self.stop.clone());
-            let serving =
-                serve_with_graceful_shutdown(quick(socket), service, self.stop.clone().shutdown());
-            let (clock, idle) = (Arc::clone(&self.clock), self.limits.idle);
+            let stop = self.stop.clone().shutdown();
+            let serving = serve_with_graceful_shutdown(connection, service, stop);
             tokio::spawn(async move {
-                tokio::select! {
-                    served = serving => if let Err(error) = served {
-                        tracing::debug!(%error, "a connection ended");
-                    },
-                    () = idle_for(&bucket, &*clock, idle) => {}
+                if let Err(error) = serving.await {
+                    tracing::debug!(%error, "a connection ended");
                 }
-                drop(guest);
             });
         }
     }
@@ -198,7 +185,6 @@ impl Door {
         ServerConfig::builder()
             .max_request_body_size(limits.request_bytes_max)
             .max_response_body_size(limits.response_bytes_max)
-            .max_connections(limits.connections_max)
             .max_subscriptions_per_connection(limits.subscriptions_max)
             .set_batch_request_config(BatchRequestConfig::Limit(limits.batch_max))
             .set_message_buffer_capacity(limits.batch_max.max(64))
@@ -206,40 +192,8 @@ impl Door {
             .build()
     }
 
-    fn admit(&self, address: IpAddr) -> Option<Guest> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: u32 = open.values().sum();
-        let own = open.entry(address).or_default();
-        if all >= self.limits.connections_max || *own >= self.limits.connections_per_address_max {
-            if *own == 0 {
-                open.remove(&address);
-            }
-            return None;
-        }
-        *own += 1;
-        Some(Guest { address, open: Arc::clone(&self.open) })
-    }
-
     fn bucket(&self) -> Arc<Bucket> {
         let Limits { burst, calls_per_second, .. } = self.limits;
         Arc::new(Bucket::new(burst, calls_per_second, self.clock.now()))
-    }
-}
-
-/// Small answers go out at once. Where the option cannot be set they only go out later.
-fn quick(socket: TcpStream) -> TcpStream {
-    drop(socket.set_nodelay(true));
-    socket
-}
-
-/// Returns when the connection made no call for so long.
-async fn idle_for(bucket: &Bucket, clock: &dyn Clock, limit: Duration) {
-    let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-    loop {
-        let Timestamp(quiet) = Timestamp(clock.now().since(bucket.last_call()));
-        match limit_ms.checked_sub(quiet) {
-            None | Some(0) => return,
-            Some(left) => tokio::time::sleep(Duration::from_millis(left)).await,
-        }
     }
 }

@@ -68,6 +68,11 @@ impl Report {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    /// What `pick` makes of the steps, oldest first, without a copy of them all.
+    pub fn pick<T>(&self, pick: impl FnMut(&Done) -> Option<T>) -> Vec<T> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(pick).collect()
+    }
+
     fn add(&self, done: Done) {
         if let Some(listener) = &self.listener {
             listener(&done);
@@ -94,6 +99,8 @@ pub struct SettlementStatus {
     /// Set when the contracts and the archive differ for long enough to believe it. Nothing is sent from the first look on
     /// that shows it; until it is believed, `last_error` says it.
     pub diverged: Option<Diverged>,
+    /// The last block that the chain paid to the end, as it was last read.
+    pub paid: BlockNumber,
 }
 
 /// Why a round did nothing.
@@ -250,6 +257,7 @@ impl Settler {
         let hub = hub.map_err(RoundError::Hub)?.view;
         memory.hub_changed = false;
         let Look { view, delivered, refunds, .. } = self.look(memory).await?;
+        status.send_modify(|status| status.paid = view.paid);
         let mut deliverable = Vec::new();
         for (source, taken) in delivered {
             if let Some(route) = self.routes.get(&source) {

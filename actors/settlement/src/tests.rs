@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::U256;
+use tokio::sync::watch;
 use zklink::amount::{Amount, Fee};
 use zklink::block::Head;
 use zklink::commitment::StateTree;
@@ -196,6 +197,7 @@ struct Walk {
     hub: tokio::sync::Mutex<HubReader>,
     settlers: Vec<Settler>,
     attesters: Vec<Attester>,
+    statuses: Vec<watch::Sender<SettlementStatus>>,
     now: u64,
 }
 
@@ -248,17 +250,19 @@ fn walk(net: Testnet, shelf: Shelf, report: &Report) -> Walk {
         let config = AttesterConfig { deployment: DEPLOYMENT, chains, offer_ms: 1 };
         Attester::new(config, key, History::in_memory(), Port::new(Direct(Arc::clone(&book))))
     });
-    let (settlers, attesters) = (vec![settler(HUB), settler(SPOKE)], attesters.collect());
-    Walk { net, hub: hub.into(), settlers, attesters, now: 0 }
+    let settlers = vec![settler(HUB), settler(SPOKE)];
+    let attesters = attesters.collect();
+    let statuses = settlers.iter().map(|_| watch::Sender::default()).collect();
+    Walk { net, hub: hub.into(), settlers, attesters, statuses, now: 0 }
 }
 
 impl Walk {
     /// One round of a settler that knows of no failure.
     async fn round(&self, settler: usize) -> Result<Option<Done>, RoundError> {
-        let (status, _) = tokio::sync::watch::channel(SettlementStatus::default());
+        let status = &self.statuses[settler];
         let mut memory = Memory::new(PERIODS);
         self.read_hub().await;
-        self.settlers[settler].round(&mut memory, Timestamp(0), &status).await
+        self.settlers[settler].round(&mut memory, Timestamp(0), status).await
     }
 
     /// Lets everybody hear what the hub says now.
@@ -331,6 +335,8 @@ async fn two_blocks_walk_from_commit_to_payout_over_the_light_oracle() {
         ]
     );
     assert!(done.iter().all(|done| done.gas_used > 21_000 && done.gas_price > 0));
+    let paid_through = |settler: usize| walk.statuses[settler].borrow().paid;
+    assert_eq!((paid_through(0), paid_through(1)), (BlockNumber(1), BlockNumber(2)));
     let wallet = walk.net.wallet(SPOKE, "bob");
     let paid = wallet.balance(walk.net.token(SPOKE, USD), [0x77; 20]).await.unwrap();
     assert_eq!(paid, 400);

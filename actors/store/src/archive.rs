@@ -293,6 +293,10 @@ impl<'a> Batch<'a> {
                 let value = [&position[..], &bytes].concat();
                 self.put(Column::Keys, entry::place_key(&[], place), value);
             }
+            Entry::Deposit { l1_tx, hash } => {
+                let place = self.place(Column::Deposits, &l1_tx)?;
+                self.put(Column::Deposits, entry::place_key(&l1_tx, place), hash.to_vec());
+            }
         }
         Ok(())
     }

@@ -18,8 +18,9 @@ pub fn fold(payload: &[u8]) -> Result<Vec<Entry>, String> {
     Ok(match record {
         Record::Tx(tx) => vec![Entry::Transaction { hash: tx.hash.0, place: TxPlace::Pending }],
         Record::Deposit(deposit) => {
-            let hash = deposit.deposit.hash().0;
-            vec![Entry::Transaction { hash, place: TxPlace::Pending }]
+            let (hash, l1_tx) = (deposit.deposit.hash().0, deposit.deposit.l1_tx);
+            let place = TxPlace::Pending;
+            vec![Entry::Transaction { hash, place }, Entry::Deposit { l1_tx, hash }]
         }
         Record::KeyAuthorised(key) => {
             vec![Entry::Key { bytes: serde_json::to_vec(&key).map_err(|error| error.to_string())? }]

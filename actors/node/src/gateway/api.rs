@@ -16,21 +16,19 @@ use zklink::token::Network;
 use zklink::tx::{SignedTx, Tx, TxHash};
 use zklink_client::error::{busy, code, error, rejected};
 use zklink_client::{
-    AccountInfo, AccountQuery, AccountSnapshot, Balances, BlockInfo, BlockOnChain, BlockTx, Hash,
-    HexBytes, HistoryKind, LatestBlock, NetworkInfo, Page, ProvingStatus, ShapeInfo, SupportChain,
-    SupportToken, TxInfo, ZkLinkServer,
+    AccountInfo, AccountQuery, AccountSnapshot, AlarmView, Balances, BlockInfo, BlockOnChain,
+    BlockTx, Hash, HexBytes, HistoryKind, LatestBlock, NetworkInfo, Page, ProvingStatus, ShapeInfo,
+    SupportChain, SupportToken, TxInfo, ZkLinkServer,
 };
 use zklink_mechanism::port::{Refused, ReplyTo, Unanswered};
 use zklink_prover::feed::ReadProgress;
 
 use super::faucet::{FaucetRequest, NoDrip};
-use super::history::{self, Found};
-use super::present;
-use super::sources::Sources;
+use super::history::{self, Found, LIST_MAX, PageAsked, Search};
+use super::present::{self, Moment};
+use super::sources::{Reached, Sources};
 use crate::builder::{Receipt, Refusal, Submit};
 
-/// Transactions in one answer of `getPendingBlock`, and entries of one page.
-const LIST_MAX: u32 = 100;
 /// Looks at a transaction that is between two places.
 const MOVING_LOOKS: u32 = 20;
 /// Pause between two of them.
@@ -71,8 +69,8 @@ impl Api {
         Api { sources, about: Arc::new(about), timeout }
     }
 
-    fn stages(&self) -> (BlockNumber, BlockNumber) {
-        (self.sources.stages.committed(), self.sources.stages.verified())
+    fn moment(&self) -> Moment<'_> {
+        self.sources.moment(&self.about.network)
     }
 
     fn resolve(&self, query: AccountQuery) -> RpcResult<AccountId> {
@@ -118,22 +116,38 @@ impl Api {
     /// balances after it. Where readers keep the news out for long, the answer goes first.
     async fn shown(&self, receipt: &Receipt) {
         for _ in 0..MOVING_LOOKS {
-            {
-                let view = self.sources.view.read();
-                let sealed = view.state.system.number >= receipt.place.block;
-                if sealed || view.open_tx(receipt.hash).is_some() {
-                    return;
-                }
+            if self.shows(receipt) {
+                return;
             }
             tokio::time::sleep(SHOWN_PAUSE).await;
         }
+    }
+
+    /// Whether the view is at the transaction or behind it.
+    fn shows(&self, receipt: &Receipt) -> bool {
+        let view = self.sources.view.read();
+        view.state.system.number >= receipt.place.block || view.open_tx(receipt.hash).is_some()
+    }
+
+    /// A search of hundreds of reads, off the threads that serve everybody.
+    async fn search<T: Send + 'static>(
+        &self,
+        search: impl FnOnce(&mut Search<'_>) -> RpcResult<T> + Send + 'static,
+    ) -> RpcResult<T> {
+        let (sources, about) = (self.sources.clone(), Arc::clone(&self.about));
+        let search = move || search(&mut Search::new(&sources, &about.network));
+        tokio::task::spawn_blocking(search).await.map_err(history::internal)?
+    }
+
+    fn find(&self, hash: TxHash) -> RpcResult<Found> {
+        Search::new(&self.sources, &self.about.network).find(hash)
     }
 
     /// A transaction that was executed long ago is refused for its nonce: but it is done, and
     /// sending it again is answered as the first time.
     fn old_or(&self, hash: TxHash, refusal: &Refusal) -> RpcResult<Hash> {
         let by_nonce = matches!(refusal, Refusal::Rejected(Reject::Nonce { .. }));
-        if by_nonce && !matches!(history::find(&self.sources, hash)?, Found::Unknown) {
+        if by_nonce && !matches!(self.find(hash)?, Found::Unknown) {
             return Ok(hash.into());
         }
         Err(refused(refusal))
@@ -185,12 +199,16 @@ impl ZkLinkServer for Api {
     async fn latest_block(&self) -> RpcResult<LatestBlock> {
         // The archive's head, not the view's: it is on disk.
         let head = self.sources.archive.head().map_err(history::internal)?;
-        let number = head.unwrap_or_default();
-        let sealed = history::block(&self.sources, number)?;
+        let last_block_number = head.unwrap_or_default();
+        let sealed = history::block(&self.sources, last_block_number)?;
         let timestamp = sealed.map(|sealed| present::sealed_at(&sealed.block.head));
-        let (committed, verified) = self.stages();
-        let timestamp = timestamp.unwrap_or_default();
-        Ok(LatestBlock { last_block_number: number, timestamp, committed, verified })
+        let Reached { committed, verified, .. } = self.sources.stages.reached();
+        Ok(LatestBlock {
+            last_block_number,
+            timestamp: timestamp.unwrap_or_default(),
+            committed,
+            verified,
+        })
     }
 
     async fn block(
@@ -206,10 +224,8 @@ impl ZkLinkServer for Api {
         };
         let sealed = wanted.map(|number| history::block(&self.sources, number)).transpose()?;
         let sealed = sealed.flatten().ok_or_else(|| no_block(number))?;
-        let (committed, verified) = self.stages();
-        let status = present::status(sealed.block.head.number, committed, verified);
         let fee_account = self.sources.view.read().state.system.fee_account;
-        Ok(present::block_info(&sealed, fee_account, include_tx.unwrap_or(false), status))
+        Ok(self.moment().block(&sealed, fee_account, include_tx.unwrap_or(false)))
     }
 
     async fn pending_block(
@@ -229,8 +245,11 @@ impl ZkLinkServer for Api {
         let limit = usize::try_from(limit).map_err(history::internal)?;
         let view = self.sources.view.read();
         let newer = view.open.iter().filter(|tx| present::micros(tx.source.time()) > after);
-        let infos = newer.take(limit).map(present::open_info);
-        Ok(infos.map(|info| present::listed(info, detail)).collect())
+        let moment = self.moment();
+        let shown = newer
+            .take(limit)
+            .map(|executed| present::listed(&executed.source, detail, || moment.open(executed)));
+        Ok(shown.collect())
     }
 
     async fn block_on_chain(&self, number: BlockNumber) -> RpcResult<BlockOnChain> {
@@ -297,7 +316,7 @@ impl ZkLinkServer for Api {
     async fn transaction(&self, hash: Hash, include_update: Option<bool>) -> RpcResult<TxInfo> {
         no_updates(include_update)?;
         for _ in 0..MOVING_LOOKS {
-            match history::find(&self.sources, hash.into())? {
+            match self.find(hash.into())? {
                 Found::Here(info) => return Ok(*info),
                 Found::Unknown => {
                     let hint = "send it, or wait if it is a deposit that is not final yet";
@@ -310,6 +329,24 @@ impl ZkLinkServer for Api {
         Err(history::moving())
     }
 
+    async fn deposits_by_l1_hash(
+        &self,
+        l1_hash: Hash,
+        page_index: Option<u64>,
+        page_size: Option<u64>,
+    ) -> RpcResult<Page<TxInfo>> {
+        let size = page_size.unwrap_or_else(|| LIST_MAX.into());
+        let wanted = PageAsked::new(page_index.unwrap_or_default(), size)?;
+        for _ in 0..MOVING_LOOKS {
+            let page = self.search(move |search| search.deposits_of(l1_hash, &wanted)).await?;
+            if let Some(page) = page {
+                return Ok(page);
+            }
+            tokio::time::sleep(MOVING_PAUSE).await;
+        }
+        Err(history::moving())
+    }
+
     async fn history(
         &self,
         kind: HistoryKind,
@@ -317,25 +354,10 @@ impl ZkLinkServer for Api {
         page_index: u64,
         page_size: u64,
     ) -> RpcResult<Page<TxInfo>> {
-        if page_size == 0 || page_size > u64::from(LIST_MAX) {
-            let message = format!("a page size of {page_size} is out of range");
-            return Err(error(code::RANGE, message, "use a page size from 1 to 100"));
-        }
+        let wanted = PageAsked::new(page_index, page_size)?;
         let account = self.resolve(address.into())?;
-        let sources = self.sources.clone();
-        // Hundreds of reads: off the threads that serve everybody.
-        let search = move || history::of_account(&sources, account, kind);
-        let found = tokio::task::spawn_blocking(search).await.map_err(history::internal)??;
-        let total = u64::try_from(found.len()).map_err(history::internal)?;
-        let from = page_index.saturating_mul(page_size).min(total);
-        let to = from.saturating_add(page_size).min(total);
-        let place = |at: u64| usize::try_from(at).map_err(history::internal);
-        Ok(Page {
-            total_page_num: total.div_ceil(page_size),
-            page_index,
-            page_size,
-            page_data: found[place(from)?..place(to)?].to_vec(),
-        })
+        let found = self.search(move |search| search.of_account(account, kind)).await?;
+        wanted.cut(found)
     }
 
     async fn change_pub_key_chain(&self) -> RpcResult<ChainId> {
@@ -391,6 +413,11 @@ impl ZkLinkServer for Api {
         let pending = feed.ask(ReadProgress).map_err(|_| down())?;
         let progress = pending.wait(self.timeout).await.map_err(|_| down())?;
         Ok(present::proving(progress))
+    }
+
+    async fn alarms(&self) -> RpcResult<Vec<AlarmView>> {
+        let limit = usize::try_from(LIST_MAX).map_err(history::internal)?;
+        Ok(self.sources.alarms.borrow().iter().take(limit).cloned().collect())
     }
 
     async fn dev_faucet(

@@ -9,16 +9,21 @@ use zklink::key::pub_key_hash;
 use zklink::shape::{Shape, shape};
 use zklink::state::Account;
 use zklink::token::{Network, Token};
+use zklink::tx::{SignedTx, Tx, WithdrawTx};
 use zklink_client::{
-    AccountInfo, AccountSnapshot, Balances, BlockInfo, BlockTx, DepositInfo, HexBytes, ProverInfo,
-    ProvingJob, ProvingStatus, SupportChain, SupportToken, TokenOnChain, TxBody, TxInfo, TxReceipt,
-    TxStatus,
+    AccountInfo, AccountSnapshot, Balances, BlockInfo, BlockTx, DepositInfo, HexBytes, PayoutInfo,
+    ProverInfo, ProvingJob, ProvingStatus, SupportChain, SupportToken, TokenOnChain, TxBody,
+    TxInfo, TxReceipt, TxStatus,
 };
 use zklink_prover::feed::Progress;
-use zklink_store::record::{SealedBlock, Source};
+use zklink_store::record::{AcceptedTx, SealedBlock, Source};
 
+use super::sources::{Reached, Stages};
 use crate::builder::Executed;
 
+/// What the receiver of a payout does when the tokens did not arrive.
+const CLAIM_HINT: &str = "if the tokens did not arrive, their transfer failed and they wait in the contract: \
+    pending(receiver, token) says how many, claim(receiver, token) pays them";
 /// Jobs and provers that one answer shows.
 const PROVING_MAX: usize = 100;
 
@@ -32,20 +37,108 @@ pub fn sealed_at(head: &Head) -> u64 {
     head.timestamp.saturating_mul(1_000_000)
 }
 
-/// How final a sealed block is.
-pub fn status(block: BlockNumber, committed: BlockNumber, verified: BlockNumber) -> TxStatus {
-    if block <= verified {
-        TxStatus::Verified
-    } else if block <= committed {
-        TxStatus::Committed
-    } else {
-        TxStatus::Sealed
+/// What answers about transactions are made of besides the transactions, as of one moment: so that no answer
+/// contradicts itself.
+pub struct Moment<'a> {
+    /// How far settlement is.
+    pub reached: Reached,
+    /// The transactions of settlement.
+    pub stages: &'a dyn Stages,
+    /// The chains.
+    pub network: &'a Network,
+}
+
+impl Moment<'_> {
+    /// A transaction or deposit of a sealed block, with what became of it.
+    pub fn sealed(&self, source: &Source, block: BlockNumber, index: u32) -> TxInfo {
+        let status = match withdrawal(source) {
+            Some(withdraw) => self.reached.of_withdrawal(block, withdraw.to_chain_id),
+            None => self.reached.of_block(block),
+        };
+        self.info(source, block, index, status)
+    }
+
+    /// A transaction or deposit of the open block.
+    pub fn open(&self, executed: &Executed) -> TxInfo {
+        let place = executed.place;
+        self.info(&executed.source, place.block, place.index, TxStatus::Executed)
+    }
+
+    /// A sealed block.
+    pub fn block(&self, sealed: &SealedBlock, fee_account: AccountId, detail: bool) -> BlockInfo {
+        let head = &sealed.block.head;
+        let sources = (0u32..).zip(&sealed.sources);
+        let transactions = sources.map(|(index, source)| {
+            listed(source, detail, || self.sealed(source, head.number, index))
+        });
+        BlockInfo {
+            number: head.number,
+            commitment: sealed.block.digest().unwrap_or_default().into(),
+            root_hash: head.new_root.into(),
+            fee_account_id: fee_account,
+            block_size: shape(head.shape).map(slots).unwrap_or_default(),
+            ops_composition_number: head.shape,
+            timestamp: sealed_at(head),
+            transactions: transactions.collect(),
+        }
+    }
+
+    fn info(&self, source: &Source, block: BlockNumber, index: u32, status: TxStatus) -> TxInfo {
+        let refused = match source {
+            Source::Deposit(accepted) => accepted.refused,
+            Source::Tx(_) => None,
+        };
+        let withdraw = withdrawal(source);
+        // Nobody may take a withdrawal for done whose tokens are still in the contract and not claimable.
+        let open = withdraw.is_some() && status < TxStatus::Paid;
+        let receipt = TxReceipt {
+            executed: true,
+            executed_timestamp: micros(source.time()),
+            success: (!open).then_some(refused.is_none()),
+            fail_reason: refused.map(|refusal| refusal.to_string()),
+            block,
+            index,
+            status,
+        };
+        let payout = withdraw.and_then(|withdraw| self.payout(withdraw, block, status));
+        TxInfo { tx_hash: source.hash().into(), tx: body(source), receipt, payout }
+    }
+
+    /// How the tokens of a withdrawal leave; nothing for a chain or receiver that no accepted withdrawal has.
+    fn payout(
+        &self,
+        withdraw: &WithdrawTx,
+        block: BlockNumber,
+        status: TxStatus,
+    ) -> Option<PayoutInfo> {
+        let chain_id = withdraw.to_chain_id;
+        let chain = self.network.chains.get(&chain_id)?;
+        // Chunks of a block that is not paid to the end may be paid already.
+        let begun = status >= TxStatus::Released;
+        let transactions = if begun { self.stages.payouts(chain_id, block) } else { Vec::new() };
+        Some(PayoutInfo {
+            chain_id,
+            contract: HexBytes(chain.contract),
+            receiver: HexBytes(withdraw.to.to_evm()?),
+            token: withdraw.token,
+            transactions,
+            hint: (status == TxStatus::Paid).then(|| CLAIM_HINT.to_owned()),
+        })
     }
 }
 
-/// A transaction or deposit with what became of it.
-pub fn tx_info(source: &Source, block: BlockNumber, index: u32, status: TxStatus) -> TxInfo {
-    let tx = match source {
+fn withdrawal(source: &Source) -> Option<&WithdrawTx> {
+    match source {
+        Source::Tx(AcceptedTx { tx: SignedTx { tx: Tx::Withdraw(withdraw), .. }, .. }) => {
+            Some(withdraw)
+        }
+        _ => None,
+    }
+}
+
+/// What was sent, or what a chain delivered.
+fn body(source: &Source) -> TxBody {
+    match source {
         Source::Tx(tx) => TxBody::Signed(Box::new(tx.tx.clone())),
         Source::Deposit(accepted) => {
             let deposit = &accepted.deposit;
@@ -61,54 +154,12 @@ pub fn tx_info(source: &Source, block: BlockNumber, index: u32, status: TxStatus
                 eth_hash: HexBytes(deposit.l1_tx),
             })
         }
-    };
-    let refused = match source {
-        Source::Deposit(accepted) => accepted.refused,
-        Source::Tx(_) => None,
-    };
-    let receipt = TxReceipt {
-        executed: true,
-        executed_timestamp: micros(source.time()),
-        success: refused.is_none(),
-        fail_reason: refused.map(|refusal| refusal.to_string()),
-        block,
-        index,
-        status,
-    };
-    TxInfo { tx_hash: source.hash().into(), tx, receipt }
-}
-
-/// A transaction of the open block.
-pub fn open_info(executed: &Executed) -> TxInfo {
-    let place = executed.place;
-    tx_info(&executed.source, place.block, place.index, TxStatus::Executed)
+    }
 }
 
 /// A transaction of a list, with details or without.
-pub fn listed(info: TxInfo, detail: bool) -> BlockTx {
-    if detail { BlockTx::Detail(Box::new(info)) } else { BlockTx::Hash(info.tx_hash) }
-}
-
-/// A sealed block.
-pub fn block_info(
-    sealed: &SealedBlock,
-    fee_account: AccountId,
-    detail: bool,
-    status: TxStatus,
-) -> BlockInfo {
-    let head = &sealed.block.head;
-    let infos = (0u32..).zip(&sealed.sources);
-    let infos = infos.map(|(index, source)| tx_info(source, head.number, index, status));
-    BlockInfo {
-        number: head.number,
-        commitment: sealed.block.digest().unwrap_or_default().into(),
-        root_hash: head.new_root.into(),
-        fee_account_id: fee_account,
-        block_size: shape(head.shape).map(slots).unwrap_or_default(),
-        ops_composition_number: head.shape,
-        timestamp: sealed_at(head),
-        transactions: infos.map(|info| listed(info, detail)).collect(),
-    }
+pub fn listed(source: &Source, detail: bool, info: impl FnOnce() -> TxInfo) -> BlockTx {
+    if detail { BlockTx::Detail(Box::new(info())) } else { BlockTx::Hash(source.hash().into()) }
 }
 
 /// The most operations that a block of the shape has.

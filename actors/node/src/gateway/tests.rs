@@ -1,11 +1,12 @@
 //! The typed client against a real gateway, builder, journal and archive.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use zklink::amount::{Amount, Fee};
 use zklink::fees::{FeeTable, LeastFees};
 use zklink::id::{AccountId, BlockNumber, ChainId, Owner, SubAccountId, TokenId};
@@ -13,8 +14,8 @@ use zklink::tx::{SignedTx, Tx};
 use zklink_client::error::code;
 use zklink_client::wallet::{Payment, Payout};
 use zklink_client::{
-    AccountQuery, BlockOnChain, BlockTx, ChainTx, Client, ClientError, HexBytes, HistoryKind,
-    TxBody, TxStatus, Wallet, ZkLinkClient,
+    AccountQuery, AlarmView, BlockOnChain, BlockTx, ChainTx, Client, ClientError, HexBytes,
+    HistoryKind, TxBody, TxStatus, Wallet, ZkLinkClient,
 };
 use zklink_mechanism::clock::SystemClock;
 use zklink_mechanism::host::Host;
@@ -36,25 +37,29 @@ use crate::builder::{Builder, Credit, Credited, HubProgress, SealNow, ViewReader
 
 mod bounds;
 mod browsers;
+mod connections;
+mod settled;
 
 const WAIT: Duration = Duration::from_secs(10);
 
-/// A settlement that committed block 2 and proved block 1.
-struct TwoBlocks;
+/// A settlement that stands where a test puts it, at first with block 2 committed and block 1 proven.
+struct Standing(Arc<Mutex<Reached>>);
 
-impl Stages for TwoBlocks {
-    fn committed(&self) -> BlockNumber {
-        BlockNumber(2)
-    }
-
-    fn verified(&self) -> BlockNumber {
-        BlockNumber(1)
+impl Stages for Standing {
+    fn reached(&self) -> Reached {
+        self.0.lock().expect("no panic").clone()
     }
 
     fn on_chain(&self, block: BlockNumber) -> BlockOnChain {
         let tx = ChainTx { chain_id: HUB, tx_hash: HexBytes([9; 32]) };
-        let committed = if block <= self.committed() { vec![tx] } else { Vec::new() };
+        let committed = if block <= self.reached().committed { vec![tx] } else { Vec::new() };
         BlockOnChain { committed, ..BlockOnChain::default() }
+    }
+
+    fn payouts(&self, chain: ChainId, block: BlockNumber) -> Vec<ChainTx> {
+        let paid = self.reached().paid.get(&chain).is_some_and(|paid| block <= *paid);
+        let tx = ChainTx { chain_id: chain, tx_hash: HexBytes([7; 32]) };
+        if paid { vec![tx] } else { Vec::new() }
     }
 }
 
@@ -82,6 +87,8 @@ struct Served {
     credit: Port<Credit>,
     seal: Port<SealNow>,
     hub: Port<HubProgress>,
+    reached: Arc<Mutex<Reached>>,
+    alarms: watch::Sender<Vec<AlarmView>>,
 }
 
 struct Setup {
@@ -126,12 +133,16 @@ async fn start(setup: Setup) -> (Host, Served) {
     let builder = host.start(&thread, "builder", 1_024, Origin::Once(builder)).await;
     let builder = builder.expect("a thread");
     let faucet: Option<Arc<dyn Faucet>> = if setup.faucet { Some(Arc::new(OneUnit)) } else { None };
+    let (committed, verified) = (BlockNumber(2), BlockNumber(1));
+    let reached = Arc::new(Mutex::new(Reached { committed, verified, ..Reached::default() }));
+    let (alarms, alarms_heard) = watch::channel(Vec::new());
     let sources = Sources {
         view: view.clone(),
         archive: reader,
         submit: builder.port(),
         proving: None,
-        stages: Arc::new(TwoBlocks),
+        stages: Arc::new(Standing(Arc::clone(&reached))),
+        alarms: alarms_heard,
         faucet,
     };
     let about = About {
@@ -145,7 +156,7 @@ async fn start(setup: Setup) -> (Host, Served) {
     let here = "127.0.0.1:0".parse().expect("an address");
     let gateway = Gateway::start(here, setup.limits, clock, api).await.expect("a free port");
     let (credit, seal, hub) = (builder.port(), builder.port(), builder.port());
-    (host, Served { gateway, view, credit, seal, hub })
+    (host, Served { gateway, view, credit, seal, hub, reached, alarms })
 }
 
 /// Runs a test against a node.
@@ -159,6 +170,10 @@ fn served(setup: Setup, test: impl AsyncFnOnce(&Host, Served)) {
 impl Served {
     fn http(&self) -> String {
         format!("http://{}", self.gateway.address())
+    }
+
+    fn reach(&self, change: impl FnOnce(&mut Reached)) {
+        change(&mut self.reached.lock().expect("no panic"));
     }
 
     async fn client(&self) -> Client {
@@ -214,6 +229,12 @@ fn payment(to: Owner, units: u128) -> Payment {
         amount: Amount(units * UNIT),
         fee: Fee::ZERO,
     }
+}
+
+/// A dollar, to Alice herself on a chain.
+fn payout(chain: ChainId, to: Owner) -> Payout {
+    let (from, amount, max_fee) = (SubAccountId(0), Amount(UNIT), Fee::ZERO);
+    Payout { chain, from, to, token: USD, amount, max_fee }
 }
 
 /// Alice with 100 dollars and a key.
@@ -296,15 +317,7 @@ fn what_was_sealed_is_shown_with_its_stage() {
         let (alice, wallet) = alice(&served, &client).await;
         let mut hashes = Vec::new();
         for stage in [TxStatus::Verified, TxStatus::Committed, TxStatus::Sealed] {
-            let payout = Payout {
-                chain: HUB,
-                from: SubAccountId(0),
-                to: alice.owner,
-                token: USD,
-                amount: Amount(UNIT),
-                max_fee: Fee::ZERO,
-            };
-            let tx = wallet.withdraw(&client, payout).await.expect("an account");
+            let tx = wallet.withdraw(&client, payout(HUB, alice.owner)).await.expect("an account");
             let hash = client.send(&tx).await.expect("affordable");
             let number = served.seal(&client).await;
             client.wait_executed(hash, WAIT).await.expect("executed");

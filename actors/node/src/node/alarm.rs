@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use zklink::id::ChainId;
+use zklink_client::AlarmView;
 use zklink_mechanism::timestamp::Timestamp;
 
 /// What an alarm is about.
@@ -162,6 +163,18 @@ pub struct Alarm {
     pub text: String,
     /// Since when.
     pub since: Timestamp,
+}
+
+impl Alarm {
+    /// As the RPC tells it.
+    pub(super) fn view(&self) -> AlarmView {
+        AlarmView {
+            kind: self.kind.name().to_owned(),
+            chain: self.chain.map(|chain| chain.0),
+            text: self.text.clone(),
+            since_ms: Some(self.since.0),
+        }
+    }
 }
 
 impl fmt::Display for Alarm {

@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::watch;
 use zklink::amount::Amount;
 use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
 use zklink::state::State;
 use zklink_circuit::groth16::evm::proof_to_evm;
 use zklink_circuit::proving::read_proof;
 use zklink_client::{BlockOnChain, ChainTx, HexBytes};
-use zklink_settlement::driver::Report;
-use zklink_settlement::{HubNews, SealedBlock, SettlementSource, Step};
+use zklink_settlement::driver::{Report, SettlementStatus};
+use zklink_settlement::{HubNews, HubView, SealedBlock, SettlementSource, Step};
 use zklink_store::archive::ArchiveReader;
 use zklink_store::record::SealedBlock as StoredBlock;
 
 use crate::builder::ViewReader;
-use crate::gateway::Stages;
+use crate::gateway::{Reached, Stages};
 use crate::merge_ledger::Pools;
 use crate::pool_history::PoolHistory;
 
@@ -145,16 +146,15 @@ impl Pools for NodePools {
 #[derive(Clone)]
 pub(super) struct HubStages {
     pub(super) hub: HubNews,
+    /// Settlement on each chain.
+    pub(super) settlement: BTreeMap<ChainId, watch::Receiver<SettlementStatus>>,
     pub(super) report: Report,
 }
 
 impl Stages for HubStages {
-    fn committed(&self) -> BlockNumber {
-        self.hub.seen().map(|tip| tip.view.committed).unwrap_or_default()
-    }
-
-    fn verified(&self) -> BlockNumber {
-        self.hub.seen().map(|tip| tip.view.proven).unwrap_or_default()
+    fn reached(&self) -> Reached {
+        let hub = self.hub.seen().map(|tip| tip.view).unwrap_or_default();
+        reached(&hub, &self.settlement)
     }
 
     fn on_chain(&self, block: BlockNumber) -> BlockOnChain {
@@ -174,5 +174,46 @@ impl Stages for HubStages {
             }
         }
         found
+    }
+
+    fn payouts(&self, chain: ChainId, block: BlockNumber) -> Vec<ChainTx> {
+        self.report.pick(|done| {
+            let Step::Pay(parts) = &done.step else { return None };
+            let paid = done.chain == chain && parts.iter().any(|part| part.number == block);
+            paid.then_some(ChainTx { chain_id: chain, tx_hash: HexBytes(done.tx_hash) })
+        })
+    }
+}
+
+fn reached(
+    hub: &HubView,
+    settlement: &BTreeMap<ChainId, watch::Receiver<SettlementStatus>>,
+) -> Reached {
+    let paid = settlement.iter().map(|(chain, status)| (*chain, status.borrow().paid)).collect();
+    Reached { committed: hub.committed, verified: hub.proven, released: hub.released, paid }
+}
+
+#[cfg(test)]
+mod tests {
+    use zklink_client::TxStatus;
+
+    use super::*;
+
+    #[test]
+    fn stages_are_those_of_the_hub_and_payouts_those_of_each_chain() {
+        let [committed, proven, released] = [4, 3, 2].map(BlockNumber);
+        let hub = HubView { committed, proven, released, ..HubView::default() };
+        let (chain, settling) = watch::channel(SettlementStatus::default());
+        let (one, other) = (ChainId(1), ChainId(2));
+        let (_, resting) = watch::channel(SettlementStatus::default());
+        let settlement = BTreeMap::from([(one, settling), (other, resting)]);
+        chain.send_modify(|status| status.paid = BlockNumber(1));
+        let paid = [(one, BlockNumber(1)), (other, BlockNumber(0))].into();
+        let expected = Reached { committed, verified: proven, released, paid };
+        assert_eq!(reached(&hub, &settlement), expected);
+        let status = |number, to| expected.of_withdrawal(BlockNumber(number), to);
+        assert_eq!((status(1, one), status(1, other)), (TxStatus::Paid, TxStatus::Released));
+        assert_eq!((status(2, one), status(3, one)), (TxStatus::Released, TxStatus::Verified));
+        assert_eq!((status(4, one), status(5, one)), (TxStatus::Committed, TxStatus::Sealed));
     }
 }

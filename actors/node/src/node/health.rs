@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use zklink::id::{BlockNumber, ChainId};
 use zklink_chain::client::ChainClient;
+use zklink_client::AlarmView;
 use zklink_mechanism::clock::Clock;
 use zklink_mechanism::port::{Message, Port};
 use zklink_prover::feed::ReadProgress;
@@ -51,9 +52,11 @@ pub(super) struct Watched {
     /// The last sealed block.
     pub(super) sealed: Box<dyn Fn() -> BlockNumber + Send + Sync>,
     /// What the hub has.
-    pub(super) hub: watch::Receiver<HubView>,
+    pub(super) hub: Box<dyn Fn() -> HubView + Send + Sync>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) bounds: Bounds,
+    /// The alarms for the RPC.
+    pub(super) views: watch::Sender<Vec<AlarmView>>,
 }
 
 impl Watched {
@@ -69,6 +72,7 @@ impl Watched {
             let round = async {
                 let conditions = self.conditions().await;
                 let found = lasting.alarms(conditions, &self.bounds, self.clock.now());
+                self.views.send_replace(found.iter().map(Alarm::view).collect());
                 tell_changes(&alarms, found);
                 tokio::time::sleep(period).await;
             };
@@ -102,7 +106,7 @@ impl Watched {
             found.extend(of_attester(*attester, *chain, status.borrow().as_ref()));
         }
         found.extend(self.of_proofs().await);
-        found.extend(of_hub((self.sealed)(), &self.hub.borrow()));
+        found.extend(of_hub((self.sealed)(), &(self.hub)()));
         found
     }
 

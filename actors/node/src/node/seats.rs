@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use watching::{start_ledgers, start_watchers};
 use zklink::id::{BlockNumber, TokenId};
 use zklink::token::Network;
+use zklink_client::AlarmView;
 use zklink_mechanism::clock;
 use zklink_mechanism::port::Port;
 use zklink_mechanism::supervised::Fault;
@@ -99,8 +100,11 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
     if tokio::time::timeout(HUB_PATIENCE, hub.first()).await.is_err() {
         tracing::warn!("the hub does not answer: nothing is executed until it does");
     }
-    let stages = Arc::new(HubStages { hub, report: report.clone() });
-    let gateway = start_gateway(&setup, &network, &core, proving.clone(), stages.clone()).await?;
+    let (hub_told, settled) = (hub.clone(), settlement.clone());
+    let stages = HubStages { hub, settlement: settled, report: report.clone() };
+    let (views, alarm_views) = watch::channel(Vec::new());
+    let sources = sources(&setup, &core, proving.clone(), stages, alarm_views);
+    let gateway = start_gateway(&setup, &network, &core, sources).await?;
 
     let (told, alarms) = watch::channel(Vec::new());
     let health = Health { chains, settlement, attesters, report, alarms };
@@ -111,9 +115,10 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
         held_back: discrepancies,
         proving,
         sealed: Box::new(move || view.read().head.map_or(BlockNumber(0), |head| head.number)),
-        hub: stages.hub.clone(),
+        hub: Box::new(move || hub_told.seen().map(|tip| tip.view).unwrap_or_default()),
         clock: Arc::clone(&core.clock),
         bounds: setup.alarms,
+        views,
     };
     drivers.start("alarms".to_owned(), watched.run(told, ALARM_PERIOD, drivers.stop.clone()));
     let ticks = clock::drive(core.ticks.clone(), TICK, drivers.stop.clone());
@@ -136,21 +141,30 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
     })
 }
 
-async fn start_gateway(
+fn sources(
     setup: &Setup,
-    network: &Arc<Network>,
     core: &Core,
     proving: Port<feed::ReadProgress>,
-    stages: Arc<HubStages>,
-) -> Result<Gateway, StartError> {
-    let sources = Sources {
+    stages: HubStages,
+    alarms: watch::Receiver<Vec<AlarmView>>,
+) -> Sources {
+    Sources {
         view: core.view.clone(),
         archive: core.archive.clone(),
         submit: core.builder.port(),
         proving: Some(proving),
-        stages,
+        stages: Arc::new(stages),
+        alarms,
         faucet: setup.faucet.clone(),
-    };
+    }
+}
+
+async fn start_gateway(
+    setup: &Setup,
+    network: &Arc<Network>,
+    core: &Core,
+    sources: Sources,
+) -> Result<Gateway, StartError> {
     let about = About {
         network: Arc::clone(network),
         fees: setup.terms.fees.clone(),

@@ -51,6 +51,13 @@ pub enum Entry {
         /// The key as its owner encodes it.
         bytes: Vec<u8>,
     },
+    /// One more deposit of a transaction on a chain.
+    Deposit {
+        /// The hash of that transaction.
+        l1_tx: [u8; 32],
+        /// The hash of the deposit.
+        hash: TxHash,
+    },
 }
 
 impl fmt::Debug for Entry {
@@ -65,6 +72,9 @@ impl fmt::Debug for Entry {
             }
             Self::ChainBlock { chain, number, .. } => write!(f, "ChainBlock({chain}, {number})"),
             Self::Key { bytes } => write!(f, "Key({})", brief(bytes)),
+            Self::Deposit { l1_tx, hash } => {
+                write!(f, "Deposit({}, {})", brief(l1_tx), brief(hash))
+            }
         }
     }
 }

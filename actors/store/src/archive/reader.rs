@@ -9,7 +9,7 @@ use zklink_migrations::schema::{Column, KEY_APPLIED, KEY_HEAD, KEY_SNAPSHOTS};
 use super::entry::{self, Applied, Snapshots, TxHash, TxPlace, Watched};
 use super::store::{Store, StoreError};
 
-/// Most transactions of an account in one answer.
+/// Most transactions in one answer.
 pub const PAGE_MAX: usize = 100;
 
 /// Why something could not be read.
@@ -29,12 +29,12 @@ pub struct ArchiveReader {
     store: Arc<dyn Store>,
 }
 
-/// A part of an account's transactions, newest first.
+/// A part of a list of transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Hashes with their places in the account's history, counted from zero.
+    /// Hashes with their places in the list, counted from zero.
     pub transactions: Vec<(u64, TxHash)>,
-    /// Number of all transactions of the account.
+    /// Length of the whole list.
     pub total: u64,
 }
 
@@ -114,14 +114,42 @@ impl ArchiveReader {
     ) -> Result<Page, ArchiveError> {
         let total = self.account_transaction_count(account)?;
         let end = before.unwrap_or(total).min(total);
-        let mut transactions = Vec::new();
-        for place in (0..end).rev().take(limit.min(PAGE_MAX)) {
-            let key = entry::place_key(&entry::account_key(account), place);
-            let hash = self.read(Column::AccountTransactions, &key, |hash| hash.try_into().ok())?;
-            let hash = hash.ok_or(ArchiveError::Malformed(Column::AccountTransactions))?;
-            transactions.push((place, hash));
-        }
+        let places = (0..end).rev().take(limit.min(PAGE_MAX));
+        let list = entry::account_key(account);
+        let transactions = self.hashes(Column::AccountTransactions, &list, places)?;
         Ok(Page { transactions, total })
+    }
+
+    /// Deposits that a transaction of a chain made, in the order of the queue: those from place `from` on, at
+    /// most `limit` and at most [`PAGE_MAX`].
+    ///
+    /// # Errors
+    /// See [`ArchiveReader::applied`].
+    pub fn deposits_of(
+        &self,
+        l1_tx: &[u8; 32],
+        from: u64,
+        limit: usize,
+    ) -> Result<Page, ArchiveError> {
+        let total = self.count(Column::Deposits, l1_tx)?;
+        let places = (from..total).take(limit.min(PAGE_MAX));
+        let transactions = self.hashes(Column::Deposits, l1_tx, places)?;
+        Ok(Page { transactions, total })
+    }
+
+    /// The hashes at some places of a list.
+    fn hashes(
+        &self,
+        column: Column,
+        list: &[u8],
+        places: impl Iterator<Item = u64>,
+    ) -> Result<Vec<(u64, TxHash)>, ArchiveError> {
+        let hash = |place: u64| {
+            let key = entry::place_key(list, place);
+            let hash = self.read(column, &key, |hash| hash.try_into().ok())?;
+            Ok((place, hash.ok_or(ArchiveError::Malformed(column))?))
+        };
+        places.map(hash).collect()
     }
 
     /// The first block with operations of `chain` after block `after`.

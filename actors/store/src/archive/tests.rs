@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 use tempfile::tempdir;
-use zklink::id::{AccountId, ChainId};
+use zklink::amount::Amount;
+use zklink::id::{AccountId, ChainId, Owner, Serial, SubAccountId, TokenId};
 use zklink_mechanism::port::Port;
 use zklink_mechanism::supervised::Origin;
 use zklink_mechanism::supervisor::Config;
@@ -17,6 +18,7 @@ use super::*;
 use crate::journal::disk::FileDisk;
 use crate::journal::segment::{SEGMENT_BYTES, SegmentLog};
 use crate::journal::{Append, Journal, Waiter};
+use crate::record::{self, AcceptedDeposit, FinalDeposit};
 use crate::simulation::SimDisk;
 use crate::simulation::SimStore;
 
@@ -102,6 +104,53 @@ fn a_history_is_read_in_bounded_pages_newest_first() {
     let page = reader.account_transactions(account, Some(u64::MAX), 2).unwrap();
     assert_eq!(page.transactions, expected[..2]);
     assert_eq!(reader.account_transactions(AccountId(9), None, 10).unwrap().total, 0);
+}
+
+#[test]
+fn the_deposits_of_a_transaction_are_listed_in_their_order_also_after_a_rebuild() {
+    // Every second one is of one transaction, each of the others of its own.
+    let l1_tx = |serial: u64| if serial.is_multiple_of(2) { [1; 32] } else { hash(serial) };
+    let deposit = |serial: u64| FinalDeposit {
+        chain: ChainId(2),
+        serial: Serial(serial),
+        token: TokenId(17),
+        payer: Owner::from_evm([8; 20]),
+        owner: Owner::from_evm([9; 20]),
+        sub_account: SubAccountId(0),
+        amount: Amount(5),
+        l1_tx: l1_tx(serial),
+        l1_block: 7,
+    };
+    let deposits: Vec<FinalDeposit> = (0..500).map(deposit).collect();
+    let payload = |deposit: &FinalDeposit| {
+        let (deposit, account, refused) = (deposit.clone(), AccountId(2), None);
+        record::Record::Deposit(AcceptedDeposit { deposit, account, refused, time: 0 }).encode()
+    };
+    let mut log = log_with(0);
+    log.append(deposits.iter().map(payload).collect()).unwrap();
+    let store = SimStore::new();
+    for kept_batches in [0, 1, 0] {
+        store.lose_after(kept_batches);
+        let fold: Fold = Box::new(|record| crate::fold::fold(&record.payload));
+        let (archive, _) = Archive::open(Arc::new(store.clone()), fold, &mut log).unwrap();
+        let reader = archive.reader();
+        let mut found = Vec::new();
+        loop {
+            let from = u64::try_from(found.len()).unwrap();
+            let page = reader.deposits_of(&[1; 32], from, 1_000_000).unwrap();
+            assert_eq!(page.total, 250);
+            assert!(page.transactions.len() <= reader::PAGE_MAX);
+            if page.transactions.is_empty() {
+                break;
+            }
+            found.extend(page.transactions);
+        }
+        let expected = deposits.iter().step_by(2).map(|deposit| deposit.hash().0);
+        assert_eq!(found, (0..).zip(expected).collect::<Vec<_>>());
+        let one = reader.deposits_of(&hash(3), 0, 10).unwrap();
+        assert_eq!((one.total, one.transactions), (1, vec![(0, deposits[3].hash().0)]));
+        assert_eq!(reader.deposits_of(&[7; 32], 0, 10).unwrap().total, 0);
+    }
 }
 
 proptest! {

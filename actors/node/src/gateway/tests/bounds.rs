@@ -3,7 +3,6 @@
 use jsonrpsee::core::client::{ClientT, Error};
 use jsonrpsee::core::params::BatchRequestBuilder;
 use jsonrpsee::rpc_params;
-use tokio::net::TcpStream;
 
 use super::*;
 
@@ -87,43 +86,6 @@ fn who_calls_too_often_is_told_when_to_come_back() {
         assert!(errors.into_iter().all(|error| error.code() == code::LIMIT));
         let other = Client::connect(&address).await.expect("it serves");
         other.change_pub_key_chain().await.expect("another connection has its own bucket");
-    });
-}
-
-#[test]
-fn connections_are_bounded_and_freed() {
-    let limits = Limits {
-        connections_max: 8,
-        connections_per_address_max: 8,
-        calls_per_second: 0,
-        idle: Duration::from_secs(60),
-        ..Limits::default()
-    };
-    served(Setup { limits, ..Setup::default() }, async |_, served| {
-        let mut sockets = Vec::new();
-        for _ in 0..8 {
-            sockets.push(TcpStream::connect(served.gateway.address()).await.expect("it listens"));
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let mut late = TcpStream::connect(served.gateway.address()).await.expect("a backlog");
-        let mut byte = [0];
-        let closed = tokio::time::timeout(WAIT, late.read(&mut byte)).await.expect("closed");
-        assert!(matches!(closed, Ok(0) | Err(_)), "over the limit nothing is served");
-        drop(sockets);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        served.client().await.change_pub_key_chain().await.expect("room again");
-    });
-}
-
-#[test]
-fn an_idle_connection_is_closed() {
-    let idle = Duration::from_millis(200);
-    let limits = Limits { idle, calls_per_second: 0, ..Limits::default() };
-    served(Setup { limits, ..Setup::default() }, async |_, served| {
-        let mut socket = TcpStream::connect(served.gateway.address()).await.expect("it listens");
-        let mut byte = [0];
-        let closed = tokio::time::timeout(WAIT, socket.read(&mut byte)).await;
-        assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
     });
 }
 
