@@ -39,8 +39,8 @@ pub enum At {
     Safe,
     /// What the chain calls final.
     Finalized,
-    /// The block of this height, close to the tip: several questions about one state. As [`At::Latest`] it is for choosing
-    /// steps and never for money, and any one endpoint answers it.
+    /// The block of this height, close to the tip: several questions about one state. As [`At::Latest`] it is for
+    /// choosing steps and never for money, and any one endpoint answers it.
     Near(u64),
     /// The block of this height.
     Number(u64),
@@ -145,8 +145,8 @@ pub enum ClientError {
         /// What happened.
         reason: String,
     },
-    /// It answers, and cannot serve the question now: a limit of requests, a method that it lacks, a state that it has thrown
-    /// away or does not have yet. It says nothing of the chain: ask another endpoint, or again.
+    /// It answers, and cannot serve the question now: a limit of requests, a method that it lacks, a state that it
+    /// has thrown away or does not have yet. It says nothing of the chain: ask another endpoint, or again.
     #[error("{endpoint} cannot serve this: {reason}")]
     Unavailable {
         /// The host.
@@ -214,8 +214,8 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether the endpoint itself failed, so that another one may be asked. Nonsense is as good as silence: a page of a
-    /// provider's gate says no more of the chain than a closed connection.
+    /// Whether the endpoint itself failed, so that another one may be asked. Nonsense is as good as silence: a page
+    /// of a provider's gate says no more of the chain than a closed connection.
     pub fn is_outage(&self) -> bool {
         matches!(
             self,
@@ -225,8 +225,8 @@ impl ClientError {
         )
     }
 
-    /// Whether a smaller question, such as a shorter range of blocks, may be answered. It is no outage: were it one, the
-    /// endpoint with the longer patience would be believed alone for as long as the questions are long.
+    /// Whether a smaller question, such as a shorter range of blocks, may be answered. It is no outage: were it one,
+    /// the endpoint with the longer patience would be believed alone for as long as the questions are long.
     pub fn asks_too_much(&self) -> bool {
         matches!(self, ClientError::TooLarge { .. } | ClientError::TooMuch { .. })
     }

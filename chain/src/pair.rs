@@ -24,7 +24,8 @@ macro_rules! ask {
     };
 }
 
-/// The answer of the endpoint that is in order; after an outage that of the other one, which is asked first from then on.
+/// The answer of the endpoint that is in order; after an outage that of the other one, which is asked first from then
+/// on.
 macro_rules! either {
     ($self:ident, $method:ident($($argument:expr),*)) => {{
         let [first, second] = $self.members.in_order();
@@ -123,8 +124,9 @@ impl Paired {
 
     /// Equal answers, or the only one where an outage is tolerated.
     ///
-    /// Nonsense counts as an outage: whoever controls one endpoint and wants the other to be believed alone could as well
-    /// be silent. What two endpoints say of the chain is never weighed that way, a difference stays a disagreement, nor
+    /// Nonsense counts as an outage: whoever controls one endpoint and wants the other to be believed alone could as
+    /// well be silent. What two endpoints say of the chain is never weighed that way, a difference stays a
+    /// disagreement, nor
     /// is a question that was too much for one of them: the shorter one is asked of both.
     fn agreed<T: PartialEq + Debug>(
         &self,

@@ -56,8 +56,8 @@ impl Patience {
     }
 }
 
-/// A client that asks again after an outage. Transactions it hands in once, and for receipts it asks once: whoever sends
-/// a transaction looks for it again and again as it is.
+/// A client that asks again after an outage. Transactions it hands in once, and for receipts it asks once: whoever
+/// sends a transaction looks for it again and again as it is.
 pub struct Patient {
     client: Arc<dyn ChainClient>,
     patience: Patience,

@@ -89,8 +89,8 @@ enum Phase {
     Tag,
     /// The anchor below the tip.
     Depth(u64),
-    /// The first block of the range, which must continue the last one.
-    Seam { goal: u64 },
+    /// The first block of the range, which must continue the last one. Its end, if the anchor is that.
+    Seam { goal: u64, end: Option<Header> },
     /// The last block of the range.
     End { goal: u64, first: Header },
     /// The events.
@@ -114,7 +114,12 @@ pub struct Scanner {
     /// The height that the finality rule reached when it was asked last.
     goal: Option<u64>,
     range: Range,
+    /// Ranges in a row without an event.
+    quiet: u32,
 }
+
+/// After so many ranges without an event the pause between two becomes longer by one more period.
+const QUIET_STEP: u32 = 8;
 
 /// After so many answers in a row the limit of an endpoint is tried again: it may have been one busy range, or another
 /// endpoint may answer by now.
@@ -178,6 +183,7 @@ impl Scanner {
     pub fn new(config: ScanConfig) -> Self {
         Self {
             range: Range::new(config.max_range),
+            quiet: 0,
             config,
             phase: Phase::Rest { until: 0 },
             ageing: Ageing::default(),
@@ -247,7 +253,7 @@ impl Scanner {
         match &self.phase {
             Phase::Events { goal, first, end } if end.number > first.number => {
                 self.range.refused(end.number - first.number + 1);
-                self.phase = Phase::Seam { goal: *goal };
+                self.phase = Phase::Seam { goal: *goal, end: None };
             }
             // One block is too much: nothing smaller can be asked, so it is an outage.
             _ => self.failed(now),
@@ -281,6 +287,12 @@ impl Scanner {
         }
     }
 
+    /// Up to four times as long while nothing happens: most questions are asked of chains on which nothing happens.
+    fn pause(&self) -> u64 {
+        let times = 1 + u64::from(self.quiet / QUIET_STEP).min(3);
+        self.config.poll_ms.saturating_mul(times)
+    }
+
     fn rest(&mut self, now: u64, millis: u64) {
         self.phase = Phase::Rest { until: now.saturating_add(millis) };
     }
@@ -293,8 +305,10 @@ impl Scanner {
             (Phase::Depth(height), Told::Header(Some(anchor))) if anchor.number == height => {
                 self.anchored(&anchor, now)
             }
-            (Phase::Seam { goal }, Told::Header(Some(first))) if first.number == self.from() => {
-                return self.seam(goal, first);
+            (Phase::Seam { goal, end }, Told::Header(Some(first)))
+                if first.number == self.from() =>
+            {
+                return self.seam(goal, end, first);
             }
             (Phase::End { goal, first }, Told::Header(Some(end))) => {
                 if end.number == self.range_end(goal) {
@@ -332,15 +346,18 @@ impl Scanner {
         // Not the highest ever: an endpoint that once named a height that does not exist would be believed for ever.
         self.goal = Some(goal);
         if goal >= self.from() {
-            self.phase = Phase::Seam { goal };
+            let end = Some(*anchor).filter(|anchor| anchor.number == self.range_end(goal));
+            self.phase = Phase::Seam { goal, end };
         } else {
-            self.rest(now, self.config.poll_ms);
+            self.rest(now, self.pause());
         }
     }
 
-    fn seam(&mut self, goal: u64, first: Header) -> Progress {
+    fn seam(&mut self, goal: u64, end: Option<Header>, first: Header) -> Progress {
         if self.scanned().is_some_and(|last| last.hash != first.parent) {
             self.phase = Phase::Probe;
+        } else if let Some(end) = end.filter(|end| end.number > first.number) {
+            self.phase = Phase::Events { goal, first, end };
         } else if self.range_end(goal) == first.number {
             self.phase = Phase::Events { goal, first, end: first };
         } else {
@@ -375,8 +392,9 @@ impl Scanner {
             self.complete = false;
         }
         let caught_up = end.number >= goal;
+        self.quiet = if logs.is_empty() { self.quiet.saturating_add(1) } else { 0 };
         if caught_up {
-            self.rest(now, self.config.poll_ms);
+            self.rest(now, self.pause());
         } else {
             // With a fresh anchor: many servers know the state of recent blocks only, and who uses the events may
             // want to ask a contract about them at the anchor's height.
@@ -409,7 +427,8 @@ impl Scanner {
 /// The blocks to look at again: all that events name, and the end. Nothing when the events
 /// contradict each other or the headers.
 fn verify(goal: u64, first: &Header, end: Header, logs: Vec<Log>) -> Option<Phase> {
-    let mut open = BTreeMap::from([(first.number, first.hash), (end.number, end.hash)]);
+    // The end stands for all before it: each block names the hash of the one before.
+    let mut open = BTreeMap::from([(end.number, end.hash)]);
     for log in &logs {
         if log.block < first.number || log.block > end.number {
             return None;

@@ -16,8 +16,8 @@ use super::client::{At, Call, ChainClient, ClientError, FeeMarket, Hash, Receipt
 use super::contracts::revert_text;
 use super::transaction::{Terms, sign};
 
-/// After so many looks in a row that show a lower nonce, an earlier transaction is taken for lost. Fewer may be a server
-/// that lags behind the one that gave the nonce.
+/// After so many looks in a row that show a lower nonce, an earlier transaction is taken for lost. Fewer may be a
+/// server that lags behind the one that gave the nonce.
 const DISPLACED_POLLS: u32 = 12;
 /// After so many looks without a receipt the transaction is handed in again.
 const POLLS_BEFORE_REPEAT: u32 = 5;

@@ -233,8 +233,8 @@ impl MergeLedger {
         kept.any(|(_, kept)| kept.is_under_way())
     }
 
-    /// A reading contradicts itself or the rollup. One may be wrong, so the chain's deposits wait for the next ones; when
-    /// they say the same, they are held back until a person has looked.
+    /// A reading contradicts itself or the rollup. One may be wrong, so the chain's deposits wait for the next ones;
+    /// when they say the same, they are held back until a person has looked.
     fn doubt(&mut self, chain: ChainId, fault: Fault) {
         let readings = self.doubts.entry(chain).or_default();
         *readings = readings.saturating_add(1);

@@ -82,7 +82,8 @@ pub struct Watcher {
     /// Failures in a row to read the books at the height that was read, and readings at the tip since.
     books_failures: u32,
     books_at_tip: u32,
-    /// At the tip the contract counted more deposits than were final: from this height on all of them must have been read.
+    /// At the tip the contract counted more deposits than were final: from this height on all of them must have been
+    /// read.
     owed: Option<(u64, Serial)>,
     /// When to ask for the count again, after the contract did not answer.
     count_due: Option<Timestamp>,

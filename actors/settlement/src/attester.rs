@@ -186,8 +186,8 @@ pub struct AttesterStatus {
     pub scanned: Option<u64>,
     /// Messages on offer, of all chains.
     pub offered: usize,
-    /// When the chain last answered. While its contract cannot be asked, blocks and events do not count: nothing is signed
-    /// since then.
+    /// When the chain last answered. While its contract cannot be asked, blocks and events do not count: nothing is
+    /// signed since then.
     pub last_contact: Option<Timestamp>,
     /// Requests in a row that failed, counted in the same way.
     pub failures: u32,

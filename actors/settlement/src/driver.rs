@@ -1,8 +1,9 @@
 //! The driver of settlement for one chain: reads the views, asks for the next step, sends it, and
 //! looks again.
 //!
-//! The chain is asked only when there is a reason. While nothing is to be done, the archive tells when that changes, and
-//! the chain is looked at once in a quiet period, for what strangers and reorganisations do. While something is to be
+//! The chain is asked only when there is a reason. While nothing is to be done, the archive tells when that changes,
+//! and the chain is looked at once in a quiet period, for what strangers and reorganisations do. While something is
+//! to be
 //! done, its views are read again when it has a new block.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -96,8 +97,8 @@ pub struct SettlementStatus {
     pub last_error: Option<String>,
     /// Steps that the chain does not take, with the reason; the others go on meanwhile.
     pub failing: Vec<Failing>,
-    /// Set when the contracts and the archive differ for long enough to believe it. Nothing is sent from the first look on
-    /// that shows it; until it is believed, `last_error` says it.
+    /// Set when the contracts and the archive differ for long enough to believe it. Nothing is sent from the first
+    /// look on that shows it; until it is believed, `last_error` says it.
     pub diverged: Option<Diverged>,
     /// The last block that the chain paid to the end, as it was last read.
     pub paid: BlockNumber,
@@ -158,7 +159,8 @@ impl RoundError {
 /// fault of the step.
 fn blames_step(error: &SendError) -> bool {
     match error {
-        // Without coins no step can be sent. It counts all the same: the alarm of a refused step is what people see of it.
+        // Without coins no step can be sent. It counts all the same: the alarm of a refused step is what people see
+        // of it.
         SendError::Reverted { .. } | SendError::Client(_) | SendError::NoCoins { .. } => true,
         SendError::TooExpensive { .. }
         | SendError::Overtaken(_)
@@ -425,7 +427,8 @@ impl Settler {
         }
     }
 
-    /// Makes a round if it is time. To be called each [`Periods::poll_ms`]; returns whether the next one is due at once.
+    /// Makes a round if it is time. To be called each [`Periods::poll_ms`]; returns whether the next one is due at
+    /// once.
     pub async fn beat(
         &self,
         memory: &mut Memory,

@@ -1,7 +1,7 @@
 //! The hub as everybody in the process knows it: one reader asks it, all others hear what it said.
 //!
-//! Each chain's settler needs the hub's view, and so do the builder and the RPC. If each asked, the hub would get as many
-//! questions as the square of the number of chains.
+//! Each chain's settler needs the hub's view, and so do the builder and the RPC. If each asked, the hub would get as
+//! many questions as the square of the number of chains.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,8 +135,8 @@ impl HubReader {
         (reader, HubNews { told: heard, asked: Arc::new(asking) })
     }
 
-    /// Asks the hub if it is time. To be called each [`Periods::poll_ms`] and when somebody asked; it costs nothing while
-    /// nothing is to be done on the hub.
+    /// Asks the hub if it is time. To be called each [`Periods::poll_ms`] and when somebody asked; it costs nothing
+    /// while nothing is to be done on the hub.
     pub async fn beat(&mut self, now: Timestamp) {
         let answers = *self.asked.borrow_and_update();
         if !self.is_due(answers, now) {
@@ -178,8 +178,8 @@ impl HubReader {
         Ok(Some(HubTip { view, time: tip.timestamp }))
     }
 
-    /// Beats until `stop` becomes true or its sender is gone. After each time `heard` gets what is known, although it may
-    /// be the same: whoever could not take it hears it again.
+    /// Beats until `stop` becomes true or its sender is gone. After each time `heard` gets what is known, although it
+    /// may be the same: whoever could not take it hears it again.
     pub async fn run(
         mut self,
         mut heard: impl FnMut(&HubTip) + Send,

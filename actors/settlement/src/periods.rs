@@ -17,8 +17,8 @@ pub struct Periods {
 }
 
 impl Periods {
-    /// With the usual period of a chain. Where it is short, a quiet chain is asked more often too: whoever chose it wants
-    /// to see things soon.
+    /// With the usual period of a chain. Where it is short, a quiet chain is asked more often too: whoever chose it
+    /// wants to see things soon.
     pub fn new(poll_ms: u64) -> Periods {
         let quiet_ms = poll_ms.saturating_mul(QUIET).min(QUIET_MAX_MS).max(poll_ms);
         Periods { poll_ms, quiet_ms }

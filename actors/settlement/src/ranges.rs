@@ -49,8 +49,8 @@ impl PayGas {
     }
 }
 
-/// The blocks that go into one transaction with room for so many words, with so many each; nothing when the first one is
-/// missing.
+/// The blocks that go into one transaction with room for so many words, with so many each; nothing when the first one
+/// is missing.
 pub(super) fn range_of(
     numbers: impl IntoIterator<Item = BlockNumber>,
     source: &dyn SettlementSource,

@@ -1,5 +1,5 @@
-//! A chain with our contracts, behind servers that are some blocks apart, for tests of whoever reads it. It counts what it
-//! is asked.
+//! A chain with our contracts, behind servers that are some blocks apart, for tests of whoever reads it. It counts
+//! what it is asked.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};

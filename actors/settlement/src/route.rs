@@ -77,8 +77,8 @@ impl Route for LightRoute {
     }
 }
 
-/// Between the hub and the rollup beside it: the contract hands a message over in the transaction that sends it, so that
-/// nothing is ever left to deliver.
+/// Between the hub and the rollup beside it: the contract hands a message over in the transaction that sends it, so
+/// that nothing is ever left to deliver.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalRoute;
 

@@ -1,8 +1,8 @@
 //! Whether contracts and archive really differ, or the chain was only read badly.
 //!
 //! A reorganisation while a chain is read, or servers on different branches behind one address, show the same for a
-//! while. So a difference is believed when it was seen again and again, each time at another block, and for long enough.
-//! Until then it is suspected; nothing is sent in either case.
+//! while. So a difference is believed when it was seen again and again, each time at another block, and for long
+//! enough. Until then it is suspected; nothing is sent in either case.
 
 use zklink_mechanism::timestamp::Timestamp;
 

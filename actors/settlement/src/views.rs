@@ -47,8 +47,8 @@ pub async fn read_tip(client: &dyn ChainClient) -> Result<Header, ViewError> {
 /// A block that was not read whole is asked for again while the tip is at most so many blocks further.
 const AGAIN: u64 = 32;
 
-/// The block to read next: the tip, or the block that could not be read whole the last time. Behind one address there may be
-/// a server that did not have it yet; whoever always took the newest block could miss that server for ever.
+/// The block to read next: the tip, or the block that could not be read whole the last time. Behind one address there
+/// may be a server that did not have it yet; whoever always took the newest block could miss that server for ever.
 pub(super) async fn read_head(
     client: &dyn ChainClient,
     failed: Option<u64>,

@@ -41,8 +41,8 @@ impl Endpoint {
         })
     }
 
-    /// The base fee of the newest block with the tip that the server advises, or else its price. A server that cannot be
-    /// reached is asked no further.
+    /// The base fee of the newest block with the tip that the server advises, or else its price. A server that cannot
+    /// be reached is asked no further.
     async fn advised(&self) -> Result<FeeMarket, ClientError> {
         let block = self.block(At::Latest).await?;
         let base_fee = block.and_then(|block| block.base_fee_per_gas).unwrap_or_default();

@@ -70,8 +70,8 @@ impl Memory {
         recent.map_or(0, |(tip, _)| tip)
     }
 
-    /// What to offer next with a nonce: what the market asks, and a quarter above what was sent with it, where nodes ask
-    /// for a tenth to replace a transaction. Nothing when the limit leaves no room above what was sent.
+    /// What to offer next with a nonce: what the market asks, and a quarter above what was sent with it, where nodes
+    /// ask for a tenth to replace a transaction. Nothing when the limit leaves no room above what was sent.
     ///
     /// Twice the base fee keeps a transaction valid for six full blocks.
     pub(super) fn offer(

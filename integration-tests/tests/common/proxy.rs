@@ -168,6 +168,31 @@ async fn forward(http: &reqwest::Client, upstream: &str, request: &Value) -> Opt
     http.post(upstream).json(request).send().await.ok()?.json().await.ok()
 }
 
+/// What is answered instead of the chain, if something is.
+async fn instead(
+    http: &reqwest::Client,
+    upstream: &str,
+    request: &Value,
+    mode: &Mode,
+    number: u64,
+) -> Option<Value> {
+    let empty =
+        |result: Value| Some(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result }));
+    let is_second = number % 2 == 1;
+    match (mode, request["method"].as_str()?) {
+        (Mode::Replicas(behind), _) if is_second => {
+            replica(http, upstream, request.clone(), *behind).await
+        }
+        (Mode::HideSometimes, "eth_getLogs") if is_second => empty(json!([])),
+        (Mode::LateReceipts(times), "eth_getTransactionReceipt")
+            if !number.is_multiple_of(*times) =>
+        {
+            empty(Value::Null)
+        }
+        _ => refusal(http, upstream, request, mode).await,
+    }
+}
+
 /// What the chain answers, bent as the mode says.
 async fn bend(
     http: &reqwest::Client,
@@ -177,24 +202,8 @@ async fn bend(
     number: u64,
 ) -> Option<Value> {
     let method = request["method"].as_str().unwrap_or_default().to_owned();
-    match mode {
-        Mode::Replicas(behind) if number % 2 == 1 => {
-            return replica(http, upstream, request, *behind).await;
-        }
-        Mode::HideSometimes if method == "eth_getLogs" && number % 2 == 1 => {
-            return Some(json!({ "jsonrpc": "2.0", "id": request["id"], "result": [] }));
-        }
-        Mode::RangeLimit(_) | Mode::Pruned | Mode::NoFeeHistory | Mode::LeastTip(_) => {
-            if let Some(refusal) = refusal(http, upstream, &request, mode).await {
-                return Some(refusal);
-            }
-        }
-        Mode::LateReceipts(times)
-            if method == "eth_getTransactionReceipt" && number % times != 0 =>
-        {
-            return Some(json!({ "jsonrpc": "2.0", "id": request["id"], "result": null }));
-        }
-        _ => {}
+    if let Some(answer) = instead(http, upstream, &request, mode, number).await {
+        return Some(answer);
     }
     let tag = request["params"][0].as_str().unwrap_or_default().to_owned();
     let is_header = method == "eth_getBlockByNumber";
@@ -351,7 +360,7 @@ fn tip_of(raw: &[u8]) -> Option<u128> {
     let mut item = &rest[..0];
     for _ in 0..3 {
         let head = usize::from(*rest.first()?);
-        let length = if head < 0x80 { 0 } else { head - 0x80 };
+        let length = head.saturating_sub(0x80);
         item = if head < 0x80 { &rest[..1] } else { rest.get(1..=length)? };
         rest = rest.get(1 + length..)?;
     }

@@ -1,5 +1,5 @@
-//! Endpoints as real ones are: limits, replicas, pruned state, odd fee markets. The table in `integration-tests/README.md`
-//! names the test of each kind.
+//! Endpoints as real ones are: limits, replicas, pruned state, odd fee markets. The table in
+//! `integration-tests/README.md` names the test of each kind.
 
 use std::time::Duration;
 

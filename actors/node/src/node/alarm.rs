@@ -1,5 +1,5 @@
-//! Alarms: what does not go on without a person, or has stood still for too long. `docs/operations.md` has a section for
-//! each [`Kind`], and a test holds the two against each other.
+//! Alarms: what does not go on without a person, or has stood still for too long. `docs/operations.md` has a section
+//! for each [`Kind`], and a test holds the two against each other.
 
 use std::collections::BTreeMap;
 use std::fmt;

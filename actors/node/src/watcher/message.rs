@@ -157,8 +157,8 @@ pub struct ChainStatus {
     pub doubt: Option<(Halt, Timestamp)>,
     /// Why the watcher stopped, if it did.
     pub halted: Option<Halt>,
-    /// Up to where everything was handed on, and the contract's count says that it is everything; nothing while something
-    /// waits.
+    /// Up to where everything was handed on, and the contract's count says that it is everything; nothing while
+    /// something waits.
     pub handed: Option<Watched>,
 }
 

@@ -105,8 +105,8 @@ impl Source {
         source
     }
 
-    /// What to ask next; nothing for now. While nothing is `expected`, a chain that brings nothing new is asked less and
-    /// less often.
+    /// What to ask next; nothing for now. While nothing is `expected`, a chain that brings nothing new is asked less
+    /// and less often.
     pub(super) fn next(&mut self, now: Timestamp, expected: bool) -> Option<Request> {
         let Some(unconfirmed) = &self.unconfirmed else { return self.scan(now, expected) };
         let height = unconfirmed.height;

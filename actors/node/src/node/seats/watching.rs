@@ -131,7 +131,7 @@ fn watch_config(chain: &DeployedChain, setup: &ChainSetup, tokens: Vec<TokenId>)
         max_range: setup.max_log_range,
         checkpoints: 256,
         poll_ms: setup.poll_ms,
-        reading_ms: 10 * setup.poll_ms,
+        reading_ms: 30 * setup.poll_ms,
         held_max: MAILBOX,
         tokens,
         resume: Serial(0),

@@ -18,7 +18,8 @@ fn started(path: &Path, chain: &SimChain) -> Rig {
     rig
 }
 
-/// A chain of 100 blocks with three messages at its beginning, and where it was read to when B had taken `taken` of them.
+/// A chain of 100 blocks with three messages at its beginning, and where it was read to when B had taken `taken` of
+/// them.
 fn read_once(path: &Path, taken: u64) -> (SimChain, Option<Place>) {
     let mut chain = SimChain::new(2);
     chain.mine((0..3).map(|sequence| sent(2, sequence, b"x")).collect());
