@@ -51,7 +51,7 @@ pub(super) struct Watched {
     /// The last sealed block.
     pub(super) sealed: Box<dyn Fn() -> BlockNumber + Send + Sync>,
     /// What the hub has.
-    pub(super) hub: watch::Receiver<HubView>,
+    pub(super) hub: Box<dyn Fn() -> HubView + Send + Sync>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) bounds: Bounds,
 }
@@ -102,7 +102,7 @@ impl Watched {
             found.extend(of_attester(*attester, *chain, status.borrow().as_ref()));
         }
         found.extend(self.of_proofs().await);
-        found.extend(of_hub((self.sealed)(), &self.hub.borrow()));
+        found.extend(of_hub((self.sealed)(), &(self.hub)()));
         found
     }
 

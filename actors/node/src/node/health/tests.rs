@@ -124,7 +124,7 @@ fn scene() -> Scene {
         held_back: Port::new(Answers(held)),
         proving: Port::new(Answers(progress)),
         sealed: Box::new(|| BlockNumber(9)),
-        hub: hub_heard,
+        hub: Box::new(move || hub_heard.borrow().clone()),
         clock: Arc::clone(&clock) as _,
         bounds: Bounds::default(),
     };
