@@ -161,7 +161,7 @@ async fn an_unknown_a_missing_and_a_malformed_token_are_refused() {
     let unknown = token(9).header();
     let (bare, cut) = (&known["Bearer ".len()..], &known[..known.len() - 2]);
     for header in [None, Some(unknown.as_str()), Some(bare), Some(cut), Some("Bearer "), Some("")] {
-        let error = raw(&node, header).await.err().expect("nobody is let in").to_string();
+        let error = raw(&node, header).await.expect_err("nobody is let in").to_string();
         assert!(error.contains("401"), "{error}");
     }
     let stranger = remote(&node, &token(9));
