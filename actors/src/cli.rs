@@ -32,8 +32,11 @@ Examples:
   zklink                                     a development network, until Ctrl-C
   zklink demo                                deposits, transfers, proofs and a payout, with checks
   zklink demo --l1 anvil --report out.json   the same on three anvil processes, with a report
+  zklink demo --processes                    the same with a process for the prover and each attester
   zklink deploy --config deploy.toml         puts the contracts on chains
   zklink node --config node.toml             runs a node on them
+  zklink attester --config attester.toml     signs what left a chain, with a key of its own
+  zklink prover --config prover.toml         proves for that node, on any machine that reaches it
 
 RUST_LOG=info shows the log of the node on stderr. docs: README.md";
 
@@ -44,6 +47,10 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Runs a node on the chains of a configuration.
     Node(NodeArgs),
+    /// Proves for a node, as a process of its own.
+    Prover(ProverArgs),
+    /// Attests the messages between chains for a node, as a process of its own.
+    Attester(AttesterArgs),
     /// Puts the contracts on chains and writes the deployment file.
     Deploy(DeployArgs),
     /// Makes the proving keys ahead of time.
@@ -90,6 +97,9 @@ pub(crate) struct DemoArgs {
     /// Writes what happened, with proofs and public data, as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Runs the prover and each attester as a process of its own, as on machines of their own.
+    #[arg(long)]
+    pub(crate) processes: bool,
     /// Keeps everything running after the story, until Ctrl-C.
     #[arg(long)]
     pub(crate) hold: bool,
@@ -155,6 +165,56 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
 }
+
+/// A prover.
+///
+/// It connects to the listener of the node's [workers], takes proof jobs and hands the proofs in. It needs the proving
+/// keys with which the contracts were deployed and nothing else: no chain, no state, no key that is worth anything. The
+/// node checks each proof. When the node is away it connects again by itself.
+#[derive(Debug, Args)]
+#[command(after_help = PROVER_HELP)]
+pub(crate) struct ProverArgs {
+    /// The configuration; `ZKLINK_…` variables stand above it, such as ZKLINK_NODE.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+const PROVER_HELP: &str = "\
+prover.toml:
+  node = \"ws://10.0.0.1:3040\"         # [workers] listen of the node; wss:// behind a TLS proxy
+  token_file = \"secrets/prover.token\" # chmod 600; openssl rand -hex 32; the node has the same in [workers.known]
+  deployment = \"deployment.toml\"      # a copy of the node's
+  keys = \"keys\"                       # a copy of the folder with which the contracts were deployed
+  provers = 1                         # how many jobs at a time; one uses all cores
+
+docs: docs/operations.md";
+
+/// An attester.
+///
+/// It reads the chains by endpoints of its own, signs what left one of them once it is final there, and hands the
+/// signatures to the node. Its key signs nothing else and needs no coins. What it signed is in its data folder, for ever:
+/// a second attester with the same key elsewhere could sign twice. When the node is away it connects again by itself.
+#[derive(Debug, Args)]
+#[command(after_help = ATTESTER_HELP)]
+pub(crate) struct AttesterArgs {
+    /// The configuration; `ZKLINK_…` variables stand above it, such as ZKLINK_NODE.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+const ATTESTER_HELP: &str = "\
+attester.toml:
+  node = \"ws://10.0.0.1:3040\"           # [workers] listen of the node; wss:// behind a TLS proxy
+  token_file = \"secrets/attester.token\" # chmod 600; openssl rand -hex 32; the node has the same in [workers.known]
+  deployment = \"deployment.toml\"        # a copy of the node's
+  key_file = \"secrets/attester.key\"     # chmod 600; of one of the attesters of the deployment
+  data = \"data\"                         # the history of what it signed; never lose it
+
+  [chains.1]                            # as in the node's configuration, with endpoints of another provider
+  rpc = [\"https://ethereum.example\"]
+  preset = \"chains/ethereum.toml\"
+
+docs: docs/operations.md";
 
 /// A deployment.
 #[derive(Debug, Args)]

@@ -1,13 +1,16 @@
 //! The demonstration: a story on three chains, its checks, and its figures.
 
+mod processes;
 mod report;
 mod story;
 mod tables;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use processes::{Processes, Tokens};
 
 use crate::chains::Chains;
 use crate::cli::{DemoArgs, KeysArgs};
@@ -39,11 +42,12 @@ pub(crate) async fn run(args: &DemoArgs, keys_args: &KeysArgs) -> Result<bool> {
     show.title("Proving keys");
     let shapes = shapes_up_to(args.local.shape.shape());
     let folder = keys::folder(keys_args.keys.as_deref());
-    let opened = keys::open_apart(folder, shapes, &show).await?;
+    let opened = keys::open_apart(folder.clone(), shapes, &show).await?;
     for key in opened.iter() {
         let rows = crate::show::group(&key.constraints().to_string());
         show.line(format!("  shape {}: {rows} constraints", key.shape.name));
     }
+    let tokens = args.processes.then(Tokens::new);
     let options = Options {
         data: args.local.data.clone(),
         rpc: args.local.rpc,
@@ -51,11 +55,36 @@ pub(crate) async fn run(args: &DemoArgs, keys_args: &KeysArgs) -> Result<bool> {
         block_max_age_ms: BLOCK_AGE_MS,
         faucet: false,
         coins: COINS,
+        outside: tokens.as_ref().map(Tokens::workers).transpose()?,
     };
     let network = LocalNetwork::start(chains, options, &show).await?;
     // Whatever comes of the story, what was started is stopped.
-    let good = play(args, &network, &show).await;
+    let good = match &tokens {
+        None => play(args, &network, &show).await,
+        Some(tokens) => play_beside(args, &network, tokens, &folder, &show).await,
+    };
     network.stop("the demonstration is over").await;
+    good
+}
+
+/// Plays while prover and attesters run beside this process.
+async fn play_beside(
+    args: &DemoArgs,
+    network: &LocalNetwork,
+    tokens: &Tokens,
+    keys: &Path,
+    show: &Show,
+) -> Result<bool> {
+    let mut processes = Processes::start(network, tokens, keys, show)?;
+    let good = tokio::select! {
+        good = play(args, network, show) => good,
+        ended = processes.ended() => Err(anyhow!("{ended}, and nobody does its work")),
+        asked = stop::asked(), if !args.hold => match asked {
+            Ok(()) => Err(anyhow!("stopped")),
+            Err(error) => Err(error),
+        },
+    };
+    processes.stop().await;
     good
 }
 

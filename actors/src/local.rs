@@ -6,7 +6,7 @@ mod faucet;
 pub(crate) mod watch;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -31,6 +31,7 @@ use zklink_node::builder::Terms;
 use zklink_node::gateway::{Limits, Origins};
 use zklink_node::node::{Bounds, ChainSetup, Node, Setup};
 use zklink_node::snapshot::Policy;
+use zklink_transport::Workers;
 
 use crate::chains::{CHAINS, Chains};
 use crate::people::{ATTESTERS, USERS, key_of, owner_of, public_addresses};
@@ -47,6 +48,9 @@ const THRESHOLD: u64 = 2;
 /// Percent of the funder's coins that the accounts of a chain may get together, so that enough is left for gas.
 const SPEND_PERCENT: u128 = 50;
 
+/// Where workers of this machine connect.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// What one can choose.
 pub(crate) struct Options {
     /// Where folders of data are made; a temporary folder without it.
@@ -61,6 +65,8 @@ pub(crate) struct Options {
     pub(crate) faucet: bool,
     /// Coins of each user on each chain, in wei.
     pub(crate) coins: u128,
+    /// Prover and attesters that run as processes of their own; in this process without them.
+    pub(crate) outside: Option<Workers>,
 }
 
 /// A network that runs.
@@ -110,13 +116,14 @@ impl LocalNetwork {
         std::fs::create_dir_all(&data).with_context(|| format!("making {}", data.display()))?;
         deployment.write(&data.join("deployment.toml"))?;
         let faucet = options.faucet.then(|| FunderFaucet::new(&chains, &deployment));
+        let outside = options.outside.is_some();
         let node = Node::start(Setup {
             data: data.clone(),
             deployment: deployment.clone(),
             genesis,
             keys: Arc::clone(&options.keys),
             chains: CHAINS.into_iter().map(|id| (id, setup_of(&chains, id))).collect(),
-            attesters: ATTESTERS.map(key_of).to_vec(),
+            attesters: if outside { Vec::new() } else { ATTESTERS.map(key_of).to_vec() },
             rpc: options.rpc,
             // Everybody knows the keys here, and whoever builds a web page wants to call.
             limits: Limits { origins: Origins::Everybody, ..Limits::default() },
@@ -125,7 +132,8 @@ impl LocalNetwork {
             terms: Terms::default(),
             snapshot_records: Policy::RECORDS,
             alarms: Bounds::default(),
-            provers: 1,
+            provers: usize::from(!outside),
+            workers: options.outside.map(|workers| (ANY_PORT, workers)),
             faucet: faucet.map(|faucet| Arc::new(faucet) as _),
         })
         .await?;

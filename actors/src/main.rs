@@ -7,8 +7,10 @@ mod keys;
 mod local;
 mod people;
 mod play;
+mod run_attester;
 mod run_deploy;
 mod run_node;
+mod run_prover;
 mod show;
 mod stop;
 
@@ -36,6 +38,8 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
         None => play::run(&cli.local, &cli.keys).await.map(|()| true),
         Some(Command::Demo(demo)) => demo::run(&demo, &cli.keys).await,
         Some(Command::Node(node)) => run_node::run(&node, &cli.keys).await.map(|()| true),
+        Some(Command::Attester(attester)) => run_attester::run(&attester).await.map(|()| true),
+        Some(Command::Prover(prover)) => run_prover::run(&prover, &cli.keys).await.map(|()| true),
         Some(Command::Deploy(deploy)) => run_deploy::run(&deploy, &cli.keys).await.map(|()| true),
         Some(Command::Keys(make)) => keys::run(&make, &cli.keys).map(|()| true),
     }

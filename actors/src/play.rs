@@ -36,6 +36,7 @@ pub(crate) async fn run(args: &LocalArgs, keys_args: &KeysArgs) -> Result<()> {
         block_max_age_ms: BLOCK_AGE_MS,
         faucet: true,
         coins: COINS,
+        outside: None,
     };
     let mut network = LocalNetwork::start(chains, options, &show).await?;
     tokio::spawn(follow(network.node.events().listen(), show.clone(), Log::default()));

@@ -123,13 +123,18 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
         snapshot_records: config.snapshot_records,
         alarms: config.alarms,
         provers: config.provers,
+        workers: loaded.workers()?,
         faucet: None,
     })
 }
 
 /// The proving keys of the deployment. A key that is missing here cannot be made: it would be another one than that
 /// which the contracts know.
-async fn keys_of(deployment: &Deployment, folder: Option<&Path>, show: &Show) -> Result<ShapeKeys> {
+pub(crate) async fn keys_of(
+    deployment: &Deployment,
+    folder: Option<&Path>,
+    show: &Show,
+) -> Result<ShapeKeys> {
     let mut shapes = Vec::new();
     for deployed in &deployment.shapes {
         let shape = zklink::shape::shape(deployed.id);

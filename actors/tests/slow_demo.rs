@@ -157,7 +157,7 @@ struct Expectation {
 }
 
 /// Runs the program as a user does, in a folder that is gone afterwards.
-fn demonstration(report: &Path) {
+fn demonstration(report: &Path, more: &[&str]) {
     // The keys of the other tests of this repository, so that they are made once.
     let keys = Path::new(env!("CARGO_TARGET_TMPDIR")).join("keys");
     let output = Command::new(env!("CARGO_BIN_EXE_zklink"))
@@ -165,6 +165,7 @@ fn demonstration(report: &Path) {
         .arg(keys)
         .arg("--report")
         .arg(report)
+        .args(more)
         .output()
         .unwrap();
     let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -328,9 +329,18 @@ fn check_accounts(report: &Report) {
 
 #[test]
 fn the_report_of_the_demonstration_proves_itself() {
+    the_report_proves_itself(&[]);
+}
+
+#[test]
+fn it_is_the_same_with_a_process_for_the_prover_and_each_attester() {
+    the_report_proves_itself(&["--processes"]);
+}
+
+fn the_report_proves_itself(more: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.json");
-    demonstration(&path);
+    demonstration(&path, more);
     let text = std::fs::read_to_string(&path).unwrap();
     let report: Report = serde_json::from_str(&text).unwrap();
 

@@ -9,6 +9,7 @@ mod preset;
 mod secret;
 mod suggest;
 mod terms;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ use crate::snapshot::Policy;
 pub use connect::connect;
 pub use secret::{read_key, read_secret};
 pub use terms::FeesConfig;
+pub use workers::{AttesterConfig, ProverConfig, WorkerConfig, WorkersConfig};
 
 /// No sound configuration is longer.
 const MAX_BYTES: u64 = 1 << 20;
@@ -117,6 +119,8 @@ pub struct NodeConfig {
     /// The RPC.
     #[serde(default)]
     pub rpc: RpcConfig,
+    /// Provers and attesters that run as processes of their own; without it nobody can connect.
+    pub workers: Option<WorkersConfig>,
     /// The chains by their numbers in the protocol.
     pub chains: BTreeMap<String, ChainConfig>,
 }

@@ -5,7 +5,7 @@
 //!    ▲                     ▲
 //!    │ reads               ├─ gateway ◄─ users
 //!    │                     └─ hub reader ◄─ hub                                  (a driver; settlers hear it too)
-//!    ├─ witness maker ─► feed ◄─ provers                                         (pulled by drivers)
+//!    ├─ witness maker ─► feed ◄─ provers                                         (pulled by drivers; here or outside)
 //!    └─ settler[chain] ─► contracts ─► attesters ─► attestation book ─► settler[chain]
 //! ```
 
@@ -39,6 +39,7 @@ use zklink_mechanism::supervisor::{NextOrders, RequestStop};
 use zklink_prover::prover;
 use zklink_store::archive::{ArchiveFault, ArchiveReader, StoreError};
 use zklink_store::journal::LogError;
+use zklink_transport::{Listener, Workers};
 
 use crate::builder::{Terms, ViewReader};
 use crate::events::Events;
@@ -48,6 +49,7 @@ use crate::snapshot::RestoreError;
 pub use alarm::{Alarm, Bounds, Kind};
 pub use health::Health;
 pub use held_back::{HeldBack, ReadHeldBack};
+pub use seats::attesting::{AttesterSetup, ChainHealth, ChainReading, LoneAttester};
 
 /// How long one machine may take to finish what it has.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -96,6 +98,8 @@ pub struct Setup {
     pub snapshot_records: u64,
     /// Provers that run in this process.
     pub provers: usize,
+    /// Provers and attesters in processes of their own, and where they connect.
+    pub workers: Option<(SocketAddr, Workers)>,
     /// How long what stands still may do so before it is an alarm.
     pub alarms: Bounds,
     /// Gives test tokens on a development network.
@@ -152,6 +156,7 @@ pub enum StartError {
 pub struct Node {
     host: Arc<Host>,
     gateway: Option<Gateway>,
+    workers: Option<Listener>,
     address: SocketAddr,
     stop: watch::Sender<bool>,
     drivers: Vec<JoinHandle<()>>,
@@ -178,6 +183,11 @@ impl Node {
     /// Where the RPC listens.
     pub fn rpc(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where provers and attesters of other processes connect, if they may.
+    pub fn workers(&self) -> Option<SocketAddr> {
+        self.workers.as_ref().map(Listener::address)
     }
 
     /// What happens in the node.
@@ -220,6 +230,9 @@ impl Node {
         drop(self.request_stop.tell(RequestStop { reason: reason.to_owned() }));
         if let Some(gateway) = self.gateway.take() {
             gateway.stop(STOP_LIMIT).await;
+        }
+        if let Some(workers) = self.workers.take() {
+            workers.stop(STOP_LIMIT).await;
         }
         self.stop.send_replace(true);
         for driver in self.drivers.drain(..) {

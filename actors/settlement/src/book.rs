@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use zklink::id::ChainId;
 use zklink::state::DeploymentId;
 use zklink::token::Address;
@@ -40,7 +41,7 @@ pub fn message_digest(
 }
 
 /// An attester's word that a message left a chain, finally.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attestation {
     /// The chain that sent it.
     pub source: ChainId,
@@ -49,8 +50,10 @@ pub struct Attestation {
     /// Its number.
     pub sequence: u64,
     /// What it says.
+    #[serde(with = "hex")]
     pub payload: Vec<u8>,
     /// Over [`message_digest`]: r, s, v.
+    #[serde(with = "signature_hex")]
     pub signature: [u8; 65],
 }
 
@@ -58,8 +61,22 @@ impl Message for Attestation {
     type Reply = Result<(), BadAttestation>;
 }
 
+/// A signature as hex. The library does it for common lengths only, and 65 is none.
+mod signature_hex {
+    use serde::{Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 65], to: S) -> Result<S::Ok, S::Error> {
+        hex::serialize(bytes, to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 65], D::Error> {
+        let bytes: Vec<u8> = hex::deserialize(from)?;
+        bytes.try_into().map_err(|_| de::Error::custom("a signature has 65 bytes"))
+    }
+}
+
 /// An attestation was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum BadAttestation {
     /// It names a chain that is none of the deployment, or the same chain twice.
     #[error("there is no channel between these chains")]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 /// A crate and what it may use of ours.
-const ALLOWED: [(&str, &[Edge]); 14] = [
+const ALLOWED: [(&str, &[Edge]); 15] = [
     ("zklink", &[]),
     ("zklink-circuit", &[Edge::always("zklink")]),
     ("zklink-client", &[Edge::always("zklink")]),
@@ -45,6 +45,15 @@ const ALLOWED: [(&str, &[Edge]); 14] = [
         ],
     ),
     (
+        "zklink-transport",
+        &[
+            Edge::always("zklink"),
+            Edge::always("zklink-mechanism"),
+            Edge::always("zklink-prover"),
+            Edge::always("zklink-settlement"),
+        ],
+    ),
+    (
         "zklink-node",
         &[
             Edge::always("zklink"),
@@ -55,6 +64,7 @@ const ALLOWED: [(&str, &[Edge]); 14] = [
             Edge::always("zklink-store"),
             Edge::always("zklink-prover"),
             Edge::always("zklink-settlement"),
+            Edge::always("zklink-transport"),
             Edge::for_tests("zklink-migrations"),
             Edge::for_tests("zklink-devnet"),
         ],
@@ -70,6 +80,7 @@ const ALLOWED: [(&str, &[Edge]); 14] = [
             Edge::always("zklink-store"),
             Edge::always("zklink-prover"),
             Edge::always("zklink-settlement"),
+            Edge::always("zklink-transport"),
             Edge::always("zklink-node"),
             Edge::optional("zklink-devnet", "devnet"),
         ],

@@ -114,6 +114,14 @@ fn the_examples_of_the_repository_parse() {
         node.reading(id, chain).unwrap();
     }
     node.terms(&[TokenId(17), TokenId(32)].into()).unwrap();
+    let prover: Loaded<ProverConfig> =
+        Loaded::parse(&folder.join("prover.toml"), figment("prover.toml")).unwrap();
+    assert_eq!(prover.provers().unwrap(), 1);
+    let attester: Loaded<AttesterConfig> =
+        Loaded::parse(&folder.join("attester.toml"), figment("attester.toml")).unwrap();
+    for (id, chain) in attester.chains(&attester.config.chains).unwrap() {
+        attester.reading(id, chain).unwrap();
+    }
     let deploy: Loaded<DeployConfig> =
         Loaded::parse(&folder.join("deploy.toml"), figment("deploy.toml")).unwrap();
     assert_eq!(deploy.shapes(&deploy.config.shapes).unwrap().len(), 2);

@@ -1,5 +1,6 @@
 //! Seats the machines and starts the drivers of a node, in the order in which they depend on each other.
 
+pub(super) mod attesting;
 mod core;
 mod proving;
 mod settling;
@@ -20,12 +21,14 @@ use zklink_client::AlarmView;
 use zklink_mechanism::clock;
 use zklink_mechanism::port::Port;
 use zklink_mechanism::supervised::Fault;
-use zklink_prover::feed;
+use zklink_prover::{feed, prover};
+use zklink_settlement::book::Attestation;
+use zklink_transport::{Listener, Ports};
 
 use self::core::{Core, start_core};
 use super::follow::HubStages;
 use super::health::Watched;
-use super::{Health, Node, Setup, StartError, supervise};
+use super::{ChainSetup, Health, Node, STOP_LIMIT, Setup, StartError, supervise};
 use crate::events::Events;
 use crate::gateway::{About, Api, Gateway, Sources};
 use crate::pool_history::PoolHistory;
@@ -94,8 +97,9 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
     let (proving, provers) = start_proving(&setup, &mut core, &mut drivers, &events, maker).await?;
     let (ledgers, discrepancies) = start_ledgers(&network, &mut core, &history).await?;
     let chains = start_watchers(&setup, &mut core, &mut drivers, &ledgers, &events).await?;
-    let Settling { status: settlement, attesters, report, mut hub } =
+    let Settling { status: settlement, attesters, attest, report, mut hub } =
         start_settlement(&setup, &mut core, &mut drivers, &events).await?;
+    let workers = let_workers_in(&setup, &provers, attest, &events).await?;
     // The builder takes nothing before it has heard of the hub; a hub that is down must not keep readers out for long.
     if tokio::time::timeout(HUB_PATIENCE, hub.first()).await.is_err() {
         tracing::warn!("the hub does not answer: nothing is executed until it does");
@@ -129,6 +133,7 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
         host,
         address: gateway.address(),
         gateway: Some(gateway),
+        workers,
         stop,
         drivers: drivers.tasks,
         supervision,
@@ -139,6 +144,20 @@ pub(super) async fn start(setup: Setup) -> Result<Node, StartError> {
         view: core.view,
         archive: core.archive,
     })
+}
+
+/// The listener for provers and attesters of other processes.
+async fn let_workers_in(
+    setup: &Setup,
+    provers: &prover::Ports,
+    attest: Port<Attestation>,
+    events: &Events,
+) -> Result<Option<Listener>, StartError> {
+    let Some((address, workers)) = setup.workers.clone() else { return Ok(None) };
+    let (lease, submit) = (provers.lease.clone(), provers.submit.clone());
+    let ports = Ports { lease, submit, attest, watching: events.of_provers() };
+    let listening = Listener::start(address, workers, ports).await;
+    listening.map(Some).map_err(|source| StartError::Listen { address, source })
 }
 
 fn sources(

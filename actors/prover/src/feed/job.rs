@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use zklink::id::{BlockNumber, ShapeId};
 use zklink_mechanism::port::Message;
 use zklink_mechanism::timestamp::Timestamp;
@@ -10,8 +11,9 @@ use zklink_mechanism::timestamp::Timestamp;
 use super::provers::{LeaseRefusal, ProverId, ProverProgress};
 
 /// A job is known by the hash of its statement: the same statement is the same job.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct JobId(pub [u8; 32]);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(#[serde(with = "hex")] pub [u8; 32]);
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,7 +28,7 @@ impl fmt::Debug for JobId {
 }
 
 /// Something to prove.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Hash of the statement.
     pub id: JobId,
@@ -35,6 +37,7 @@ pub struct Job {
     /// Its shape, and so the proving key.
     pub shape: ShapeId,
     /// The witness as its maker encodes it.
+    #[serde(with = "shared_hex")]
     pub witness: Arc<Vec<u8>>,
 }
 
@@ -67,7 +70,7 @@ pub enum EnqueueRefusal {
 }
 
 /// A prover asks for work.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Lease {
     /// Who asks.
     pub prover: ProverId,
@@ -78,7 +81,7 @@ impl Message for Lease {
 }
 
 /// Work for a prover.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leased {
     /// What to prove.
     pub job: Job,
@@ -87,13 +90,14 @@ pub struct Leased {
 }
 
 /// A prover hands in a proof.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Submit {
     /// Who.
     pub prover: ProverId,
     /// For which job.
     pub job: JobId,
     /// The proof.
+    #[serde(with = "hex")]
     pub proof: Vec<u8>,
 }
 
@@ -108,7 +112,7 @@ impl Message for Submit {
 }
 
 /// What became of a proof that is not refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Submitted {
     /// It is right, and the first.
     Accepted,
@@ -117,7 +121,7 @@ pub enum Submitted {
 }
 
 /// Why a proof was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum SubmitRefusal {
     /// It does not prove the statement.
     #[error("the proof is wrong: {reason}; this is strike {strikes}")]
@@ -175,4 +179,51 @@ pub struct JobProgress {
     pub prover: Option<ProverId>,
     /// Until when.
     pub deadline: Option<Timestamp>,
+}
+
+/// Shared bytes as hex.
+mod shared_hex {
+    use std::sync::Arc;
+
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        bytes: &Arc<Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        hex::serialize(bytes.as_slice(), serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<Vec<u8>>, D::Error> {
+        hex::deserialize(deserializer).map(Arc::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_travel_as_json_and_names_are_checked_when_they_are_read() {
+        let job = Job {
+            id: JobId([1; 32]),
+            block: BlockNumber(7),
+            shape: ShapeId(2),
+            witness: Arc::new(vec![0, 255]),
+        };
+        let text = serde_json::to_string(&Leased { job: job.clone(), deadline: Timestamp(9) });
+        let text = text.unwrap();
+        assert!(text.contains(r#""witness":"00ff""#), "{text}");
+        let leased: Leased = serde_json::from_str(&text).unwrap();
+        assert_eq!(leased, Leased { job, deadline: Timestamp(9) });
+        let named = |name: &str| {
+            serde_json::from_str::<Lease>(&format!(r#"{{"prover":"{name}"}}"#))
+                .map(|lease| lease.prover.to_string())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(named("a-1"), Ok("a-1".to_owned()));
+        assert!(named("a b").unwrap_err().contains("a prover's name has"));
+    }
 }

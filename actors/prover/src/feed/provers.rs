@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use zklink::id::BlockNumber;
 use zklink_mechanism::timestamp::Timestamp;
 
@@ -12,8 +13,23 @@ use super::config::Config;
 const NAME_BYTES_MAX: usize = 64;
 
 /// The name by which a prover presents itself. Whoever lets provers in checks that it is theirs.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ProverId(String);
+
+impl TryFrom<String> for ProverId {
+    type Error = BadProverId;
+
+    fn try_from(name: String) -> Result<Self, BadProverId> {
+        ProverId::new(&name)
+    }
+}
+
+impl From<ProverId> for String {
+    fn from(id: ProverId) -> String {
+        id.0
+    }
+}
 
 /// A name that no prover may have.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +66,7 @@ impl fmt::Debug for ProverId {
 }
 
 /// Why a prover gets no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum LeaseRefusal {
     /// It sent too many wrong proofs.
     #[error("too many wrong proofs: barred until {0}; check the prover's keys and version")]

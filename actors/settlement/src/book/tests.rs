@@ -127,3 +127,14 @@ fn the_digest_is_that_of_the_contract() {
     let wanted = "7189d8ea5b21e2bd3b733eac02d32d0e1c72b99a74e70e1cc76e8dac2d5a75fc";
     assert_eq!(hex::encode(digest), wanted);
 }
+
+#[test]
+fn an_attestation_travels_as_json() {
+    let attestation = attest(1, 0, b"a");
+    let text = serde_json::to_string(&attestation).unwrap();
+    assert!(text.contains(r#""payload":"61""#), "{text}");
+    assert_eq!(serde_json::from_str::<Attestation>(&text).unwrap(), attestation);
+    let short = text.replace(&hex::encode(attestation.signature), "00");
+    let error = serde_json::from_str::<Attestation>(&short).unwrap_err().to_string();
+    assert!(error.contains("65 bytes"), "{error}");
+}

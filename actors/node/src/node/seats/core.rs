@@ -24,7 +24,7 @@ use crate::snapshot::{Base, Restored, SnapshotMaker, WitnessStart, restore};
 /// Bytes after which the journal begins a new segment.
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// Supervision: wait before a rebuild, the longest wait, failures in a window, the window.
-const RESTARTS: SupervisorConfig = SupervisorConfig {
+pub(super) const RESTARTS: SupervisorConfig = SupervisorConfig {
     backoff_first_ms: 100,
     backoff_max_ms: 10_000,
     failures_max: 5,

@@ -1,26 +1,25 @@
 //! The attestation book, the attesters of this process, and a settler for each chain.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use zklink::id::ChainId;
 use zklink::token::Address;
-use zklink_chain::deploy::{DeployedChain, Deployment};
+use zklink_chain::account::EthKey;
+use zklink_chain::deploy::DeployedChain;
 use zklink_chain::sender::Sender;
 use zklink_mechanism::port::Port;
 use zklink_mechanism::shell::Thread;
 use zklink_mechanism::supervised::Origin;
-use zklink_settlement::attester::history::History;
-use zklink_settlement::attester::{self, AttestedChain, Attester, AttesterConfig, AttesterStatus};
+use zklink_settlement::attester::AttesterStatus;
 use zklink_settlement::book::{Attestation, AttestationBook, WhatNext};
 use zklink_settlement::driver::{Done, Report, SettlementStatus, Settler};
 use zklink_settlement::{Calldata, Contracts, HubNews, HubReader, Periods, routes_to};
 
+use super::attesting::{AttesterSetup, ChainReading, start_attester};
 use super::core::Core;
-use super::{Drivers, MAILBOX, Setup, StartError};
+use super::{ChainSetup, Drivers, MAILBOX, Setup, StartError};
 use crate::events::{Event, Events};
 use crate::node::follow::{ArchivedBlocks, groth16_form};
 use crate::node::hub;
@@ -32,6 +31,8 @@ pub(super) type AttesterHealth =
 pub(super) struct Settling {
     pub(super) status: BTreeMap<ChainId, watch::Receiver<SettlementStatus>>,
     pub(super) attesters: AttesterHealth,
+    /// Where signatures go, also those of other processes.
+    pub(super) attest: Port<Attestation>,
     pub(super) report: Report,
     pub(super) hub: HubNews,
 }
@@ -57,8 +58,10 @@ pub(super) async fn start_settlement(
     let attestations: Port<Attestation> = book.port();
     let mut attesters = AttesterHealth::new();
     for (number, key) in setup.attesters.iter().enumerate() {
-        let started = start_attester(setup, core, drivers, number, key, attestations.clone());
-        attesters.extend(started.await?);
+        let (name, book) = (format!("attester-{number}"), attestations.clone());
+        let of_attester = attester_setup(setup, number, key);
+        let started = start_attester(&mut core.host, drivers, &name, &of_attester, book).await?;
+        attesters.extend(started.into_iter().map(|(chain, heard)| ((number, chain), heard)));
     }
     let heard = events.clone();
     let report = Report::with_listener(Arc::new(move |done: &Done| heard.tell(settled(done))));
@@ -99,7 +102,7 @@ pub(super) async fn start_settlement(
         let driver = settler.run(status, drivers.stop.clone());
         drivers.start(format!("settlement on chain {}", chain.id), driver);
     }
-    Ok(Settling { status: health, attesters, report, hub: news })
+    Ok(Settling { status: health, attesters, attest: attestations, report, hub: news })
 }
 
 fn periods(setup: &Setup, chain: ChainId) -> Periods {
@@ -126,68 +129,17 @@ fn settled(done: &Done) -> Event {
     }
 }
 
-async fn start_attester(
-    setup: &Setup,
-    core: &mut Core,
-    drivers: &mut Drivers,
-    number: usize,
-    key: &zklink_chain::account::EthKey,
-    book: Port<Attestation>,
-) -> Result<AttesterHealth, StartError> {
-    let (config, key) = (attester_config(setup), key.clone());
-    let path = setup.data.join(format!("attester-{number}.history"));
-    // A history that cannot be opened is reported here; later it stops the node by and by.
-    drop(open_history(&path)?);
-    let origin = Origin::rebuilt(move || {
-        let history = History::open(&path).map_err(|error| error.to_string())?;
-        Ok(Attester::new(config.clone(), key.clone(), history, book.clone()))
-    });
-    let name = format!("attester-{number}");
-    let seat = core.host.start(&Thread::start(), &name, MAILBOX, origin).await?;
-    let mut health = AttesterHealth::new();
-    for chain in &setup.deployment.chains {
-        let of_chain = &setup.chains[&chain.id];
-        let others = setup.deployment.chains.iter().map(|other| other.id);
-        let hub = setup.deployment.hub;
-        let partners = others
-            .filter(|other| *other != chain.id && [*other, chain.id].contains(&hub))
-            .collect();
-        // A signature releases tokens elsewhere, so it never rests on one endpoint where there are two.
-        let client = of_chain.client.strict().unwrap_or_else(|| Arc::clone(&of_chain.client));
-        let line =
-            attester::driver::Line { chain: chain.id, client, oracle: chain.oracle, partners };
-        let (status, heard) = watch::channel(None);
-        health.insert((number, chain.id), heard);
-        let driver = attester::driver::run(
-            line,
-            seat.port(),
-            seat.port(),
-            status,
-            Duration::from_millis(of_chain.poll_ms),
-            drivers.stop.clone(),
-        );
-        drivers.start(format!("{name} on chain {}", chain.id), driver);
+fn attester_setup(setup: &Setup, number: usize, key: &EthKey) -> AttesterSetup {
+    let reading = |chain: &ChainSetup| ChainReading {
+        client: Arc::clone(&chain.client),
+        finality: chain.finality,
+        max_log_range: chain.max_log_range,
+        poll_ms: chain.poll_ms,
+    };
+    AttesterSetup {
+        deployment: setup.deployment.clone(),
+        chains: setup.chains.iter().map(|(id, chain)| (*id, reading(chain))).collect(),
+        key: key.clone(),
+        history: setup.data.join(format!("attester-{number}.history")),
     }
-    Ok(health)
-}
-
-fn open_history(path: &Path) -> Result<History, StartError> {
-    History::open(path).map_err(|error| StartError::Setup(error.to_string()))
-}
-
-fn attester_config(setup: &Setup) -> AttesterConfig {
-    let Deployment { deployment_id, chains, .. } = &setup.deployment;
-    let chains = chains.iter().map(|chain| {
-        let of_chain = &setup.chains[&chain.id];
-        let attested = AttestedChain {
-            oracle: chain.oracle,
-            first_block: chain.first_block,
-            finality: of_chain.finality,
-            max_range: of_chain.max_log_range,
-            checkpoints: 256,
-            periods: periods(setup, chain.id),
-        };
-        (chain.id, attested)
-    });
-    AttesterConfig { deployment: *deployment_id, chains: chains.collect(), offer_ms: 1_000 }
 }

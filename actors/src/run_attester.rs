@@ -1,0 +1,72 @@
+//! An attester as a process of its own.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
+use zklink_chain::deploy::Deployment;
+use zklink_mechanism::port::Port;
+use zklink_node::config::{AttesterConfig, Loaded, connect, read_key};
+use zklink_node::node::{AttesterSetup, ChainReading, LoneAttester};
+use zklink_transport::Remote;
+
+use crate::cli::AttesterArgs;
+use crate::run_prover::tell_link;
+use crate::show::{Show, hex0x};
+use crate::stop;
+
+/// Attests until it is asked to stop.
+///
+/// # Errors
+/// What went wrong, in words.
+pub(crate) async fn run(args: &AttesterArgs) -> Result<()> {
+    let show = Show::new();
+    let loaded: Loaded<AttesterConfig> = Loaded::read(&args.config)?;
+    let config = &loaded.config;
+    let token = loaded.token(&config.token_file)?;
+    let remote = Remote::new(&config.node, &token)?;
+    let setup = setup(&loaded).await?;
+    let (address, chains) = (hex0x(setup.key.address()), setup.chains.len());
+    let mut attester = LoneAttester::start(setup, Port::new(remote.clone())).await?;
+    show.line(format!(
+        "zkLink {}: attester {address} of {chains} chains. Ctrl-C stops.",
+        env!("CARGO_PKG_VERSION")
+    ));
+    tokio::spawn(tell_link(remote.link(), config.node.clone(), show.clone()));
+    let reason = tokio::select! {
+        asked = stop::asked() => {
+            asked?;
+            None
+        }
+        reason = attester.finished() => Some(reason),
+    };
+    show.line("Stopping. Ctrl-C again stops at once.");
+    attester.stop().await;
+    match reason {
+        None => Ok(()),
+        Some(reason) => bail!("the attester stopped by itself: {reason}"),
+    }
+}
+
+async fn setup(loaded: &Loaded<AttesterConfig>) -> Result<AttesterSetup> {
+    let config = &loaded.config;
+    let deployment = Deployment::read(&loaded.path(&config.deployment))?;
+    let key = read_key(&loaded.path(&config.key_file))?;
+    ensure!(
+        deployment.attesters.iter().any(|known| known.0 == key.address()),
+        "{} is no key of an attester of the deployment",
+        config.key_file.display()
+    );
+    let data = loaded.path(&config.data);
+    std::fs::create_dir_all(&data).with_context(|| format!("making {}", data.display()))?;
+    let mut chains = BTreeMap::new();
+    for (id, chain) in loaded.chains(&config.chains)? {
+        let deployed = deployment
+            .chain(id)
+            .with_context(|| format!("[chains.{id}] is not in the deployment file"))?;
+        let (finality, max_log_range) = loaded.reading(id, chain)?;
+        let client = connect(loaded, id, chain, deployed.evm_chain_id).await?;
+        let poll_ms = chain.poll_ms.max(1);
+        chains.insert(id, ChainReading { client, finality, max_log_range, poll_ms });
+    }
+    Ok(AttesterSetup { deployment, chains, key, history: data.join("attester.history") })
+}

@@ -1,0 +1,258 @@
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jsonrpsee::core::ClientError;
+use jsonrpsee::ws_client::{HeaderMap, WsClient, WsClientBuilder};
+use zklink::id::{BlockNumber, ChainId, ShapeId};
+use zklink_mechanism::port::{Deliver, Envelope, Message, Port, Refused, Unanswered};
+use zklink_mechanism::timestamp::Timestamp;
+use zklink_prover::feed::{Job, JobId, Lease, Leased, ProverId, Submit, SubmitRefusal, Submitted};
+use zklink_prover::prover::Work;
+use zklink_settlement::book::{Attestation, BadAttestation};
+
+use super::*;
+use crate::rpc::{Bytes, WorkClient};
+
+/// How long a test waits for what must come.
+const WAIT: Duration = Duration::from_secs(10);
+
+fn token(byte: u8) -> Token {
+    Token::from_hex(&hex::encode([byte; 32])).unwrap()
+}
+
+/// Stands where the machines of a node stand: notes who speaks, and answers.
+#[derive(Clone, Default)]
+struct Machines {
+    heard: Arc<Mutex<Vec<String>>>,
+    /// Leases that get no answer.
+    silent: Arc<Mutex<u32>>,
+    /// The size of witnesses.
+    witness: usize,
+}
+
+impl Machines {
+    fn hears(&self, what: String) {
+        self.heard.lock().unwrap().push(what);
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    fn leased(&self) -> Leased {
+        let witness = Arc::new(vec![7; self.witness]);
+        let job = Job { id: JobId([1; 32]), block: BlockNumber(7), shape: ShapeId(1), witness };
+        Leased { job, deadline: Timestamp(9) }
+    }
+}
+
+impl Deliver<Lease> for Machines {
+    fn deliver(&self, envelope: Envelope<Lease>) -> Result<(), Refused<Lease>> {
+        self.hears(format!("lease {}", envelope.message.prover));
+        let mut silent = self.silent.lock().unwrap();
+        if *silent > 0 {
+            *silent -= 1;
+            return Ok(());
+        }
+        envelope.reply.unwrap().answer(Ok(Some(self.leased())));
+        Ok(())
+    }
+}
+
+impl Deliver<Submit> for Machines {
+    fn deliver(&self, envelope: Envelope<Submit>) -> Result<(), Refused<Submit>> {
+        let Submit { prover, job, proof } = envelope.message;
+        self.hears(format!("submit {prover} {}", proof.len()));
+        let known = job == JobId([1; 32]);
+        let answer = if known { Ok(Submitted::Accepted) } else { Err(SubmitRefusal::NeverLeased) };
+        envelope.reply.unwrap().answer(answer);
+        Ok(())
+    }
+}
+
+impl Deliver<Attestation> for Machines {
+    fn deliver(&self, envelope: Envelope<Attestation>) -> Result<(), Refused<Attestation>> {
+        self.hears(format!("attest {}", envelope.message.sequence));
+        envelope.reply.unwrap().answer(Err(BadAttestation::Signer));
+        Ok(())
+    }
+}
+
+async fn node(address: SocketAddr, machines: &Machines) -> Listener {
+    let mut workers = Workers::default();
+    workers.add("one", Role::Prover, &token(1)).unwrap();
+    workers.add("two", Role::Prover, &token(2)).unwrap();
+    workers.add("signer", Role::Attester, &token(3)).unwrap();
+    let watched = machines.clone();
+    let ports = Ports {
+        lease: Port::new(machines.clone()),
+        submit: Port::new(machines.clone()),
+        attest: Port::new(machines.clone()),
+        watching: Arc::new(move |work| {
+            if let Work::Proven { block, .. } = work {
+                watched.hears(format!("proven {block}"));
+            }
+        }),
+    };
+    Listener::start(address, workers, ports).await.unwrap()
+}
+
+fn anywhere() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+fn remote(node: &Listener, token: &Token) -> Remote {
+    Remote::new(&format!("ws://{}", node.address()), token).unwrap()
+}
+
+fn lease() -> Lease {
+    Lease { prover: ProverId::new("two").unwrap() }
+}
+
+fn submit(job: u8) -> Submit {
+    let (prover, job) = (ProverId::new("two").unwrap(), JobId([job; 32]));
+    Submit { prover, job, proof: vec![5; 192] }
+}
+
+fn attestation() -> Attestation {
+    let (source, destination) = (ChainId(1), ChainId(2));
+    Attestation { source, destination, sequence: 4, payload: vec![1], signature: [2; 65] }
+}
+
+async fn asked<M: Message>(
+    port: &(impl Deliver<M> + Clone + 'static),
+    message: M,
+) -> Result<M::Reply, Unanswered> {
+    Port::new(port.clone()).ask(message).expect("there is room").wait(WAIT).await
+}
+
+/// A client that shows this header, or none.
+async fn raw(node: &Listener, header: Option<&str>) -> Result<WsClient, ClientError> {
+    let header = header.map(|text| ("authorization".parse().unwrap(), text.parse().unwrap()));
+    let headers = HeaderMap::from_iter(header);
+    let url = format!("ws://{}", node.address());
+    WsClientBuilder::new().set_headers(headers).max_request_size(1 << 20).build(url).await
+}
+
+#[tokio::test]
+async fn a_known_token_opens_the_ports_and_its_name_is_the_provers_whatever_it_says() {
+    let machines = Machines { witness: 3, ..Machines::default() };
+    let node = node(anywhere(), &machines).await;
+    let prover = remote(&node, &token(1));
+    assert_eq!(asked(&prover, lease()).await.unwrap(), Ok(Some(machines.leased())));
+    assert_eq!(asked(&prover, submit(1)).await.unwrap(), Ok(Submitted::Accepted));
+    let second = prover.at(2);
+    assert_eq!(asked(&second, submit(9)).await.unwrap(), Err(SubmitRefusal::NeverLeased));
+    assert_eq!(asked(&prover.at(PLACES_MAX), lease()).await, Err(Unanswered::Dropped));
+    let signer = remote(&node, &token(3));
+    assert_eq!(asked(&signer, attestation()).await.unwrap(), Err(BadAttestation::Signer));
+    let heard = ["lease one", "submit one 192", "proven 7", "submit one.2 192", "attest 4"];
+    assert_eq!(machines.heard(), heard);
+    node.stop(WAIT).await;
+}
+
+#[tokio::test]
+async fn an_unknown_a_missing_and_a_malformed_token_are_refused() {
+    let machines = Machines::default();
+    let node = node(anywhere(), &machines).await;
+    let known = token(1).header();
+    assert!(raw(&node, Some(&known)).await.is_ok());
+    let unknown = token(9).header();
+    let (bare, cut) = (&known["Bearer ".len()..], &known[..known.len() - 2]);
+    for header in [None, Some(unknown.as_str()), Some(bare), Some(cut), Some("Bearer "), Some("")] {
+        let error = raw(&node, header).await.expect_err("nobody is let in").to_string();
+        assert!(error.contains("401"), "{error}");
+    }
+    let stranger = remote(&node, &token(9));
+    assert_eq!(asked(&stranger, lease()).await, Err(Unanswered::Dropped));
+    let Link::Down(why) = stranger.link().borrow().clone() else { panic!("it is connected") };
+    assert!(why.contains("does not know the token"), "{why}");
+    assert_eq!(machines.heard(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_role_reaches_its_own_methods_only() {
+    let machines = Machines::default();
+    let node = node(anywhere(), &machines).await;
+    let (prover, signer) = (remote(&node, &token(2)), remote(&node, &token(3)));
+    assert_eq!(asked(&prover, attestation()).await, Err(Unanswered::Dropped));
+    assert_eq!(asked(&signer, lease()).await, Err(Unanswered::Dropped));
+    assert_eq!(asked(&signer, submit(1)).await, Err(Unanswered::Dropped));
+    let client = raw(&node, Some(&token(3).header())).await.unwrap();
+    let error = client.lease(0).await.unwrap_err().to_string();
+    assert!(error.contains("signer has the role attester"), "{error}");
+    assert_eq!(machines.heard(), [""; 0]);
+}
+
+#[tokio::test]
+async fn sizes_are_bounded_and_a_large_witness_comes_through() {
+    let machines = Machines { witness: 8 << 20, ..Machines::default() };
+    let node = node(anywhere(), &machines).await;
+    let client = raw(&node, Some(&token(1).header())).await.unwrap();
+    let long = Bytes(vec![0; REQUEST_BYTES_MAX as usize / 2]);
+    assert!(client.submit(0, JobId([1; 32]), long).await.is_err());
+    assert_eq!(machines.heard(), [""; 0], "it never reached the feed");
+    let leased = asked(&remote(&node, &token(1)), lease()).await.unwrap().unwrap().unwrap();
+    assert_eq!(leased.job.witness.len(), 8 << 20);
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_bounded() {
+    let machines = Machines { silent: Arc::new(Mutex::new(1_000)), ..Machines::default() };
+    let node = node(anywhere(), &machines).await;
+    let port: Port<Lease> = Port::new(remote(&node, &token(1)));
+    let taken = (0..100).map_while(|_| port.ask(lease()).ok()).count();
+    assert_eq!(taken, IN_FLIGHT / 2);
+    assert!(matches!(port.ask(lease()), Err(Refused::Full(_))));
+}
+
+#[tokio::test]
+async fn a_lease_without_an_answer_is_asked_again() {
+    let machines = Machines { silent: Arc::new(Mutex::new(1)), ..Machines::default() };
+    let node = node(anywhere(), &machines).await;
+    let prover = remote(&node, &token(1));
+    assert_eq!(asked(&prover, lease()).await, Err(Unanswered::Dropped));
+    assert_eq!(asked(&prover, lease()).await.unwrap(), Ok(Some(machines.leased())));
+}
+
+#[tokio::test]
+async fn a_worker_finds_its_node_again_after_a_restart() {
+    let machines = Machines::default();
+    let first = node(anywhere(), &machines).await;
+    let (address, prover) = (first.address(), remote(&first, &token(1)));
+    assert!(asked(&prover, lease()).await.is_ok());
+    first.stop(WAIT).await;
+    assert_eq!(asked(&prover, lease()).await, Err(Unanswered::Dropped));
+    assert!(matches!(*prover.link().borrow(), Link::Down(_)));
+    let _second = node(address, &machines).await;
+    let again = async {
+        while asked(&prover, lease()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(WAIT, again).await.expect("it connects again by itself");
+    assert_eq!(*prover.link().borrow(), Link::Connected);
+}
+
+#[test]
+fn workers_that_could_be_taken_for_each_other_are_refused() {
+    let mut workers = Workers::default();
+    workers.add("one", Role::Prover, &token(1)).unwrap();
+    let same = workers.add("other", Role::Attester, &token(1)).unwrap_err();
+    assert_eq!(same, BadWorker::SameToken("one".into(), "other".into()));
+    for name in ["", "one.2", "a b", &"x".repeat(61)] {
+        let bad = workers.add(name, Role::Prover, &token(2)).unwrap_err();
+        assert_eq!(bad, BadWorker::Name(name.to_owned()));
+    }
+    assert_eq!(Token::from_hex(&"11".repeat(31)).unwrap_err(), BadToken);
+    assert_eq!(Token::from_hex(&"zz".repeat(32)).unwrap_err(), BadToken);
+    assert_eq!(format!("{:?}", token(1)), "Token");
+}
+
+#[tokio::test]
+async fn an_address_of_another_kind_is_refused() {
+    for url in ["http://127.0.0.1:1", "127.0.0.1:1", "ws://user@host:1"] {
+        assert!(Remote::new(url, &token(1)).is_err(), "{url}");
+    }
+}

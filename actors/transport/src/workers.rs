@@ -1,0 +1,100 @@
+//! Who is let in, and what they may say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use zklink_prover::feed::ProverId;
+
+use crate::token::Token;
+use crate::{IN_FLIGHT, PLACES_MAX};
+
+/// Longest name: the place of a prover still fits behind it.
+const NAME_BYTES_MAX: usize = 60;
+
+/// What a worker is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Takes jobs and hands in proofs.
+    Prover,
+    /// Hands in signatures.
+    Attester,
+}
+
+impl Role {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Role::Prover => "prover",
+            Role::Attester => "attester",
+        }
+    }
+}
+
+/// A worker that is let in.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    /// Bounds its calls, over all of its connections.
+    pub(crate) calls: Semaphore,
+}
+
+impl Worker {
+    /// How the feed knows its prover at a place: by the name of the token, with the place behind all but the first.
+    pub(crate) fn prover(&self, place: u8) -> Option<ProverId> {
+        let name = match place {
+            0 => self.name.clone(),
+            1..PLACES_MAX => format!("{}.{place}", self.name),
+            _ => return None,
+        };
+        ProverId::new(&name).ok()
+    }
+}
+
+/// A worker cannot be let in like this.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadWorker {
+    /// The name could not be told from that of a prover's place, or is unfit to be shown.
+    #[error(
+        "{0:?}: a worker's name has 1 to {NAME_BYTES_MAX} letters, digits, dashes or underscores"
+    )]
+    Name(String),
+    /// Two workers could not be told apart.
+    #[error("{0} and {1} have the same token: give each worker a token of its own")]
+    SameToken(String, String),
+}
+
+/// The workers of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Workers(BTreeMap<[u8; 32], Arc<Worker>>);
+
+impl Workers {
+    /// Lets a worker in.
+    ///
+    /// # Errors
+    /// [`BadWorker`].
+    pub fn add(&mut self, name: &str, role: Role, token: &Token) -> Result<(), BadWorker> {
+        let sound = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.contains('.');
+        if !sound || ProverId::new(name).is_err() {
+            return Err(BadWorker::Name(name.to_owned()));
+        }
+        if let Some(other) = self.0.get(&token.digest()) {
+            return Err(BadWorker::SameToken(other.name.clone(), name.to_owned()));
+        }
+        let (name, calls) = (name.to_owned(), Semaphore::new(IN_FLIGHT));
+        self.0.insert(token.digest(), Arc::new(Worker { name, role, calls }));
+        Ok(())
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whose token this is.
+    pub(crate) fn by_token(&self, token: &Token) -> Option<Arc<Worker>> {
+        self.0.get(&token.digest()).cloned()
+    }
+}
