@@ -192,8 +192,9 @@ docs: docs/operations.md";
 /// An attester.
 ///
 /// It reads the chains by endpoints of its own, signs what left one of them once it is final there, and hands the
-/// signatures to the node. Its key signs nothing else and needs no coins. What it signed is in its data folder, for ever:
-/// a second attester with the same key elsewhere could sign twice. When the node is away it connects again by itself.
+/// signatures to the node. Its key signs nothing else and needs no coins. What it signed is in its data folder, for
+/// ever: a second attester with the same key elsewhere could sign twice. When the node is away it connects again by
+/// itself.
 #[derive(Debug, Args)]
 #[command(after_help = ATTESTER_HELP)]
 pub(crate) struct AttesterArgs {

@@ -1,8 +1,10 @@
 //! Provers and attesters as processes of their own: how they reach a node.
 //!
-//! One trait, from which server and client are made, over a WebSocket on a listener of its own. Whoever connects shows a
-//! token, and the node knows by it who speaks and what they may say. The messages are those of the ports in one
-//! process; [`Remote`] stands behind such ports, so that the drivers of provers and attesters do not know the difference.
+//! One trait, from which server and client are made, over a WebSocket on a listener of its own. Whoever connects
+//! shows a token, and the node knows by it who speaks and what they may say. The messages are those of the ports in
+//! one
+//! process; [`Remote`] stands behind such ports, so that the drivers of provers and attesters do not know the
+//! difference.
 //!
 //! Reading order: `token`, `rpc` (what is said), `workers` (who may say it), `server`, `remote`.
 

@@ -11,8 +11,8 @@ use zklink_settlement::book::{Attestation, BadAttestation};
 #[serde(transparent)]
 pub(crate) struct Bytes(#[serde(with = "hex")] pub(crate) Vec<u8>);
 
-/// The methods. Nobody says who they are: the token says it. A refusal of the machine behind is an answer; an error means
-/// that there was none, and the call may be made again.
+/// The methods. Nobody says who they are: the token says it. A refusal of the machine behind is an answer; an error
+/// means that there was none, and the call may be made again.
 #[rpc(server, client)]
 pub(crate) trait Work {
     /// For provers: something to prove. Of several provers under one token each has its place.

@@ -2,10 +2,10 @@
 //!
 //! A place is where reading begins, and nothing that is signed rests on it:
 //! - A signature needs the event, the contract's hash of the message at a final height, and a history without another
-//! one.   None of them depends on where reading began.
+//!   one. None of them depends on where reading began.
 //! - The scanner holds the block's hash against the chain. When the chain has another block there, all is read again.
 //! - Numbers go on from counts that the contract confirmed at that block. Counts that are too small or too large show
-//! as   a gap or as hidden messages, which lead back to the beginning, as they do while an attester runs.
+//!   as a gap or as hidden messages, which lead back to the beginning, as they do while an attester runs.
 //! - Every message before it was taken for good, so none of them has to be offered again. If a destination wants one
 //!   all the same, its source is read from the beginning.
 //!
