@@ -112,8 +112,16 @@ fn a_reorganisation_above_finality_stops_the_watcher_and_not_the_node() {
     system.auditor().finality_holds = false;
     reorganise(&mut system, SPOKE, 30, Fate::Dropped);
     system.world.run_for(30_000);
-    let halted = system.node().watchers[&SPOKE].inspect(|watcher| watcher.status().halted);
-    assert!(matches!(halted, Some(Some(Halt::Vanished(_)))), "{halted:?}");
+    let status = |system: &System| {
+        system.node().watchers[&SPOKE].inspect(|watcher| watcher.status()).expect("it runs")
+    };
+    let in_doubt = status(&system);
+    assert!(matches!(in_doubt.doubt, Some((Halt::Vanished(_), _))), "{in_doubt:?}");
+    assert_eq!(in_doubt.halted, None, "it may be an endpoint that is wrong for a while");
+    let lasts = system.world.run_until(|| status(&system).halted.is_some(), 15 * 60 * 1000);
+    lasts.expect("what is gone for a quarter of an hour is gone");
+    let halted = status(&system).halted;
+    assert!(matches!(halted, Some(Halt::Vanished(_))), "{halted:?}");
     assert!(!system.has_fallen());
     assert_eq!(credited(&system, &alice), ONE, "what was credited cannot be taken back");
     // The other chain goes on.
