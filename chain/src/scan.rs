@@ -248,15 +248,17 @@ impl Scanner {
         }
     }
 
-    /// The question asks for more than the endpoint gives in one answer: ask for less, at once.
-    pub fn too_much(&mut self, now: u64) {
+    /// The question asks for more than the endpoint gives in one answer: less will be asked, at once. False when less
+    /// cannot be asked; it is then a question that was not answered.
+    #[must_use]
+    pub fn asks_less(&mut self) -> bool {
         match &self.phase {
             Phase::Events { goal, first, end } if end.number > first.number => {
                 self.range.refused(end.number - first.number + 1);
                 self.phase = Phase::Seam { goal: *goal, end: None };
+                true
             }
-            // One block is too much: nothing smaller can be asked, so it is an outage.
-            _ => self.failed(now),
+            _ => false,
         }
     }
 

@@ -218,10 +218,8 @@ impl Watcher {
     pub fn outcome(&mut self, response: Response, turn: &mut Turn) {
         let response = match response {
             Response::Failed(error) => return self.failed(error, turn.now),
-            // The scanner asks for less at once: this is how it learns a limit, and no failure of the chain.
-            Response::TooMuch(_) if self.books.is_none() => {
-                return self.scanner.too_much(turn.now.0);
-            }
+            // This is how the scanner learns a limit, and no failure of the chain.
+            Response::TooMuch(_) if self.books.is_none() && self.scanner.asks_less() => return,
             Response::TooMuch(error) => return self.failed(error, turn.now),
             answered => answered,
         };

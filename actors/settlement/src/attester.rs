@@ -106,6 +106,8 @@ pub enum Response {
     },
     /// The chain did not answer, or its endpoints disagree.
     Failed(String),
+    /// The question asks for more than the endpoint gives in one answer.
+    TooMuch(String),
 }
 
 /// Why an attester signs nothing more of a chain until what it reads fits again.
@@ -299,7 +301,10 @@ impl Attester {
     /// Takes what became of the last request to a chain.
     pub fn outcome(&mut self, id: ChainId, response: Response, turn: &mut Turn) {
         let Some(chain) = self.chains.get_mut(&id) else { return };
-        if let Response::Failed(error) = response {
+        if matches!(response, Response::TooMuch(_)) && chain.source.asks_less() {
+            return;
+        }
+        if let Response::Failed(error) | Response::TooMuch(error) = response {
             chain.failures = chain.failures.saturating_add(1);
             chain.last_error = Some(error);
             chain.mute |= chain.source.confirms();
@@ -312,7 +317,7 @@ impl Attester {
             chain.last_contact = Some(turn.now);
         }
         let taken = match response {
-            Response::Failed(_) => Ok(()),
+            Response::Failed(_) | Response::TooMuch(_) => Ok(()),
             Response::Scan(told) => {
                 let (history, deployment, oracles) =
                     (&self.history, self.deployment, &self.oracles);

@@ -53,7 +53,7 @@ pub enum Mode {
     HideSometimes,
     /// But for events of more than so many blocks.
     RangeLimit(u64),
-    /// Without the state of any block but the newest.
+    /// Without the state of any block but the newest sixteen.
     Pruned,
     /// Without the methods that ask for fees of EIP-1559.
     NoFeeHistory,
@@ -335,7 +335,7 @@ async fn refusal(
         }
         (Mode::Pruned, "eth_call" | "eth_getBalance" | "eth_getCode") => {
             let at = quantity(&request["params"][1])?;
-            let is_old = at + 1 < tip(http, upstream).await?;
+            let is_old = at + 16 < tip(http, upstream).await?;
             is_old.then(|| {
                 refused(request, -32000, "missing trie node 5f2c (path ) state is not available")
             })

@@ -37,7 +37,12 @@ fn limits() -> EndpointLimits {
 
 impl Stage {
     pub async fn new() -> Stage {
-        let (chains, urls) = embedded(2, Duration::from_millis(100), 2).await;
+        Stage::with_lag(2).await
+    }
+
+    /// On chains whose final block lies so many blocks below the tip.
+    pub async fn with_lag(blocks: u64) -> Stage {
+        let (chains, urls) = embedded(2, Duration::from_millis(100), blocks).await;
         let world = World::deploy(&urls).await;
         let proxy = Proxy::start(&urls[&SPOKE].1).await;
         let data = tempfile::tempdir().unwrap();

@@ -100,7 +100,6 @@ async fn odd_chains() {
         Mode::HideSometimes,
         Mode::Replicas(6),
         Mode::RangeLimit(5),
-        Mode::Pruned,
         Mode::NoFeeHistory,
         Mode::LeastTip(30_000_000_000),
         Mode::LateReceipts(5),
@@ -113,7 +112,6 @@ async fn odd_chains() {
         }
         stage.credited(&node, tokens).await;
         println!("{mode:?}: read");
-        // The attesters ask for the state of final blocks; without it messages wait, but commits do not.
         committed(&node, before + 1).await;
         println!("{mode:?}: settled");
         assert_eq!(stage.status(&node).unwrap().halted, None, "{mode:?}");
@@ -123,8 +121,27 @@ async fn odd_chains() {
 }
 
 #[test]
-fn replicas_limits_pruned_state_and_odd_fee_markets_do_not_stop_a_chain() {
+fn replicas_limits_and_odd_fee_markets_do_not_stop_a_chain() {
     zklink_mechanism::shell::run(odd_chains());
+}
+
+async fn pruned() {
+    let stage = Stage::with_lag(40).await;
+    let node = Node::start(stage.setup(false, false, stage.data.path())).await.unwrap();
+    stage.proxy.set(Mode::Pruned);
+    for tokens in 1..=3 {
+        stage.deposit().await;
+        stage.credited(&node, tokens).await;
+    }
+    // The attesters ask for the state of final blocks: messages wait, but commits do not.
+    committed(&node, 1).await;
+    assert_eq!(stage.status(&node).unwrap().halted, None);
+    node.stop("the story is over").await;
+}
+
+#[test]
+fn a_server_without_the_state_of_final_blocks_does_not_stop_deposits() {
+    zklink_mechanism::shell::run(pruned());
 }
 
 async fn alarming() {

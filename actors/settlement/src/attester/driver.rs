@@ -78,7 +78,10 @@ pub async fn answer(line: &Line, request: &Request) -> Response {
         Request::Counts { height } => counts(line, *height).await.map(Response::Counts),
         Request::Delivered { settled } => delivered(line, *settled).await,
     };
-    done.unwrap_or_else(|error| Response::Failed(error.to_string()))
+    done.unwrap_or_else(|error| match error {
+        ReadError::Client(error) if error.asks_too_much() => Response::TooMuch(error.to_string()),
+        error => Response::Failed(error.to_string()),
+    })
 }
 
 async fn hashes(

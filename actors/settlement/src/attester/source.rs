@@ -267,6 +267,11 @@ impl Source {
         Ok(())
     }
 
+    /// The last question asked for too much: whether less is asked from now on.
+    pub(super) fn asks_less(&mut self) -> bool {
+        self.unconfirmed.is_none() && self.scanner.asks_less()
+    }
+
     /// The chain did not answer.
     pub(super) fn failed(&mut self, now: Timestamp) {
         self.silent = 0;

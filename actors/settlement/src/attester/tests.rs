@@ -1,5 +1,6 @@
 use zklink::tx::{keccak, recover};
 use zklink_chain::contracts::LightOracle;
+use zklink_chain::scan::Question;
 use zklink_chain::testing::sim::{CONTRACT, SimChain, confirmations, encoded};
 use zklink_mechanism::probe::Inbox;
 
@@ -29,6 +30,8 @@ enum Lie {
     NoState,
     /// The contract answers so many questions for hashes, and no more.
     Tired(u32),
+    /// Events of so many blocks at once, and no more.
+    Limit(u64),
 }
 
 struct Rig {
@@ -83,6 +86,11 @@ impl Rig {
             };
             self.lie = Lie::Tired(left);
         }
+        if let (Lie::Limit(most), Request::Scan(Question::Logs(query))) = (self.lie, request)
+            && query.to - query.from >= most
+        {
+            return Response::TooMuch("the range is too long".into());
+        }
         let hidden = |sequence: u64| matches!(self.lie, Lie::HideDeeply(from) if sequence >= from);
         match request {
             Request::Hashes { .. } | Request::Counts { .. } if self.lie == Lie::NoState => {
@@ -117,7 +125,7 @@ impl Rig {
                 Lie::Hide(from) | Lie::HideDeeply(from) => logs.retain(|log| number(log) < from),
                 // The payload's last word, which is zero but for the text at its beginning.
                 Lie::Forge => logs.iter_mut().for_each(|log| log.data[64] ^= 1),
-                Lie::None | Lie::NoState | Lie::Tired(_) => {}
+                Lie::None | Lie::NoState | Lie::Tired(_) | Lie::Limit(_) => {}
             }
         }
         told
@@ -205,6 +213,19 @@ fn many_messages_of_one_range_are_confirmed_one_after_another() {
     rig.chain.mine((0..200).map(|sequence| sent(2, sequence, b"x")).collect());
     rig.chain.grow(1);
     assert_eq!(rig.numbers(), (0..200).collect());
+}
+
+#[test]
+fn a_server_with_a_low_limit_is_asked_for_less_at_once() {
+    let mut rig = rig(History::in_memory());
+    rig.lie = Lie::Limit(2);
+    rig.chain.grow(30);
+    rig.chain.mine(vec![sent(2, 0, b"zero")]);
+    rig.chain.grow(8);
+    assert_eq!(rig.numbers(), [0].into());
+    let asked = rig.asked.iter().filter(|asked| matches!(asked, Request::Scan(Question::Logs(_))));
+    // About twenty for two blocks each, and few that are refused.
+    assert!(asked.count() < 30);
 }
 
 #[test]
