@@ -286,6 +286,36 @@ fn a_hole_in_the_queue_stops_the_chain() {
     assert_eq!(rig.serials(), Vec::<u64>::new(), "nothing is skipped");
 }
 
+/// A day has so many hours.
+const HOURS: u64 = 24;
+
+#[test]
+fn a_quiet_chain_costs_few_requests_a_day() {
+    for (finality, most) in [(Finality::FINALIZED, 23_000), (confirmations(2), 28_500)] {
+        let mut rig = Rig::new(finality, 0);
+        // As the node sets it up for a chain with two tokens, of which a reading of the books costs eleven requests.
+        (rig.watcher.config.poll_ms, rig.watcher.config.reading_ms) = (4_000, 120_000);
+        rig.watcher.config.max_range = 1_000;
+        rig.watcher = Watcher::new(rig.watcher.config.clone(), rig.watcher.outlets.clone(), None);
+        rig.chain.grow(10);
+        let (mut scans, mut books) = (0, 0);
+        for _ in 0..3_600 {
+            rig.now += 990;
+            rig.chain.grow(1);
+            rig.poll_with(|chain, request| {
+                match request {
+                    Request::Scan(_) => scans += 1,
+                    _ => books += 1,
+                }
+                answer(chain, request)
+            });
+        }
+        assert!(scans * HOURS <= most, "{} questions of the scanner a day", scans * HOURS);
+        assert!(books * HOURS * 11 <= 8_500, "{} for the books", books * HOURS * 11);
+        assert_eq!(rig.halted(), None);
+    }
+}
+
 /// Answers without the events of the chain.
 fn hiding(chain: &SimChain, request: &Request) -> Response {
     match request {
