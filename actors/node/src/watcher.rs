@@ -17,7 +17,6 @@ pub use message::{
     Books, ChainStatus, Halt, NextRequest, Outcome, Outlets, Request, Response, WatchConfig,
 };
 
-use std::collections::btree_map::OccupiedEntry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
@@ -397,11 +396,8 @@ impl Watcher {
             return Err(Halt::Changed(serial));
         }
         self.seen.insert(serial, (seen, deposit.l1_block));
-        // All since the block to which a contradiction would lead back.
-        let confirmed = self.confirmed.map_or(FIRST, |confirmed| confirmed.next);
         if self.seen.len() > REMEMBERED {
-            let first = self.seen.first_entry().filter(|first| *first.key() < confirmed);
-            first.map(OccupiedEntry::remove);
+            self.seen.pop_first();
         }
         if !is_credited {
             self.deposits.push_back(deposit);

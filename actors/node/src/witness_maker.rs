@@ -136,8 +136,12 @@ pub async fn drive(
             (maker, made)
         });
         // A panic of the replay is a defect that must not be hidden: it goes on here.
-        let (back, made) =
-            work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let (back, made) = match work.await {
+            Ok(done) => done,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime ends, and with it the node.
+            Err(_) => return Ok(()),
+        };
         maker = back;
         match made? {
             None => tokio::time::sleep(PAUSE).await,

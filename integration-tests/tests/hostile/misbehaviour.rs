@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use zklink::id::BlockNumber;
 use zklink_node::node::{Bounds, Kind, Node};
 use zklink_settlement::Step;
 
@@ -36,13 +35,8 @@ async fn with_outages() {
         tokens += 1;
         println!("{mode:?}: the other endpoint is used");
         stage.credited(&node, tokens).await;
-        // What is sealed of it is committed on the chain, too.
-        let sealed = until("a seal", async || {
-            node.view().read().head.filter(|head| head.number >= BlockNumber(1))
-        });
-        sealed.await;
+        committed(&node, 1).await;
     }
-    committed(&node, 1).await;
     stage.proxy.set(Mode::Honest);
     stage.deposit().await;
     stage.credited(&node, tokens + 1).await;
@@ -144,6 +138,16 @@ fn a_server_without_the_state_of_final_blocks_does_not_stop_deposits() {
     zklink_mechanism::shell::run(pruned());
 }
 
+/// Waits until there is such an alarm of the hostile endpoint's chain, or none any more.
+async fn alarmed(node: &Node, kind: Kind, is: bool) {
+    until(kind.name(), async || {
+        let alarms = node.health().alarms.borrow().clone();
+        let found = alarms.iter().any(|alarm| alarm.kind == kind && alarm.chain == Some(SPOKE));
+        (found == is).then_some(())
+    })
+    .await;
+}
+
 async fn alarming() {
     let stage = Stage::new().await;
     let mut setup = stage.setup(true, true, stage.data.path());
@@ -151,42 +155,26 @@ async fn alarming() {
     setup.alarms = Bounds { sending_fails_s: 1, ..one };
     setup.chains.get_mut(&SPOKE).unwrap().send.max_fee_per_gas = 1;
     let node = Node::start(setup).await.unwrap();
-    let alarmed = async |kind: Kind, is: bool| {
-        until(kind.name(), async || {
-            let alarms = node.health().alarms.borrow().clone();
-            let found = alarms.iter().any(|a| a.kind == kind && a.chain == Some(SPOKE));
-            (found == is).then_some(())
-        })
-        .await;
-    };
     stage.deposit().await;
     // Gas costs more than the limit.
-    alarmed(Kind::SettlementFails, true).await;
+    alarmed(&node, Kind::SettlementFails, true).await;
     stage.proxy.set(Mode::Status(503, JSON));
-    alarmed(Kind::EndpointFails, true).await;
+    alarmed(&node, Kind::EndpointFails, true).await;
     stage.proxy.set(Mode::Honest);
-    alarmed(Kind::EndpointFails, false).await;
+    alarmed(&node, Kind::EndpointFails, false).await;
     node.stop("the next one has one endpoint").await;
 
     let mut setup = stage.setup(false, false, stage.data.path());
     setup.alarms = one;
     let node = Node::start(setup).await.unwrap();
-    let alarmed = async |kind: Kind, is: bool| {
-        until(kind.name(), async || {
-            let alarms = node.health().alarms.borrow().clone();
-            let found = alarms.iter().any(|a| a.kind == kind && a.chain == Some(SPOKE));
-            (found == is).then_some(())
-        })
-        .await;
-    };
     let scanned = until("a reading", async || stage.status(&node)?.scanned).await;
     stage.proxy.set(Mode::Lag(scanned));
-    alarmed(Kind::ChainStandsStill, true).await;
+    alarmed(&node, Kind::ChainStandsStill, true).await;
     stage.proxy.set(Mode::Close);
-    alarmed(Kind::ChainUnread, true).await;
+    alarmed(&node, Kind::ChainUnread, true).await;
     stage.proxy.set(Mode::Honest);
-    alarmed(Kind::ChainStandsStill, false).await;
-    alarmed(Kind::ChainUnread, false).await;
+    alarmed(&node, Kind::ChainStandsStill, false).await;
+    alarmed(&node, Kind::ChainUnread, false).await;
     node.stop("the story is over").await;
 }
 
