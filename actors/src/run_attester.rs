@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use zklink_chain::deploy::Deployment;
 use zklink_mechanism::port::Port;
 use zklink_node::config::{AttesterConfig, Loaded, connect, read_key};
-use zklink_node::node::{AttesterSetup, ChainReading, LoneAttester};
+use zklink_node::node::{AttesterSetup, ChainReading, LoneAttester, history_file};
 use zklink_transport::Remote;
 
 use crate::cli::AttesterArgs;
@@ -68,5 +68,10 @@ async fn setup(loaded: &Loaded<AttesterConfig>) -> Result<AttesterSetup> {
         let poll_ms = chain.poll_ms.max(1);
         chains.insert(id, ChainReading { client, finality, max_log_range, poll_ms });
     }
-    Ok(AttesterSetup { deployment, chains, key, history: data.join("attester.history") })
+    Ok(AttesterSetup {
+        deployment,
+        chains,
+        key,
+        history: history_file(data.join("attester.history")),
+    })
 }

@@ -10,7 +10,7 @@ use zklink_chain::deploy::Deployment;
 use zklink_mechanism::port::Port;
 use zklink_node::config::{Loaded, ProverConfig};
 use zklink_prover::feed::ProverId;
-use zklink_prover::prover::{self, Ports, Watching, Work};
+use zklink_prover::prover::{self, Groth16Proving, Ports, Watching, Work};
 use zklink_transport::{Link, Remote};
 
 use crate::cli::{KeysArgs, ProverArgs};
@@ -44,9 +44,10 @@ pub(crate) async fn run(args: &ProverArgs, keys_args: &KeysArgs) -> Result<()> {
         let name = ProverId::new(&place.to_string())?;
         let remote = remote.at(place);
         let ports = Ports { lease: Port::new(remote.clone()), submit: Port::new(remote) };
+        let proving = Groth16Proving::new(name.clone(), Arc::clone(&keys));
         drivers.spawn(prover::drive(
             name,
-            Arc::clone(&keys),
+            Arc::new(proving),
             ports,
             telling(show.clone()),
             stopped.clone(),

@@ -11,10 +11,9 @@ use zklink_node::builder::ViewReader;
 
 use crate::auditor::Auditor;
 use crate::desk::Desk;
-use crate::drivers::Driver;
 use crate::network::{COIN, HUB, ONE, SPOKE, USD, User, network};
 use crate::simulated::{EndpointFault, Fate, SimulatedChainHandle};
-use crate::system::System;
+use crate::system::{Outsider, System};
 
 /// How often somebody does something, virtual milliseconds.
 const ACT_MS: u64 = 150;
@@ -116,7 +115,7 @@ impl Crowd {
     }
 }
 
-impl Driver for Crowd {
+impl Outsider for Crowd {
     fn beat(&mut self, now: Timestamp) {
         if now < self.until && now >= self.due {
             self.due = now.after(self.seed.below(2 * ACT_MS));

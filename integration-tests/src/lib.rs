@@ -1,13 +1,11 @@
 //! Stories that drive the whole system.
 //!
-//! [`System`] seats the machines of a node in the seeded, single-threaded, virtual-time World, over a simulated disk,
-//! store and chains. What is simulated, and what that leaves out, stands in the README of this crate.
+//! [`System`] wires a node in the seeded, single-threaded, virtual-time World, over a simulated disk, store and chains:
+//! by the wiring of the node itself. What is simulated, and what that leaves out, stands in the README of this crate.
 
 pub mod simulated;
 
 pub mod network;
-
-pub mod drivers;
 
 pub mod auditor;
 pub mod desk;

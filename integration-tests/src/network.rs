@@ -1,23 +1,25 @@
 //! The network of the tests: a hub and a spoke, a token of different decimals on them, a native coin, and users.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 
 use alloy_primitives::{FixedBytes, U256};
 use zklink::amount::{Amount, Fee};
 use zklink::commitment::StateTree;
 use zklink::hash::fr_to_be_bytes;
-use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, ShapeId, SubAccountId, TokenId};
+use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId, TokenId};
 use zklink::key::SecretKey;
 use zklink::shape::{NANO, SMALL};
 use zklink::state::{DeploymentId, State};
-use zklink::token::{Address, Chain, L1Token, Network, Token};
+use zklink::token::{Address, Network};
 use zklink::tx::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, WithdrawTx};
 use zklink_chain::account::EthKey;
 use zklink_chain::client::Call;
 use zklink_chain::contracts::{KeyRecorder, Rollup, transaction};
+use zklink_chain::deploy::{
+    DeployedChain, DeployedHub, DeployedShape, DeployedToken, Deployment, Genesis, HexAddress, Role,
+};
 use zklink_chain::wallet::authorise;
-use zklink_settlement::Contracts;
 
 use crate::simulated::{Registration, SimulatedContracts, SimulatedHub, Verifier};
 
@@ -38,37 +40,63 @@ const ATTESTERS: usize = 3;
 
 /// Chains and tokens.
 pub fn network() -> Arc<Network> {
-    let chain = |id: u8| {
-        let reserved = [recorder(ChainId(id)), oracle(ChainId(id)), HUB_CONTRACT];
-        Chain {
-            evm_chain_id: 9_000 + u64::from(id),
-            contract: [id; 20],
-            reserved: reserved.map(Owner::from_evm).into(),
+    static NETWORK: LazyLock<Arc<Network>> = LazyLock::new(|| Arc::new(deployment().network()));
+    Arc::clone(&NETWORK)
+}
+
+/// The contracts, as the file of a deployment names them.
+pub fn deployment() -> Deployment {
+    let chain = |id: ChainId| DeployedChain {
+        id,
+        evm_chain_id: 9_000 + u64::from(id.0),
+        role: if id == HUB { Role::Hub } else { Role::Spoke },
+        rollup: [id.0; 20],
+        key_recorder: recorder(id),
+        oracle: oracle(id),
+        hub: (id == HUB).then_some(DeployedHub { contract: HUB_CONTRACT, local_route: [0x31; 20] }),
+        first_block: 1,
+        tokens: vec![
+            token(USD, "USD", [0x70 + id.0; 20], if id == HUB { 6 } else { 18 }),
+            token(COIN, "COIN", [0; 20], 18),
+        ],
+    };
+    let shapes = [NANO, SMALL].map(|id| {
+        let shape = zklink::shape::shape(id).expect("both are known");
+        let length = |words| u32::try_from(words).expect("a shape has thousands of words");
+        DeployedShape {
+            id,
+            onchain_words: length(shape.onchain_words()),
+            data_words: length(shape.data_words()),
+            verifier: [0x32; 20],
+            key_hash: [0; 32],
         }
-    };
-    let usd = |id: u8, decimals| (ChainId(id), L1Token { address: [0x70 + id; 20], decimals });
-    let coin = |id: u8| (ChainId(id), L1Token { address: [0; 20], decimals: 18 });
-    let token = |symbol: &str, chains: [(ChainId, L1Token); 2]| Token {
-        symbol: symbol.to_owned(),
-        chains: BTreeMap::from(chains),
-    };
-    Arc::new(Network {
-        chains: BTreeMap::from([(HUB, chain(1)), (SPOKE, chain(2))]),
-        tokens: BTreeMap::from([
-            (USD, token("USD", [usd(1, 6), usd(2, 18)])),
-            (COIN, token("COIN", [coin(1), coin(2)])),
-        ]),
-    })
+    });
+    Deployment {
+        version: Deployment::VERSION,
+        deployment_id: DEPLOYMENT,
+        genesis_root: genesis_owners().root(DEPLOYMENT),
+        genesis: genesis_owners(),
+        hub: HUB,
+        validator: validator().address(),
+        threshold: THRESHOLD as u64,
+        attesters: attesters().iter().map(|key| HexAddress(key.address())).collect(),
+        chains: vec![chain(HUB), chain(SPOKE)],
+        shapes: shapes.into(),
+    }
+}
+
+fn token(id: TokenId, symbol: &str, address: Address, decimals: u8) -> DeployedToken {
+    DeployedToken { id, symbol: symbol.to_owned(), address, decimals, least_deposit: 1 }
+}
+
+fn genesis_owners() -> Genesis {
+    let [fee_owner, insurance_owner] = [0xfe, 0xfd].map(|byte| Owner::from_evm([byte; 20]));
+    Genesis { fee_owner, insurance_owner }
 }
 
 /// The state before the first block.
 pub fn genesis() -> State {
-    State::genesis(DEPLOYMENT, Owner::from_evm([0xfe; 20]), Owner::from_evm([0xfd; 20]))
-}
-
-/// The shapes of the deployment: small ones, so that a short story has many blocks.
-pub fn shape_ids() -> Vec<ShapeId> {
-    vec![NANO, SMALL]
+    genesis_owners().state(DEPLOYMENT)
 }
 
 /// The hub's contract.
@@ -79,29 +107,14 @@ pub fn recorder(chain: ChainId) -> Address {
     [0x50 + chain.0; 20]
 }
 
-/// The contracts of each chain, as settlement needs them.
-pub fn settled_contracts() -> BTreeMap<ChainId, Contracts> {
-    let network = network();
-    let chains = network.chains.iter().map(|(id, chain)| {
-        let contracts = Contracts {
-            rollup: chain.contract,
-            hub: (*id == HUB).then_some(HUB_CONTRACT),
-            oracle: oracle(*id),
-            first_block: 1,
-        };
-        (*id, contracts)
-    });
-    chains.collect()
-}
-
 /// The light oracle of a chain.
 pub fn oracle(chain: ChainId) -> Address {
     [0x40 + chain.0; 20]
 }
 
 /// Who sends settlement transactions.
-pub fn validator() -> Address {
-    [0xaa; 20]
+pub fn validator() -> EthKey {
+    EthKey::from_seed("validator")
 }
 
 /// The keys of the attesters.
@@ -125,7 +138,7 @@ pub fn contracts(chain: ChainId, verifier: &Verifier, users: &[User]) -> Simulat
         hub_contract: (chain == HUB).then_some(HUB_CONTRACT),
         recorder: recorder(chain),
         oracle: oracle(chain),
-        validator: validator(),
+        validator: validator().address(),
         tokens: tokens.collect(),
         chains: BTreeSet::from([HUB, SPOKE]),
         attesters: attesters().iter().map(EthKey::address).collect(),

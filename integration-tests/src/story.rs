@@ -11,10 +11,9 @@ use zklink_mechanism::timestamp::Timestamp;
 
 use crate::auditor::Auditor;
 use crate::desk::Desk;
-use crate::drivers::Driver;
 use crate::network::{HUB, ONE, SPOKE, USD, User};
 use crate::simulated::SimulatedChainHandle;
-use crate::system::System;
+use crate::system::{Outsider, System};
 
 /// What Alice deposits on the spoke, with 18 decimals as there.
 pub const ALICE_DEPOSITS: u128 = 100 * ONE;
@@ -111,7 +110,7 @@ impl Story {
     }
 }
 
-impl Driver for Story {
+impl Outsider for Story {
     fn beat(&mut self, _: Timestamp) {
         let chapter = *self.chapter.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(next) = self.next(chapter) {

@@ -1,39 +1,53 @@
-//! The system: a node's machines in the World, on simulated chains, with users and an auditor.
+//! The system: a node in the World, on simulated chains, with users and an auditor.
 
-mod seats;
+mod parts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use zklink::id::ChainId;
-use zklink_mechanism::supervisor;
+use zklink_mechanism::platform::Reach;
 use zklink_mechanism::timestamp::Timestamp;
-use zklink_mechanism::world::{Seed, Verdict, World};
-use zklink_node::builder;
+use zklink_mechanism::world::{Seed, Verdict, World, WorldHost};
+use zklink_node::builder::{self, ViewReader};
+use zklink_node::node::RESTARTS;
+use zklink_node::node::wiring::{Wired, wire};
+use zklink_settlement::driver::{Done, Report};
 use zklink_store::archive::ArchiveReader;
+use zklink_store::journal::segment::SegmentLog;
 use zklink_store::simulation::SimDisk;
 use zklink_store::simulation::SimStore;
 
 use crate::auditor::Auditor;
 use crate::desk::{Desk, Door};
-use crate::drivers::prove::{Character, Faults, Verdicts};
-use crate::drivers::settle::{SettlementEntry, SettlementLog};
-use crate::drivers::{BEAT_MS, Driver};
-use crate::network::{self, User};
-use crate::simulated::{SimulatedChain, SimulatedChainHandle, SimulatedEndpoint, Verifier};
-
-pub use seats::Seated;
-
-/// Endpoints of each chain: the watcher pairs the first two, settlement uses the first, each attester has its own.
-pub const ENDPOINTS: usize = 3;
-/// Supervision as in the node.
-const RESTARTS: supervisor::Config = supervisor::Config {
-    backoff_first_ms: 100,
-    backoff_max_ms: 10_000,
-    failures_max: 5,
-    window_ms: 60_000,
+use crate::network::{self, DEPLOYMENT, User};
+use crate::simulated::{
+    Character, SimulatedChain, SimulatedChainHandle, SimulatedEndpoint, Verifier,
 };
+
+/// Endpoints of each chain: the node pairs the first two, each attester has its own.
+pub const ENDPOINTS: usize = 3;
+/// How often outsiders look whether they have something to do, virtual milliseconds.
+const BEAT_MS: u64 = 10;
+/// Bytes after which the journal begins a new segment: few, so that restarts meet several.
+const SEGMENT_BYTES: u64 = 16 << 10;
+
+/// Somebody who does not belong to the node.
+pub trait Outsider: Send + 'static {
+    /// Does the next bit of work, if there is one; never waits.
+    fn beat(&mut self, now: Timestamp);
+}
+
+/// The node that runs.
+struct Life {
+    host: WorldHost,
+    node: Wired<WorldHost>,
+}
+
+type Faults = Arc<Mutex<Vec<String>>>;
 
 /// What a system is made of.
 #[derive(Clone, Debug)]
@@ -100,16 +114,14 @@ pub struct System {
     pub store: SimStore,
     /// What users sent.
     pub desk: Desk,
-    /// What settlement did.
-    pub settlement: SettlementLog,
-    /// What provers were told.
-    pub verdicts: Verdicts,
     /// What crashes draw from.
     pub chance: Seed,
+    report: Report,
+    refused: Mutex<BTreeSet<(ChainId, String)>>,
     auditor: Arc<Mutex<Auditor>>,
     faults: Faults,
-    node: Option<Seated>,
-    generation: u32,
+    executed: Arc<Mutex<Option<ViewReader>>>,
+    life: Option<Life>,
     story: Vec<String>,
 }
 
@@ -124,6 +136,7 @@ impl System {
     /// Chains and users only.
     pub fn without_node(config: Config) -> System {
         let world = World::new(config.seed, RESTARTS);
+        let mut delays = Seed(config.seed ^ 0xde7a);
         let store = SimStore::new();
         let mut chains = BTreeMap::new();
         let mut endpoints = BTreeMap::new();
@@ -132,7 +145,8 @@ impl System {
             let handle = SimulatedChainHandle::new(SimulatedChain::new(config.lag, contracts));
             let servers = (0..ENDPOINTS).map(|number| {
                 let name = format!("simulated-{id}-{number}");
-                SimulatedEndpoint::new(&name, handle.clone(), chain.evm_chain_id)
+                let seed = Seed(delays.draw());
+                SimulatedEndpoint::new(&name, handle.clone(), chain.evm_chain_id, seed)
             });
             endpoints.insert(*id, servers.collect());
             chains.insert(*id, handle);
@@ -146,13 +160,13 @@ impl System {
             disk: SimDisk::new(),
             store,
             desk: Desk::default(),
-            settlement: SettlementLog::default(),
-            verdicts: Verdicts::default(),
             chance: Seed(config.seed ^ 0x5eed),
+            report: Report::default(),
+            refused: Mutex::default(),
             auditor,
             faults: Faults::default(),
-            node: None,
-            generation: 0,
+            executed: Arc::default(),
+            life: None,
             story: Vec::new(),
             config,
         };
@@ -175,11 +189,32 @@ impl System {
         });
         let desk = self.desk.clone();
         self.world.every(BEAT_MS, move |now| desk.beat(now));
+        self.watch_cursors();
     }
 
-    /// Adds an actor that does not belong to the node.
-    pub fn outsider(&self, mut driver: impl Driver) {
-        self.world.every(BEAT_MS, move |now| driver.beat(now));
+    /// At every beat: no deposit is executed that the final part of its chain does not have.
+    fn watch_cursors(&self) {
+        let (chains, executed) = (self.chains.clone(), Arc::clone(&self.executed));
+        let (faults, auditor) = (Arc::clone(&self.faults), self.shared_auditor());
+        self.world.every(BEAT_MS, move |_| {
+            let executed = executed.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(view) = &*executed else { return };
+            let holds = auditor.lock().is_ok_and(|auditor| auditor.finality_holds);
+            for (id, chain) in &chains {
+                let cursor = view.read().state.cursor(*id).0;
+                let queued = chain.lock().final_contracts().queue.len() as u64;
+                if holds && cursor > queued {
+                    let text =
+                        format!("chain {id}: {cursor} deposits executed, {queued} are final");
+                    faults.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                }
+            }
+        });
+    }
+
+    /// Adds somebody who does not belong to the node.
+    pub fn outsider(&self, mut outsider: impl Outsider) {
+        self.world.every(BEAT_MS, move |now| outsider.beat(now));
     }
 
     /// Lets every hundredth message be late, and with it all behind it in the same mailbox.
@@ -206,9 +241,28 @@ impl System {
         self.chains[&id].lock()
     }
 
-    /// The machines of the node that runs.
-    pub fn node(&self) -> &Seated {
-        self.node.as_ref().expect("a node runs")
+    /// The node that runs.
+    pub fn node(&self) -> &Wired<WorldHost> {
+        &self.life().node
+    }
+
+    fn life(&self) -> &Life {
+        self.life.as_ref().expect("a node runs")
+    }
+
+    /// The machines that the supervisor builds again when they panic.
+    pub fn followers(&self) -> Vec<String> {
+        self.life().host.followers().to_vec()
+    }
+
+    /// The steps of settlement on all chains, over restarts.
+    pub fn settled(&self) -> Vec<Done> {
+        self.report.done()
+    }
+
+    /// Steps that a chain refused, each once.
+    pub fn refused(&self) -> BTreeSet<(ChainId, String)> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Writes down what a test does, for the report of a failure.
@@ -216,15 +270,20 @@ impl System {
         self.story.push(format!("{} {}", self.world.now(), text.into()));
     }
 
-    /// The node dies: machines and unsynced bytes are gone, the store falls back to an earlier batch.
+    /// The node dies: machines, drivers and unsynced bytes are gone, the store falls back to an earlier batch.
     pub fn crash(&mut self) {
-        let Some(node) = self.node.take() else { return };
+        let Some(life) = self.life.take() else { return };
         self.desk.set_door(None);
-        node.kill(&self.world);
+        self.show(None);
+        life.host.kill();
         self.disk.crash(&mut self.chance);
         let kept = self.chance.below_usize(self.store.batches() + 1);
         self.note(format!("crash; {kept} of {} batches are kept", self.store.batches()));
         self.store.lose_after(kept);
+    }
+
+    fn show(&self, view: Option<ViewReader>) {
+        *self.executed.lock().unwrap_or_else(PoisonError::into_inner) = view;
     }
 
     /// A follower of the node panics.
@@ -238,12 +297,28 @@ impl System {
     /// # Errors
     /// Why it does not start.
     pub fn restart(&mut self) -> Result<(), String> {
-        assert!(self.node.is_none(), "a node runs already");
-        self.generation += 1;
-        let node = seats::start(self, self.generation)?;
+        assert!(self.life.is_none(), "a node runs already");
+        let opened = SegmentLog::open(self.disk.clone(), &DEPLOYMENT.0, SEGMENT_BYTES);
+        let (log, _) = opened.map_err(|error| error.to_string())?;
+        let mut host = WorldHost::new(&self.world);
+        let wiring = self.world.inside(|| {
+            let wiring = pin!(wire(&mut host, Box::new(log), self.parts()));
+            match wiring.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(wired) => wired.map_err(|error| error.to_string()),
+                Poll::Pending => Err("machines of the World start at once".to_owned()),
+            }
+        });
+        let node = match wiring {
+            Ok(node) => node,
+            Err(error) => {
+                host.kill();
+                return Err(error);
+            }
+        };
         let (submit, view) = (node.builder.port(), node.view.clone());
+        self.show(Some(view.clone()));
         self.desk.set_door(Some(Door { submit, view }));
-        self.node = Some(node);
+        self.life = Some(Life { host, node });
         self.check_acknowledged();
         Ok(())
     }
@@ -268,9 +343,16 @@ impl System {
         }
     }
 
-    /// Whether a machine of the node fell that cannot be mended, so that the node must be started again.
+    /// Whether a machine that owns truth fell, so that the node must be started again.
     pub fn has_fallen(&self) -> bool {
-        self.node.as_ref().is_some_and(Seated::has_fallen)
+        self.life.as_ref().is_some_and(|Life { node, .. }| {
+            let gone = [
+                node.builder.inspect(|_| ()).is_none(),
+                node.journal.inspect(|_| ()).is_none(),
+                node.archive.inspect(|_| ()).is_none(),
+            ];
+            gone.contains(&true)
+        })
     }
 
     /// Runs until something holds, and checks everything.
@@ -306,10 +388,20 @@ impl System {
         if let Some(fault) = found {
             self.fail(&fault);
         }
-        for entry in self.settlement.entries() {
-            if let SettlementEntry::Diverged(chain, diverged) = entry {
+        let fallen = self.world.fallen_drivers();
+        if !fallen.is_empty() {
+            self.fail(&format!("drivers fell: {fallen:?}"));
+        }
+        let Some(life) = &self.life else { return };
+        for (chain, status) in &life.node.health.settlement {
+            let status = status.borrow();
+            if let Some(diverged) = &status.diverged {
                 self.fail(&format!("settlement of chain {chain}: {diverged}"));
             }
+            let refused = status.failing.iter();
+            let refused =
+                refused.map(|failing| (*chain, format!("{}: {}", failing.step, failing.error)));
+            self.refused.lock().unwrap_or_else(PoisonError::into_inner).extend(refused);
         }
     }
 
@@ -324,8 +416,11 @@ impl System {
         for line in &self.story {
             let _ = writeln!(text, "  {line}");
         }
-        for entry in self.settlement.entries().iter().rev().take(20).rev() {
-            let _ = writeln!(text, "  {entry:?}");
+        for done in self.settled().iter().rev().take(20).rev() {
+            let _ = writeln!(text, "  chain {}, block {}: {}", done.chain, done.block, done.step);
+        }
+        for (chain, refused) in self.refused() {
+            let _ = writeln!(text, "  chain {chain} refused to {refused}");
         }
         for line in &lines[lines.len().saturating_sub(60)..] {
             let _ = writeln!(text, "    {line}");
@@ -336,5 +431,14 @@ impl System {
     /// The virtual time.
     pub fn now(&self) -> Timestamp {
         self.world.now()
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        // What a failing test leaves behind is gone with its process.
+        if !std::thread::panicking() {
+            self.world.end();
+        }
     }
 }

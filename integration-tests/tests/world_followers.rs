@@ -38,7 +38,7 @@ type Moments = BTreeMap<(String, String), Vec<u64>>;
 /// When which follower was told what, of each kind of message the first ones.
 fn moments(system: &System) -> Arc<Mutex<Moments>> {
     let moments = Arc::new(Mutex::new(Moments::new()));
-    let (noted, followers) = (Arc::clone(&moments), system.node().followers());
+    let (noted, followers) = (Arc::clone(&moments), system.followers());
     system.world.filter(move |message| {
         let kind = message.text.split(['(', ' ']).next().unwrap_or_default();
         if kind != "Tick" && followers.iter().any(|name| name == message.to) {
@@ -81,7 +81,7 @@ fn followers_that_panic_all_the_time_lose_and_double_nothing() {
         let (mut system, told) = begin(seed);
         let (_, expected) = finish(&mut system, &told);
         let (mut system, told) = begin(seed);
-        let followers = system.node().followers();
+        let followers = system.followers();
         let mut chance = Seed(seed);
         // Fewer panics of each in a minute than the supervisor takes for hopeless.
         for _ in 0..10 {

@@ -8,11 +8,10 @@ use zklink::hash::fr_to_be_bytes;
 use zklink::id::{AccountId, BlockNumber, ChainId, SubAccountId};
 use zklink::op::{Op, Withdraw};
 use zklink_chain::contracts::{Rollup, transaction};
-use zklink_integration_tests::drivers::Driver;
-use zklink_integration_tests::drivers::settle::SettlementEntry;
 use zklink_integration_tests::network::{HUB, ONE, SPOKE, USD, User, contracts, validator};
 use zklink_integration_tests::simulated::contracts::{Recording, Refused};
 use zklink_integration_tests::simulated::{Fate, SimulatedChainHandle, Verifier};
+use zklink_integration_tests::system::Outsider;
 use zklink_integration_tests::{Config, System};
 use zklink_mechanism::timestamp::Timestamp;
 use zklink_node::watcher::Halt;
@@ -53,9 +52,9 @@ fn credited(system: &System, user: &User) -> u128 {
 
 /// No reorganisation leaves a chain with records that must be taken back.
 fn check_no_reverts(system: &System) {
-    for entry in system.settlement.entries() {
-        if let SettlementEntry::Done(chain, Step::RevertCommits(number)) = entry {
-            system.fail(&format!("chain {chain} took back its commits above block {number}"));
+    for done in system.settled() {
+        if matches!(done.step, Step::RevertCommits(_)) {
+            system.fail(&format!("chain {}: {}", done.chain, done.step));
         }
     }
 }
@@ -137,7 +136,7 @@ struct Stranger {
     sent: BTreeSet<(ChainId, [u8; 32])>,
 }
 
-impl Driver for Stranger {
+impl Outsider for Stranger {
     fn beat(&mut self, _: Timestamp) {
         for (id, chain) in &self.chains {
             let mut chain = chain.lock();
@@ -207,23 +206,29 @@ fn a_commit_without_the_one_before_it_is_refused() {
     let second = Recording { number: two, ..withdraw(2) };
     let other = Recording { number: one, ..second.clone() };
     let after_first = rolling_content([0; 32], one, content(&first));
-    let gap = chain.commit(validator(), after_first, std::slice::from_ref(&second)).unwrap_err();
+    let gap = chain
+        .commit(validator().address(), after_first, std::slice::from_ref(&second))
+        .unwrap_err();
     assert_eq!(gap, Refused("WrongPredecessor".into()));
     // Another first block does not make it fit.
-    chain.commit(validator(), [0; 32], std::slice::from_ref(&other)).unwrap();
-    let refused =
-        chain.commit(validator(), after_first, std::slice::from_ref(&second)).unwrap_err();
+    chain.commit(validator().address(), [0; 32], std::slice::from_ref(&other)).unwrap();
+    let refused = chain
+        .commit(validator().address(), after_first, std::slice::from_ref(&second))
+        .unwrap_err();
     assert_eq!(refused, Refused("WrongPredecessor".into()));
     // Nor can a stranger make that one final who takes it for the first.
     let ack = chain.ack(one, after_first).unwrap_err();
     assert_eq!(ack, Refused("ContentMismatch".into()));
     // It is taken back against its own words only.
     let mut changed = chain.clone();
-    let revert =
-        changed.revert_commits(validator(), BlockNumber(0), std::slice::from_ref(&first.words));
+    let revert = changed.revert_commits(
+        validator().address(),
+        BlockNumber(0),
+        std::slice::from_ref(&first.words),
+    );
     assert_eq!(revert, Err(Refused("ContentMismatch".into())));
-    chain.revert_commits(validator(), BlockNumber(0), &[other.words]).unwrap();
-    chain.commit(validator(), [0; 32], &[first, second.clone()]).unwrap();
+    chain.revert_commits(validator().address(), BlockNumber(0), &[other.words]).unwrap();
+    chain.commit(validator().address(), [0; 32], &[first, second.clone()]).unwrap();
     assert_eq!(chain.last().rolling, rolling_content(after_first, two, content(&second)));
     chain.ack(two, chain.last().rolling).unwrap();
 }

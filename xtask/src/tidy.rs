@@ -1,6 +1,7 @@
 //! What the repository promises of itself, checked: each rule is a function that names what breaks it.
 
 mod artifacts;
+mod drivers;
 mod edges;
 mod layers;
 mod modules;
@@ -31,7 +32,13 @@ pub(crate) fn problems(root: &Path) -> Result<Problems> {
     problems.failures.extend(modules::broken(&files));
     problems.failures.extend(layers::broken(&files));
     problems.failures.extend(words::broken(&files));
+    problems.failures.extend(drivers::broken(&files));
     problems.failures.extend(paths::broken(&files));
+    problems.failures.extend(paths::named_in_rules(
+        &files,
+        "the rule of drivers",
+        drivers::excepted(),
+    ));
     problems.failures.extend(paths::named_in_rules(
         &files,
         "the count of the mechanism",

@@ -94,12 +94,12 @@ pub async fn drive(ports: Vec<Port<Tick>>, period: Duration, mut stop: watch::Re
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            _ = beat.tick() => for port in &ports {
-                drop(port.tell(Tick));
-            },
-            stopped = stop.wait_for(|stop| *stop) => {
-                drop(stopped);
-                return;
+            biased;
+            stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
+            _ = beat.tick() => {
+                for port in &ports {
+                    drop(port.tell(Tick));
+                }
             }
         }
     }

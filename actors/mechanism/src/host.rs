@@ -1,15 +1,19 @@
-//! The host of a node: starts its machines, stops them, and carries out what the supervisor orders.
+//! The host of a node: starts its machines and drivers, stops them, and carries out what the supervisor orders.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::clock::Clock;
 use crate::machine::Machine;
+use crate::platform::{Ending, Offload, Platform, Reach};
 use crate::port::{Mailbox, Port, Unanswered};
 use crate::shell::{Command, Control, MachineRef, Thread};
 use crate::supervised::{Fault, Origin, Supervised};
-use crate::supervisor::{NextOrders, Order, Supervisor};
+use crate::supervisor::{NextOrders, Order, RetoldBy, Supervisor};
 
 /// How long a machine may take to be built: keys and stores are large. A thread that dies is seen
 /// at once.
@@ -22,10 +26,21 @@ const SUPERVISOR_MAILBOX: usize = 256;
 /// See the module.
 pub struct Host {
     clock: Arc<dyn Clock>,
-    faults: Option<Port<Fault>>,
+    supervisor: Option<MachineRef<Supervisor>>,
     controls: BTreeMap<String, Control>,
     /// The machines that work, sinks first.
     started: Vec<String>,
+    drivers: Mutex<Vec<JoinHandle<()>>>,
+    stop: watch::Sender<bool>,
+}
+
+/// Ends a driver together with the task that watches it.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Host {
@@ -37,38 +52,20 @@ impl Host {
         clock: Arc<dyn Clock>,
         supervisor: Supervisor,
     ) -> Result<(Self, MachineRef<Supervisor>), Unanswered> {
-        let mut host = Self { clock, faults: None, controls: BTreeMap::new(), started: Vec::new() };
+        let mut host = Self {
+            clock,
+            supervisor: None,
+            controls: BTreeMap::new(),
+            started: Vec::new(),
+            drivers: Mutex::default(),
+            stop: watch::channel(false).0,
+        };
         let (thread, origin) = (Thread::start(), Origin::Once(supervisor));
         let address = host.start(&thread, "supervisor", SUPERVISOR_MAILBOX, origin).await?;
-        host.faults = Some(address.port());
+        host.supervisor = Some(address.clone());
         // The supervisor decides to the end.
         host.started.clear();
         Ok((host, address))
-    }
-
-    /// Starts a machine on `thread` with room for `capacity` waiting messages, and returns when it
-    /// listens. A follower whose first build fails is reported and rebuilt like after a panic.
-    ///
-    /// # Errors
-    /// [`Unanswered`] when the thread does not come up.
-    pub async fn start<A: Machine>(
-        &mut self,
-        thread: &Thread,
-        name: &str,
-        capacity: usize,
-        origin: Origin<A>,
-    ) -> Result<MachineRef<A>, Unanswered> {
-        let mailbox = Mailbox::new(capacity);
-        let (its_name, its_mailbox) = (name.to_owned(), Arc::clone(&mailbox));
-        let faults = self.faults.clone();
-        let supervised = move || Supervised::new(&its_name, its_mailbox, faults, origin);
-        let address = MachineRef::start(thread, Arc::clone(&self.clock), mailbox, supervised);
-        let control = address.control();
-        control.send(Command::Attend)?.wait(BUILD_PATIENCE).await?;
-        let before = self.controls.insert(name.to_owned(), control);
-        assert!(before.is_none(), "two machines are called {name}");
-        self.started.push(name.to_owned());
-        Ok(address)
     }
 
     /// Closes the ports of a machine, lets it finish what waits, and drops it.
@@ -81,10 +78,20 @@ impl Host {
         control.send(Command::Stop)?.wait(limit).await
     }
 
-    /// Stops all machines one after the other, in the reverse order of seating: each still finds those that it
-    /// tells, and afterwards nothing that a machine held is open any more. Returns the names of those that did not
-    /// finish; the others are stopped nevertheless.
+    /// Ends the drivers, then stops all machines one after the other, in the reverse order in which they were started:
+    /// each still finds those that it tells, and afterwards nothing that a machine held is open any more. Each of them
+    /// has so long. Returns the names of the machines that did not finish; the others are stopped nevertheless.
     pub async fn stop_all(&self, limit: Duration) -> Vec<String> {
+        self.stop.send_replace(true);
+        let drivers =
+            std::mem::take(&mut *self.drivers.lock().unwrap_or_else(PoisonError::into_inner));
+        for driver in drivers {
+            let abort = driver.abort_handle();
+            if tokio::time::timeout(limit, driver).await.is_err() {
+                // A question to a chain that does not answer: it is asked again at the next start.
+                abort.abort();
+            }
+        }
         let mut unfinished = Vec::new();
         for name in self.started.iter().rev() {
             if let Err(error) = self.stop(name, limit).await {
@@ -118,10 +125,78 @@ impl Host {
         }
     }
 
+    fn faults(&self) -> Option<Port<Fault>> {
+        self.supervisor.as_ref().map(MachineRef::port)
+    }
+
     /// Has a follower built again, and does not wait: a build that fails is reported as a panic is.
     fn rebuild(&self, name: &str) {
         let sent = self.controls.get(name).map(|control| control.send(Command::Rebuild));
         tracing::info!(machine = name, sent = matches!(sent, Some(Ok(_))), "rebuild");
+    }
+}
+
+impl Platform for Host {
+    type Thread = Thread;
+    type Ref<A: Machine> = MachineRef<A>;
+
+    fn thread(&self) -> Thread {
+        Thread::start()
+    }
+
+    async fn start<A: Machine>(
+        &mut self,
+        thread: &Thread,
+        name: &str,
+        capacity: usize,
+        origin: Origin<A>,
+    ) -> Result<MachineRef<A>, Unanswered> {
+        let mailbox = Mailbox::new(capacity);
+        let (its_name, its_mailbox) = (name.to_owned(), Arc::clone(&mailbox));
+        let faults = self.faults();
+        let supervised = move || Supervised::new(&its_name, its_mailbox, faults, origin);
+        let address = MachineRef::start(thread, Arc::clone(&self.clock), mailbox, supervised);
+        let control = address.control();
+        control.send(Command::Attend)?.wait(BUILD_PATIENCE).await?;
+        let before = self.controls.insert(name.to_owned(), control);
+        assert!(before.is_none(), "two machines are called {name}");
+        self.started.push(name.to_owned());
+        Ok(address)
+    }
+
+    fn drive<E: Ending>(&mut self, name: &str, driver: impl Future<Output = E> + Send + 'static) {
+        let (machine, faults) = (name.to_owned(), self.faults());
+        let inner = tokio::spawn(driver);
+        let guard = AbortOnDrop(inner.abort_handle());
+        let watching = tokio::spawn(async move {
+            let reason = match inner.await {
+                Ok(ending) => ending.fault(),
+                Err(error) => error.is_panic().then(|| "panicked".to_owned()),
+            };
+            drop(guard);
+            if let (Some(reason), Some(faults)) = (reason, faults) {
+                drop(faults.tell(Fault { machine, reason, fatal: true }));
+            }
+        });
+        self.drivers.lock().unwrap_or_else(PoisonError::into_inner).push(watching);
+    }
+
+    fn retold_by(&mut self, machine: &str, sources: &[String]) {
+        let retold = RetoldBy { machine: machine.to_owned(), sources: sources.to_vec() };
+        let told = self.supervisor.as_ref().map(|supervisor| supervisor.port().tell(retold));
+        assert!(matches!(told, None | Some(Ok(()))), "the supervisor takes its first messages");
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    fn offload(&self) -> Offload {
+        Offload::Threads
     }
 }
 

@@ -1,8 +1,8 @@
 //! The mechanism of the node: plain machines that are told typed messages, and what runs and restarts them.
 //!
 //! Reading order: `port` and `turn` (how a machine is told and what it may know), `machine`, `supervised` (what happens
-//! when it falls), `supervisor` (what follows from that), then the two that run machines: `shell` and `host` on the
-//! threads of a node, `world` in one thread on virtual time.
+//! when it falls), `supervisor` (what follows from that), `platform` (what machines and their drivers run on), then the
+//! two platforms that there are: `shell` and `host` on the threads of a process, `world` in one thread on virtual time.
 
 pub mod timestamp;
 
@@ -15,6 +15,7 @@ pub mod supervisor;
 
 pub mod clock;
 pub mod driver;
+pub mod platform;
 
 pub mod shell;
 

@@ -12,6 +12,7 @@ use actix::{Actor, Addr, Arbiter, AsyncContext, Context, Handler, Recipient};
 
 use crate::clock::Clock;
 use crate::machine::{Handle, Load, Machine};
+use crate::platform::Reach;
 use crate::port::{
     Deliver, Envelope, Mailbox, Message, Pending, Port, Refused, ReplyTo, Unanswered,
 };
@@ -159,17 +160,24 @@ impl<A: Machine> MachineRef<A> {
         Self { actor, mailbox }
     }
 
-    /// The port for messages of type `M`.
-    pub fn port<M: Message>(&self) -> Port<M>
-    where
-        A: Handle<M>,
-    {
-        Port::new(Self { actor: self.actor.clone(), mailbox: Arc::clone(&self.mailbox) })
-    }
-
     /// The control of the machine.
     pub fn control(&self) -> Control {
         Control(self.actor.clone().recipient())
+    }
+}
+
+impl<A: Machine> Clone for MachineRef<A> {
+    fn clone(&self) -> Self {
+        Self { actor: self.actor.clone(), mailbox: Arc::clone(&self.mailbox) }
+    }
+}
+
+impl<A: Machine> Reach<A> for MachineRef<A> {
+    fn port<M: Message>(&self) -> Port<M>
+    where
+        A: Handle<M>,
+    {
+        Port::new(self.clone())
     }
 }
 

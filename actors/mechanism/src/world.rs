@@ -1,18 +1,29 @@
-//! The World: the machines of a node in one thread, on virtual time, from a seed.
+//! The World: machines and drivers of a node in one thread, on virtual time, from a seed.
 //!
-//! Every message becomes an event `(due, id)` with its `Debug` text. Delays between machines come
-//! from the seed; each mailbox keeps the order in which it was told, as it does under actix. Time
-//! jumps to the next event, so an hour costs nothing, and the same seed gives the same log byte by
-//! byte. The machines, their bounds and their restarts are those of the node.
+//! Every message becomes an event `(due, id)` with its `Debug` text. Delays between machines come from the seed, and so
+//! does the order of drivers that are woken at the same time; each mailbox keeps the order in which it was told, as it
+//! does under actix. Time jumps to the next event or timer, so an hour costs nothing, and the same seed gives the same
+//! log byte by byte. The machines and drivers, their bounds and their restarts are those of the node.
+
+mod host;
+mod machine;
+mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 use std::thread::{self, ThreadId};
 
+pub use self::host::WorldHost;
+use self::machine::AnySupervised;
+pub use self::machine::MachineRef;
+use self::time::{Driver, Task, Time};
 use crate::clock::Tick;
-use crate::machine::{Handle, Load, Machine};
-use crate::port::{Deliver, Envelope, Mailbox, Message, Pending, Port, Refused, Unanswered};
+use crate::machine::{Load, Machine};
+use crate::platform::Reach;
+use crate::port::{Mailbox, Pending, Port, Unanswered};
 use crate::supervised::{Fault, Origin, Supervised};
 use crate::supervisor::{self, NextOrders, Order, RetoldBy, Supervisor};
 use crate::timestamp::Timestamp;
@@ -23,6 +34,8 @@ const DELAY_MAX_MS: u64 = 3;
 const NAP_MS: u64 = 5;
 /// How often orders are asked of the supervisor, in virtual milliseconds.
 const SUPERVISE_MS: u64 = 50;
+/// A driver that runs so often without time passing never rests: a defect.
+const RUNS_MAX: u32 = 100_000;
 /// Characters of a message in the log of events.
 const TEXT_MAX: usize = 160;
 
@@ -101,6 +114,11 @@ struct Inner {
     log: Vec<String>,
     filter: Option<Filter>,
     machines: BTreeMap<String, Arc<dyn AnySupervised>>,
+    tasks: BTreeMap<u64, Task>,
+    lives: u32,
+    /// Drivers that ran since time passed.
+    runs: u32,
+    fallen: Vec<String>,
     stopped: Option<String>,
 }
 
@@ -108,104 +126,11 @@ struct Inner {
 #[derive(Clone)]
 pub struct World {
     inner: Arc<Mutex<Inner>>,
+    time: Arc<Time>,
     first_seed: u64,
     thread: ThreadId,
     faults: Option<Port<Fault>>,
     retold: Option<Port<RetoldBy>>,
-}
-
-/// A supervised machine whose type is forgotten.
-trait AnySupervised: Send + Sync {
-    fn idle(&self, now: Timestamp) -> Load;
-    fn close(&self);
-    fn is_done(&self) -> bool;
-    fn kill(&self);
-    fn panic(&self);
-    fn rebuild(&self) -> Load;
-}
-
-impl<A: Machine> AnySupervised for Mutex<Supervised<A>> {
-    fn idle(&self, now: Timestamp) -> Load {
-        let mut supervised = lock(self);
-        supervised.idle(now);
-        supervised.load()
-    }
-
-    fn close(&self) {
-        lock(self).close();
-    }
-
-    fn is_done(&self) -> bool {
-        lock(self).is_done()
-    }
-
-    fn kill(&self) {
-        lock(self).vacate();
-    }
-
-    fn panic(&self) {
-        lock(self).fall("panicked: by order of the World".to_owned(), false);
-    }
-
-    fn rebuild(&self) -> Load {
-        let mut supervised = lock(self);
-        supervised.rebuild();
-        supervised.load()
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("panics of machines are caught")
-}
-
-/// Where a machine of the World can be reached.
-pub struct MachineRef<A: Machine> {
-    world: World,
-    name: String,
-    mailbox: Arc<Mailbox>,
-    supervised: Arc<Mutex<Supervised<A>>>,
-}
-
-impl<A: Machine> MachineRef<A> {
-    /// The port for messages of type `M`.
-    pub fn port<M: Message>(&self) -> Port<M>
-    where
-        A: Handle<M>,
-    {
-        Port::new(self.clone())
-    }
-
-    /// Looks at the machine; `None` when it has fallen or was killed.
-    pub fn inspect<T>(&self, look: impl FnOnce(&A) -> T) -> Option<T> {
-        lock(&self.supervised).machine().map(look)
-    }
-}
-
-impl<A: Machine> Clone for MachineRef<A> {
-    fn clone(&self) -> Self {
-        let (world, name) = (self.world.clone(), self.name.clone());
-        let (mailbox, supervised) = (Arc::clone(&self.mailbox), Arc::clone(&self.supervised));
-        Self { world, name, mailbox, supervised }
-    }
-}
-
-impl<A: Handle<M>, M: Message> Deliver<M> for MachineRef<A> {
-    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Refused<M>> {
-        let text: String = format!("{:?}", envelope.message).chars().take(TEXT_MAX).collect();
-        let Some(extra) = self.world.judge(&self.name, &text) else { return Ok(()) };
-        let envelope = self.mailbox.enter(envelope)?;
-        let (supervised, name) = (Arc::clone(&self.supervised), self.name.clone());
-        let work: Work = Box::new(move |world| {
-            let load = {
-                let mut supervised = lock(&supervised);
-                supervised.handle(envelope, world.now());
-                supervised.load()
-            };
-            world.rest(&name, load);
-        });
-        self.world.post(&self.name, extra, text, work);
-        Ok(())
-    }
 }
 
 impl World {
@@ -221,10 +146,15 @@ impl World {
             log: Vec::new(),
             filter: None,
             machines: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            lives: 0,
+            runs: 0,
+            fallen: Vec::new(),
             stopped: None,
         };
-        let (inner, thread) = (Arc::new(Mutex::new(inner)), thread::current().id());
-        let mut world = Self { inner, first_seed: seed, thread, faults: None, retold: None };
+        let (inner, time) = (Arc::new(Mutex::new(inner)), Arc::new(Time::new()));
+        let thread = thread::current().id();
+        let mut world = Self { inner, time, first_seed: seed, thread, faults: None, retold: None };
         let address = world.start("supervisor", 256, Origin::Once(Supervisor::new(config)));
         world.faults = Some(address.port());
         world.retold = Some(address.port());
@@ -302,9 +232,55 @@ impl World {
         self.inner().machines.remove(name);
     }
 
-    /// Has sources of a follower built again after it: see [`RetoldBy`].
-    pub fn retold_by(&self, machine: String, sources: Vec<String>) {
-        let told = self.retold.as_ref().map(|port| port.tell(RetoldBy { machine, sources }));
+    /// Drops everything: machines, drivers and events hold the World, and the World holds them.
+    pub fn end(&self) {
+        let mut inner = self.inner();
+        let events = std::mem::take(&mut inner.events);
+        let machines = std::mem::take(&mut inner.machines);
+        let (tasks, filter) = (std::mem::take(&mut inner.tasks), inner.filter.take());
+        drop(inner);
+        let _entered = self.time.enter();
+        drop((events, machines, tasks, filter));
+    }
+
+    /// Does something where timers are those of this world: makes what drivers will use.
+    pub fn inside<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _entered = self.time.enter();
+        work()
+    }
+
+    /// Drivers that panicked or gave up, with the reason.
+    pub fn fallen_drivers(&self) -> Vec<String> {
+        self.inner().fallen.clone()
+    }
+
+    fn next_life(&self) -> u32 {
+        let mut inner = self.inner();
+        inner.lives += 1;
+        inner.lives
+    }
+
+    fn drive(&self, name: String, life: u32, driver: Driver) {
+        let id = {
+            let mut inner = self.inner();
+            inner.next_id += 1;
+            let id = inner.next_id;
+            inner.tasks.insert(id, Task { name, life, driver });
+            id
+        };
+        self.time.wake(id);
+    }
+
+    fn kill_drivers(&self, life: u32) {
+        let tasks = std::mem::take(&mut self.inner().tasks);
+        let (dead, living) = tasks.into_iter().partition(|(_, task)| task.life == life);
+        self.inner().tasks = living;
+        let _entered = self.time.enter();
+        drop::<BTreeMap<_, _>>(dead);
+    }
+
+    fn retold_by(&self, retold: RetoldBy) {
+        let told = self.retold.as_ref().map(|port| port.tell(retold));
         assert!(matches!(told, Some(Ok(()))), "the supervisor does not listen");
     }
 
@@ -425,17 +401,35 @@ impl World {
         inner.events.insert((due, id), Event { text, work });
     }
 
-    /// Runs the next event if it is due by `limit`.
+    /// Does the next thing if it is due by `limit`: runs a driver that is woken, or an event; else lets time pass.
     fn step(&self, limit: Timestamp) -> bool {
+        if let Some(id) = self.time.take(|count| self.inner().seed.below_usize(count)) {
+            self.run_driver(id);
+            return true;
+        }
+        let (now, due) = {
+            let inner = self.inner();
+            (inner.now, inner.events.first_key_value().map(|((due, _), _)| *due))
+        };
+        match due.filter(|due| *due <= limit) {
+            Some(due) if due <= now => self.run_event(),
+            due => {
+                let now = self.time.pass(due.unwrap_or(limit));
+                let mut inner = self.inner();
+                (inner.now, inner.runs) = (now, 0);
+                drop(inner);
+                // At the limit without an event nothing is left but drivers that are woken now.
+                due.is_some() || now < limit || self.time.is_anybody_woken()
+            }
+        }
+    }
+
+    fn run_event(&self) -> bool {
         let work = {
             let mut inner = self.inner();
             let Some(entry) = inner.events.first_entry() else { return false };
             let (due, id) = *entry.key();
-            if due > limit {
-                return false;
-            }
             let Event { text, work } = entry.remove();
-            inner.now = inner.now.max(due);
             if !text.is_empty() {
                 inner.log.push(format!("{due} #{id} {text}"));
             }
@@ -443,6 +437,34 @@ impl World {
         };
         work(self);
         true
+    }
+
+    fn run_driver(&self, id: u64) {
+        // One that has ended or was killed may still be woken.
+        let Some(mut task) = self.inner().tasks.remove(&id) else { return };
+        self.note(format!("{} runs", task.name));
+        self.count_run(&task.name);
+        let polled = catch_unwind(AssertUnwindSafe(|| self.time.poll(id, &mut task)));
+        let reason = match polled {
+            Ok(Poll::Pending) => return drop(self.inner().tasks.insert(id, task)),
+            Ok(Poll::Ready(None)) => return,
+            Ok(Poll::Ready(Some(fault))) => fault,
+            Err(_) => "panicked".to_owned(),
+        };
+        let text = format!("{} fell: {reason}", task.name);
+        self.note(text.clone());
+        self.inner().fallen.push(text);
+        let fault = Fault { machine: task.name, reason, fatal: true };
+        let told = self.faults.as_ref().map(|faults| faults.tell(fault));
+        assert!(matches!(told, Some(Ok(()))), "the supervisor does not listen");
+    }
+
+    fn count_run(&self, name: &str) {
+        let mut inner = self.inner();
+        inner.runs += 1;
+        let runs = inner.runs;
+        drop(inner);
+        assert!(runs < RUNS_MAX, "{name} and others run all the time; seed {}", self.first_seed);
     }
 
     fn rest(&self, name: &str, load: Load) {

@@ -10,6 +10,7 @@ use zklink::id::{BlockNumber, ChainId, Owner, Serial, ShapeId, TokenId};
 use zklink_circuit::groth16::Stage;
 use zklink_mechanism::port::{Deliver, Envelope, Port, Refused};
 use zklink_prover::prover::{Watching, Work};
+use zklink_settlement::driver::{Done, Report};
 
 use crate::merge_ledger::DepositFinal;
 
@@ -115,6 +116,21 @@ impl Events {
                 Work::Proven { block: number, millis } => Event::Proven { number, millis },
             });
         })
+    }
+
+    /// A report of settlement that also tells each step.
+    pub fn of_settlement(&self) -> Report {
+        let events = self.clone();
+        Report::with_listener(Arc::new(move |done: &Done| {
+            events.tell(Event::Settled {
+                chain: done.chain,
+                step: done.step.name().to_owned(),
+                blocks: done.step.blocks().map(|range| (range.first, range.last)),
+                hash: done.tx_hash,
+                gas: done.gas_used,
+                success: true,
+            });
+        }))
     }
 
     /// Hears what is told from now on.

@@ -1,4 +1,4 @@
-//! The node: every machine seated, every driver started, sink first.
+//! The node: every machine and every driver, on the threads of a process.
 //!
 //! ```text
 //! archive ◄─ journal ◄─ builder ◄─ merge ledger[token] ◄─ watcher[chain]        (machines, by ports)
@@ -15,7 +15,7 @@ mod health;
 mod held_back;
 pub mod hub;
 pub mod rebuild;
-mod seats;
+pub mod wiring;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,7 +23,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use zklink::id::ChainId;
 use zklink::state::State;
@@ -33,30 +32,56 @@ use zklink_chain::deploy::Deployment;
 use zklink_chain::finality::Finality;
 use zklink_chain::sender::SendPolicy;
 use zklink_circuit::proving::ShapeKeys;
+use zklink_mechanism::clock::{Clock, SystemClock};
 use zklink_mechanism::host::Host;
+use zklink_mechanism::platform::Reach;
 use zklink_mechanism::port::{Port, Unanswered};
-use zklink_mechanism::supervisor::{NextOrders, RequestStop};
-use zklink_prover::prover;
+use zklink_mechanism::supervisor::{
+    Config as SupervisorConfig, NextOrders, RequestStop, Supervisor,
+};
+use zklink_prover::feed::ProverId;
+use zklink_prover::prover::{self, Groth16Proving, Proving};
+use zklink_settlement::book::Attestation;
+use zklink_store::archive::parity::ParityStore;
 use zklink_store::archive::{ArchiveFault, ArchiveReader, StoreError};
 use zklink_store::journal::LogError;
-use zklink_transport::{Listener, Workers};
+use zklink_store::journal::disk::FileDisk;
+use zklink_store::journal::segment::SegmentLog;
+use zklink_transport::{Listener, Ports, Workers};
 
-use crate::builder::{Terms, ViewReader};
+use self::follow::{HubStages, groth16_form};
+use self::wiring::proving::{FEED, groth16_check};
+use self::wiring::{MAILBOX, Parts, ProvingParts, Wired, wire};
+use crate::builder::{self, Terms, ViewReader};
 use crate::events::Events;
-use crate::gateway::{Faucet, Gateway, Limits};
+use crate::gateway::{About, Api, Faucet, Gateway, Limits, Sources};
 use crate::snapshot::RestoreError;
 
+pub use self::wiring::attesting::{
+    AttesterSetup, ChainHealth, ChainReading, LoneAttester, OpenHistory, history_file,
+};
 pub use alarm::{Alarm, Bounds, Kind};
 pub use health::Health;
 pub use held_back::{HeldBack, ReadHeldBack};
-pub use seats::attesting::{AttesterSetup, ChainHealth, ChainReading, LoneAttester};
 
 /// How long one machine may take to finish what it has.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How often the supervisor's orders are asked for.
 const ORDERS_PERIOD: Duration = Duration::from_millis(50);
+/// How long the RPC stays closed for a hub that does not answer.
+const HUB_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes after which the journal begins a new segment.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// Supervision: wait before a rebuild, the longest wait, failures in a window, the window.
+pub const RESTARTS: SupervisorConfig = SupervisorConfig {
+    backoff_first_ms: 100,
+    backoff_max_ms: 10_000,
+    failures_max: 5,
+    window_ms: 60_000,
+};
 
 /// A chain as the node reaches it.
+#[derive(Clone)]
 pub struct ChainSetup {
     /// Reads and sends.
     pub client: Arc<dyn ChainClient>,
@@ -107,9 +132,68 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The clients of all chains.
-    fn clients(&self) -> BTreeMap<ChainId, Arc<dyn ChainClient>> {
-        self.chains.iter().map(|(id, chain)| (*id, Arc::clone(&chain.client))).collect()
+    /// The parts of the node, but for its log.
+    fn parts(&self, events: &Events) -> Result<Parts, StartError> {
+        let prover = |number: usize| {
+            let name = ProverId::new(&format!("local-{number}")).expect("a plain name");
+            let proving = Groth16Proving::new(name.clone(), Arc::clone(&self.keys));
+            (name, Arc::new(proving) as Arc<dyn Proving>)
+        };
+        let proving = ProvingParts {
+            check: groth16_check(Arc::clone(&self.keys)),
+            form: groth16_form,
+            provers: (0..self.provers).map(prover).collect(),
+            feed: FEED,
+        };
+        let attesters = self.attesters.iter().enumerate();
+        Ok(Parts {
+            deployment: self.deployment.clone(),
+            genesis: self.genesis.clone(),
+            store: Arc::new(ParityStore::open(&self.data.join("archive"))?),
+            chains: self.chains.clone(),
+            attesters: attesters.map(|(number, key)| self.attester(number, key)).collect(),
+            proving,
+            builder: builder::Config {
+                block_age_max_ms: self.block_max_age_ms,
+                pace: Some(self.terms.pace),
+                ..builder::Config::default()
+            },
+            fees: self.terms.fees.clone(),
+            mailbox: 4 * MAILBOX,
+            snapshot_records: self.snapshot_records,
+            alarms: self.alarms,
+            events: events.clone(),
+            report: events.of_settlement(),
+        })
+    }
+
+    fn attester(&self, number: usize, key: &EthKey) -> AttesterSetup {
+        let reading = |chain: &ChainSetup| ChainReading {
+            client: Arc::clone(&chain.client),
+            finality: chain.finality,
+            max_log_range: chain.max_log_range,
+            poll_ms: chain.poll_ms,
+        };
+        AttesterSetup {
+            deployment: self.deployment.clone(),
+            chains: self.chains.iter().map(|(id, chain)| (*id, reading(chain))).collect(),
+            key: key.clone(),
+            history: history_file(self.data.join(format!("attester-{number}.history"))),
+        }
+    }
+
+    /// The log of the journal, in the node's folder, which is made if there is none.
+    fn open_log(&self) -> Result<SegmentLog<FileDisk>, StartError> {
+        let data = &self.data;
+        std::fs::create_dir_all(data)
+            .map_err(|source| StartError::Folder { path: data.clone(), source })?;
+        let disk = FileDisk::open(&data.join("journal"))?;
+        let (log, opened) =
+            SegmentLog::open(disk, &self.deployment.deployment_id.0, SEGMENT_BYTES)?;
+        if let Some(cut) = &opened.cut {
+            tracing::warn!(?cut, "the last write was torn and is cut off; nobody was told of it");
+        }
+        Ok(log)
     }
 }
 
@@ -158,8 +242,6 @@ pub struct Node {
     gateway: Option<Gateway>,
     workers: Option<Listener>,
     address: SocketAddr,
-    stop: watch::Sender<bool>,
-    drivers: Vec<JoinHandle<()>>,
     supervision: JoinHandle<String>,
     request_stop: Port<RequestStop>,
     provers: prover::Ports,
@@ -170,14 +252,41 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node: replays the journal, seats the machines, starts the drivers, opens the RPC. Must be called inside
-    /// of [`zklink_mechanism::shell::run`].
+    /// Starts a node: replays the journal, starts machines and drivers, opens the RPC. Must be called inside of
+    /// [`zklink_mechanism::shell::run`].
     ///
     /// # Errors
     /// [`StartError`].
     pub async fn start(setup: Setup) -> Result<Node, StartError> {
         check(&setup)?;
-        seats::start(setup).await
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let supervised = Host::supervised_by(Arc::clone(&clock), Supervisor::new(RESTARTS));
+        let (mut host, supervisor) = supervised.await?;
+        let (log, events) = (setup.open_log()?, Events::new());
+        let mut wired = wire(&mut host, Box::new(log), setup.parts(&events)?).await?;
+        let provers = prover::Ports { lease: wired.feed.port(), submit: wired.feed.port() };
+        let workers = let_workers_in(&setup, &provers, wired.book.port(), &events).await?;
+        // The builder takes nothing before it has heard of the hub; a hub that is down must not keep readers out for
+        // long.
+        if tokio::time::timeout(HUB_PATIENCE, wired.hub.first()).await.is_err() {
+            tracing::warn!("the hub does not answer: nothing is executed until it does");
+        }
+        let gateway = start_gateway(&setup, clock, &wired).await?;
+        let host = Arc::new(host);
+        let supervision = supervise(Arc::clone(&host), supervisor.port());
+        Ok(Node {
+            host,
+            address: gateway.address(),
+            gateway: Some(gateway),
+            workers,
+            supervision,
+            request_stop: supervisor.port(),
+            provers,
+            events,
+            health: wired.health,
+            view: wired.view,
+            archive: wired.archive_reader,
+        })
     }
 
     /// Where the RPC listens.
@@ -234,17 +343,52 @@ impl Node {
         if let Some(workers) = self.workers.take() {
             workers.stop(STOP_LIMIT).await;
         }
-        self.stop.send_replace(true);
-        for driver in self.drivers.drain(..) {
-            let abort = driver.abort_handle();
-            if tokio::time::timeout(STOP_LIMIT, driver).await.is_err() {
-                // A question to a chain that does not answer: it is asked again at the next start.
-                abort.abort();
-            }
-        }
         self.host.stop_all(STOP_LIMIT).await;
         self.supervision.abort();
     }
+}
+
+/// The listener for provers and attesters of other processes.
+async fn let_workers_in(
+    setup: &Setup,
+    provers: &prover::Ports,
+    attest: Port<Attestation>,
+    events: &Events,
+) -> Result<Option<Listener>, StartError> {
+    let Some((address, workers)) = setup.workers.clone() else { return Ok(None) };
+    let (lease, submit) = (provers.lease.clone(), provers.submit.clone());
+    let ports = Ports { lease, submit, attest, watching: events.of_provers() };
+    let listening = Listener::start(address, workers, ports).await;
+    listening.map(Some).map_err(|source| StartError::Listen { address, source })
+}
+
+async fn start_gateway(
+    setup: &Setup,
+    clock: Arc<dyn Clock>,
+    wired: &Wired<Host>,
+) -> Result<Gateway, StartError> {
+    let Health { settlement, report, .. } = wired.health.clone();
+    let sources = Sources {
+        view: wired.view.clone(),
+        archive: wired.archive_reader.clone(),
+        submit: wired.builder.port(),
+        proving: Some(wired.feed.port()),
+        stages: Arc::new(HubStages { hub: wired.hub.clone(), settlement, report }),
+        alarms: wired.alarm_views.clone(),
+        faucet: setup.faucet.clone(),
+    };
+    let about = About {
+        network: Arc::new(setup.deployment.network()),
+        fees: setup.terms.fees.clone(),
+        shapes: setup.deployment.shapes.iter().map(|shape| shape.id).collect(),
+        confirmations: BTreeMap::new(),
+        key_chain: setup.deployment.hub,
+    };
+    let api = Api::new(sources, about, setup.limits.request_timeout);
+    let (address, limits) = (setup.rpc, setup.limits.clone());
+    Gateway::start(address, limits, clock, api)
+        .await
+        .map_err(|source| StartError::Listen { address, source })
 }
 
 /// Refuses a setup whose parts do not fit together.

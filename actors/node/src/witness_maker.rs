@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use unproven::Unproven;
 use zklink::block::{Block, BlockError};
 use zklink::commitment::StateTree;
@@ -17,6 +18,7 @@ use zklink::id::{BlockNumber, ShapeId};
 use zklink::state::State;
 use zklink::tx::keccak;
 use zklink_circuit::witness::Witness;
+use zklink_mechanism::platform::Offload;
 use zklink_mechanism::port::Port;
 use zklink_prover::feed::{Enqueue, EnqueueRefusal, Job, JobId};
 use zklink_store::archive::{ArchiveError, ArchiveReader};
@@ -120,28 +122,22 @@ impl WitnessMaker {
 ///
 /// # Errors
 /// [`WitnessFault`], which stops the node.
-#[expect(clippy::disallowed_methods, reason = "measures work for the report, decides nothing")]
 pub async fn drive(
     mut maker: WitnessMaker,
     feed: Port<Enqueue>,
     events: Events,
+    offload: Offload,
     stop: watch::Receiver<bool>,
 ) -> Result<(), WitnessFault> {
     let mut unproven = Unproven::new(maker.archive.clone());
-    let mut offered = std::time::Instant::now();
+    let mut offered = Instant::now();
     while !*stop.borrow() {
-        let start = std::time::Instant::now();
-        let work = tokio::task::spawn_blocking(move || {
+        let start = Instant::now();
+        let work = move || {
             let made = maker.step();
             (maker, made)
-        });
-        // A panic of the replay is a defect that must not be hidden: it goes on here.
-        let (back, made) = match work.await {
-            Ok(done) => done,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The runtime ends, and with it the node.
-            Err(_) => return Ok(()),
         };
+        let (back, made) = offload.run(work).await;
         maker = back;
         match made? {
             None => tokio::time::sleep(PAUSE).await,
@@ -158,7 +154,7 @@ pub async fn drive(
             for job in unproven.remaining()? {
                 enqueue(job, &feed, &stop).await?;
             }
-            offered = std::time::Instant::now();
+            offered = Instant::now();
         }
     }
     Ok(())

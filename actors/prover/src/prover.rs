@@ -2,10 +2,12 @@
 //!
 //! It knows keys and witnesses and nothing else: no state, no chain. Any number of provers may work on one feed.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 use zklink::id::BlockNumber;
 use zklink::shape::shape;
 use zklink_circuit::groth16::Stage;
@@ -55,11 +57,41 @@ pub enum Work {
 /// Who is told what a prover is at.
 pub type Watching = Arc<dyn Fn(Work) + Send + Sync>;
 
-/// Proves until `stop` becomes true. A job that cannot be proven is logged and left to its deadline.
-#[expect(clippy::disallowed_methods, reason = "measures work for the report, decides nothing")]
-pub async fn drive(
+/// A proof to come, or why there is none.
+pub type Proof = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>>;
+
+/// Makes proofs.
+pub trait Proving: Send + Sync {
+    /// Proves a job, and tells how far that is. Dropped, the proof is given up.
+    fn prove(&self, job: Job, watching: Watching) -> Proof;
+}
+
+/// Makes Groth16 proofs, each on a thread of its own.
+pub struct Groth16Proving {
     name: ProverId,
     keys: Arc<ShapeKeys>,
+}
+
+impl Groth16Proving {
+    /// Proofs with these keys; the threads have the name.
+    pub fn new(name: ProverId, keys: Arc<ShapeKeys>) -> Self {
+        Self { name, keys }
+    }
+}
+
+impl Proving for Groth16Proving {
+    fn prove(&self, job: Job, watching: Watching) -> Proof {
+        let keys = Arc::clone(&self.keys);
+        let work = on_own_thread(&self.name, move || prove(&keys, &job, &*watching));
+        let gone = "the prover's thread panicked or could not be started";
+        Box::pin(async move { work.await.unwrap_or_else(|_| Err(gone.to_owned())) })
+    }
+}
+
+/// Proves until `stop` becomes true. A job that cannot be proven is logged and left to its deadline.
+pub async fn drive(
+    name: ProverId,
+    proving: Arc<dyn Proving>,
     ports: Ports,
     watching: Watching,
     stop: watch::Receiver<bool>,
@@ -69,28 +101,19 @@ pub async fn drive(
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        let start = std::time::Instant::now();
-        let (block, id) = (job.block, job.id);
-        let (keys, watching_work) = (keys.clone(), Arc::clone(&watching));
-        let work = on_own_thread(&name, move || prove(&keys, &job, &*watching_work));
-        let Some(proven) = unless_stopped(work, stop.clone()).await else { return };
-        let millis = |start: std::time::Instant| {
-            u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
-        };
+        let (block, id, start) = (job.block, job.id, Instant::now());
+        let proof = proving.prove(job, Arc::clone(&watching));
+        let Some(proven) = unless_stopped(proof, stop.clone()).await else { return };
         match proven {
-            Ok(Ok(proof)) => {
-                let took = millis(start);
+            Ok(proof) => {
+                let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let submit = Submit { prover: name.clone(), job: id, proof };
                 if hand_in(submit, &ports.submit, &stop).await {
-                    watching(Work::Proven { block, millis: took });
+                    watching(Work::Proven { block, millis });
                 }
             }
-            Ok(Err(reason)) => {
+            Err(reason) => {
                 tracing::error!(%block, reason, "a job cannot be proven");
-                tokio::time::sleep(FAILED_PAUSE).await;
-            }
-            Err(gone) => {
-                tracing::error!(%block, %gone, "the prover's thread panicked or could not be started");
                 tokio::time::sleep(FAILED_PAUSE).await;
             }
         }
@@ -113,12 +136,13 @@ fn on_own_thread<T: Send + 'static>(
 /// The result of the work; nothing when the node stops before. The proof is then abandoned: its job is made
 /// again at the next start.
 async fn unless_stopped<T>(
-    work: oneshot::Receiver<T>,
+    work: impl Future<Output = T>,
     mut stop: watch::Receiver<bool>,
-) -> Option<Result<T, oneshot::error::RecvError>> {
+) -> Option<T> {
     tokio::select! {
-        done = work => Some(done),
+        biased;
         _ = stop.wait_for(|stop| *stop) => None,
+        done = work => Some(done),
     }
 }
 
@@ -171,7 +195,6 @@ fn prove(keys: &ShapeKeys, job: &Job, watching: &dyn Fn(Work)) -> Result<Vec<u8>
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::time::Instant;
 
     use zklink_mechanism::port::{Deliver, Envelope, Refused};
 
@@ -219,7 +242,6 @@ mod tests {
 
     /// As in the program: the end of the runtime must not wait for the proof either.
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "the time is what is tested")]
     fn a_stop_does_not_wait_for_a_proof() {
         let start = Instant::now();
         let abandoned = zklink_mechanism::shell::run(async {

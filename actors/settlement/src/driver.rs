@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use zklink::id::{BlockNumber, ChainId};
 use zklink_chain::client::{Call, ClientError, Hash, Receipt, hex0x};
 use zklink_chain::sender::{SendError, Sender};
-use zklink_mechanism::driver::pause;
+use zklink_mechanism::driver::{pause, rest};
 use zklink_mechanism::timestamp::Timestamp;
 
 use super::book::Deliverable;
@@ -411,18 +411,15 @@ impl Settler {
         let mut memory = Memory::new(self.periods);
         loop {
             let at_once = tokio::select! {
-                at_once = self.beat(&mut memory, elapsed(start), &status) => at_once,
+                biased;
                 // A transaction that is under way is found by the next start: the views say what it
                 // did.
                 stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
+                at_once = self.beat(&mut memory, elapsed(start), &status) => at_once,
             };
-            if at_once {
-                continue;
-            }
             let failures = status.borrow().failures;
-            tokio::select! {
-                () = tokio::time::sleep(pause(period, failures)) => {}
-                stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
+            if !at_once && rest(pause(period, failures), &mut stop).await {
+                return;
             }
         }
     }

@@ -55,7 +55,8 @@ impl HubNews {
         drop(self.told.wait_for(|told| told.tip.is_some()).await);
     }
 
-    /// What was read last; waits for the first time.
+    /// What was read last; waits for the first time, and for ever when the reader has ended: that is the end of the
+    /// node, and no word about the hub.
     ///
     /// # Errors
     /// That of the last reading, if it failed.
@@ -63,7 +64,7 @@ impl HubNews {
         self.heard(0).await
     }
 
-    /// What is read after this call: for somebody who has just changed it.
+    /// What is read after this call: for somebody who has just changed it. Waits as [`HubNews::latest`] does.
     ///
     /// # Errors
     /// That of the reading, if it failed.
@@ -80,7 +81,7 @@ impl HubNews {
         let mut told = self.told.clone();
         let whole =
             |told: &Told| told.answers >= number && (told.tip.is_some() || told.error.is_some());
-        let Ok(told) = told.wait_for(whole).await else { return Err(ViewError::Empty) };
+        let Ok(told) = told.wait_for(whole).await else { return std::future::pending().await };
         match (&told.error, &told.tip) {
             (Some(error), _) => Err(error.clone()),
             (None, Some(tip)) => Ok(tip.clone()),
@@ -191,8 +192,9 @@ impl HubReader {
         loop {
             asked.mark_unchanged();
             tokio::select! {
-                () = self.beat(elapsed(start)) => {}
+                biased;
                 stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
+                () = self.beat(elapsed(start)) => {}
             }
             if let Some(tip) = &self.told.borrow().tip {
                 heard(tip);
@@ -205,9 +207,10 @@ impl HubReader {
                 }
             };
             tokio::select! {
-                () = rest => {}
-                () = wanted => {}
+                biased;
                 stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
+                () = wanted => {}
+                () = rest => {}
             }
         }
     }

@@ -16,7 +16,7 @@ use zklink_mechanism::probe::{Direct, Inbox};
 use zklink_mechanism::timestamp::Timestamp;
 use zklink_mechanism::turn::Turn;
 
-use crate::attester::driver::{Line, answer};
+use crate::attester::driver::{OracleReader, answer};
 use crate::attester::history::History;
 use crate::attester::{AttestedChain, Attester, AttesterConfig, Response};
 use crate::book::AttestationBook;
@@ -72,7 +72,7 @@ struct Idle {
     settlers: Vec<(Settler, Memory)>,
     status: watch::Sender<SettlementStatus>,
     attester: Attester,
-    lines: Vec<Line>,
+    lines: Vec<OracleReader>,
 }
 
 fn idle(count: u8) -> Idle {
@@ -123,7 +123,7 @@ fn idle(count: u8) -> Idle {
     let lines = ids.iter().map(|id| {
         let others = ids.iter().copied().filter(|other| other != id);
         let partners = others.filter(|other| [*other, *id].contains(&HUB)).collect();
-        Line { chain: *id, client: client(*id), oracle: CONTRACTS.oracle, partners }
+        OracleReader { chain: *id, client: client(*id), oracle: CONTRACTS.oracle, partners }
     });
     let (settlers, lines) = (settlers.collect(), lines.collect());
     let (status, _) = watch::channel(SettlementStatus::default());

@@ -29,7 +29,7 @@ use zklink_store::record::{AcceptedDeposit, AcceptedTx, DepositRefusal, FinalDep
 use super::book::AttestationBook;
 use super::driver::{Done, Memory, Report, RoundError, SettlementStatus, Settler};
 use super::*;
-use crate::attester::driver::{Line, answer};
+use crate::attester::driver::{OracleReader, answer};
 use crate::attester::history::History;
 use crate::attester::{AttestedChain, Attester, AttesterConfig};
 
@@ -276,7 +276,7 @@ impl Walk {
     async fn attest(&mut self) {
         for chain in &self.net.deployment.chains {
             self.net.chains[&chain.id].mine(2).unwrap();
-            let line = Line {
+            let line = OracleReader {
                 chain: chain.id,
                 client: self.net.clients[&chain.id].clone(),
                 oracle: chain.oracle,
@@ -427,6 +427,17 @@ async fn a_step_that_the_contract_refuses_is_told_in_words() {
     assert!(text.contains("DepositMismatch(index 0, serial 0)"), "{text}");
     assert_eq!(report.done(), vec![]);
     assert_eq!(ShapeId(2), SMALL);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_reader_is_no_word_about_the_hub() {
+    let (net, shelf) = walk_net().await;
+    let Walk { hub, settlers, .. } = walk(net, shelf, &Report::default());
+    let news = settlers[0].hub.clone();
+    drop(hub);
+    let wait = std::time::Duration::from_millis(20);
+    assert!(tokio::time::timeout(wait, news.latest()).await.is_err(), "it waits for the end");
+    assert!(tokio::time::timeout(wait, news.fresh()).await.is_err(), "it waits for the end");
 }
 
 #[tokio::test(flavor = "multi_thread")]

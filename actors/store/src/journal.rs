@@ -112,9 +112,9 @@ pub struct Journal {
 impl Journal {
     /// A journal at the end of `log`. The archive must have caught up with `log` before
     /// ([`Archive::open`](crate::archive::Archive::open)): it is told only of what comes now.
-    pub fn new(log: impl Log + 'static, archive: Port<Durable>) -> Self {
+    pub fn new(log: Box<dyn Log>, archive: Port<Durable>) -> Self {
         Self {
-            log: Box::new(log),
+            log,
             archive,
             group: Vec::new(),
             group_bytes: 0,

@@ -186,10 +186,13 @@ pub enum FileError {
 }
 
 impl Deployment {
+    /// The version of this form.
+    pub const VERSION: u32 = VERSION;
+
     /// A deployment without contracts.
     pub(super) fn begin(plan: &Plan) -> Self {
         Self {
-            version: VERSION,
+            version: Self::VERSION,
             deployment_id: plan.deployment,
             genesis_root: plan.genesis.root(plan.deployment),
             genesis: plan.genesis,
@@ -266,7 +269,7 @@ impl Deployment {
     pub fn parse(text: &str) -> Result<Self, FileError> {
         let deployment: Deployment =
             toml::from_str(text).map_err(|error| FileError::Parse(error.to_string()))?;
-        if deployment.version != VERSION {
+        if deployment.version != Self::VERSION {
             return Err(FileError::Version(deployment.version));
         }
         deployment.check()?;

@@ -130,6 +130,14 @@ impl SimulatedChain {
         self.mined.get(&from).copied().unwrap_or_default()
     }
 
+    /// The same, as a node says that lags `behind` blocks behind the tip.
+    pub fn mined_as_of(&self, from: Address, behind: u64) -> u64 {
+        let behind = usize::try_from(behind).unwrap_or(usize::MAX);
+        let unseen = self.blocks.iter().rev().take(behind).flat_map(|block| &block.txs);
+        let unseen = unseen.filter(|(tx, _)| tx.from == from).count() as u64;
+        self.mined(from).saturating_sub(unseen)
+    }
+
     /// Hands in a transaction of a user, whose wallet takes the first nonce that is free.
     pub fn submit(&mut self, from: Address, call: Call) -> Hash {
         let pooled = |nonce: u64| self.pool.iter().any(|tx| tx.from == from && tx.nonce == nonce);
@@ -138,12 +146,20 @@ impl SimulatedChain {
         self.pool_up(from, nonce, call)
     }
 
-    /// Hands in a transaction as the node's sender does: with the next nonce at the tip, in the place of what waits
-    /// with this nonce.
-    pub fn submit_next(&mut self, from: Address, call: Call) -> Hash {
-        let nonce = self.mined(from);
-        self.pool.retain(|tx| tx.from != from || tx.nonce != nonce);
-        self.pool_up(from, nonce, call)
+    /// Hands in a signed transaction, in the place of what waits with its nonce. Refusals are in the words of geth.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn submit_signed(&mut self, tx: SimulatedTx) -> Result<(), Refused> {
+        if self.pool.iter().any(|waiting| waiting.hash == tx.hash) {
+            return Err("already known".into());
+        }
+        if tx.nonce < self.mined(tx.from) {
+            return Err("nonce too low".into());
+        }
+        self.pool.retain(|waiting| (waiting.from, waiting.nonce) != (tx.from, tx.nonce));
+        self.pool.push_back(tx);
+        Ok(())
     }
 
     fn pool_up(&mut self, from: Address, nonce: u64, call: Call) -> Hash {
@@ -153,13 +169,15 @@ impl SimulatedChain {
         hash
     }
 
-    /// Whether a call would succeed at the tip.
+    /// Whether a transaction would succeed after a block.
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn estimate(&self, from: Address, call: &Call) -> Result<(), Refused> {
-        let tip = &self.blocks[self.blocks.len() - 1];
-        abi::execute(&mut (*self.contracts()).clone(), from, call, tip.header.timestamp)
+    pub fn estimate(&self, call: &Call, height: u64) -> Result<(), Refused> {
+        let contracts = self.contracts_at(height).ok_or("no state at this block")?;
+        let block = usize::try_from(height).ok().and_then(|height| self.blocks.get(height));
+        let timestamp = block.map(|block| block.header.timestamp).unwrap_or_default();
+        abi::execute(&mut (*contracts).clone(), call.from, call, timestamp)
     }
 
     /// Takes the next transaction out of the pool that can be mined.

@@ -1,14 +1,19 @@
 //! A simulated RPC server of a simulated chain, with the ways in which such servers fail.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use alloy_consensus::transaction::SignerRecoverable;
+use alloy_consensus::{Transaction, TxEnvelope};
+use alloy_eips::eip2718::Decodable2718;
 use zklink::token::Address;
 use zklink_chain::client::{
     Answer, At, Call, ChainClient, ClientError, FeeMarket, Hash, Header, Log, LogQuery, Receipt,
 };
+use zklink_mechanism::world::Seed;
 
 use super::abi;
-use super::chain::SimulatedChainHandle;
+use super::chain::{SimulatedChainHandle, SimulatedTx};
 use super::contracts::SimulatedContracts;
 
 /// What is wrong with an endpoint.
@@ -32,12 +37,14 @@ pub struct SimulatedEndpoint {
     chain: SimulatedChainHandle,
     evm_chain_id: u64,
     fault: Arc<Mutex<EndpointFault>>,
+    delays: Arc<Mutex<Seed>>,
 }
 
 impl SimulatedEndpoint {
-    /// A healthy endpoint.
-    pub fn new(name: &str, chain: SimulatedChainHandle, evm_chain_id: u64) -> Self {
-        Self { name: name.to_owned(), chain, evm_chain_id, fault: Arc::default() }
+    /// A healthy endpoint, whose answers take times that follow from the seed.
+    pub fn new(name: &str, chain: SimulatedChainHandle, evm_chain_id: u64, seed: Seed) -> Self {
+        let delays = Arc::new(Mutex::new(seed));
+        Self { name: name.to_owned(), chain, evm_chain_id, fault: Arc::default(), delays }
     }
 
     /// Breaks or mends it.
@@ -75,74 +82,132 @@ impl SimulatedEndpoint {
     }
 }
 
-/// An answer that is there at once.
-fn now<T: Send + 'static>(answer: Result<T, ClientError>) -> Answer<'static, T> {
-    Box::pin(std::future::ready(answer))
+/// Longest time that an answer takes, virtual milliseconds.
+const ANSWER_MAX_MS: u64 = 20;
+
+impl SimulatedEndpoint {
+    /// An answer that takes its time, and says what is so at its end.
+    fn answer<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce(&SimulatedEndpoint) -> Result<T, ClientError> + Send + 'static,
+    ) -> Answer<'static, T> {
+        let (endpoint, ms) = (self.clone(), self.delays().below(ANSWER_MAX_MS + 1));
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            answer(&endpoint)
+        })
+    }
+
+    fn delays(&self) -> MutexGuard<'_, Seed> {
+        self.delays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a transaction would succeed.
+    fn would_succeed(&self, call: &Call, at: At) -> Result<(), ClientError> {
+        let behind = self.behind()?;
+        let chain = self.chain.lock();
+        let header =
+            chain.header(at, behind).ok_or_else(|| self.refused("no such block".into()))?;
+        chain.estimate(call, header.number).map_err(|refused| self.refused(refused.to_string()))
+    }
+
+    fn take(&self, raw: &[u8]) -> Result<Hash, ClientError> {
+        self.behind()?;
+        let tx = signed(raw, self.evm_chain_id).map_err(|text| self.refused(text))?;
+        let hash = tx.hash;
+        let taken = self.chain.lock().submit_signed(tx);
+        taken.map_err(|refused| self.refused(refused.to_string())).map(|()| hash)
+    }
+}
+
+/// Reads a signed transaction in its network form.
+fn signed(raw: &[u8], chain_id: u64) -> Result<SimulatedTx, String> {
+    let envelope = TxEnvelope::decode_2718_exact(raw).map_err(|error| error.to_string())?;
+    let tx = envelope.try_into_recovered().map_err(|error| error.to_string())?;
+    if tx.chain_id() != Some(chain_id) {
+        return Err("invalid sender: another chain".to_owned());
+    }
+    let call = Call {
+        from: tx.signer().into_array(),
+        to: tx.to().map(|to| to.into_array()),
+        value: u128::try_from(tx.value()).map_err(|error| error.to_string())?,
+        data: tx.input().to_vec(),
+        gas: Some(tx.gas_limit()),
+    };
+    Ok(SimulatedTx { hash: tx.tx_hash().0, from: call.from, nonce: tx.nonce(), call })
 }
 
 impl ChainClient for SimulatedEndpoint {
     fn chain_id(&self) -> Answer<'_, u64> {
-        now(self.behind().map(|_| self.evm_chain_id))
+        self.answer(|own| own.behind().map(|_| own.evm_chain_id))
     }
 
     fn header(&self, at: At) -> Answer<'_, Option<Header>> {
-        now(self.behind().map(|behind| self.chain.lock().header(at, behind)))
+        self.answer(move |own| Ok(own.chain.lock().header(at, own.behind()?)))
     }
 
     fn logs(&self, query: LogQuery) -> Answer<'_, Vec<Log>> {
-        let logs = self.behind().map(|behind| {
-            let chain = self.chain.lock();
-            let empty = *self.fault() == EndpointFault::NoLogs;
+        self.answer(move |own| {
+            let (behind, chain) = (own.behind()?, own.chain.lock());
+            let empty = *own.fault() == EndpointFault::NoLogs;
             let to = query.to.min(chain.tip().saturating_sub(behind));
-            if empty { Vec::new() } else { chain.logs(&LogQuery { to, ..query }) }
-        });
-        now(logs)
+            Ok(if empty { Vec::new() } else { chain.logs(&LogQuery { to, ..query }) })
+        })
     }
 
     fn call(&self, call: Call, at: At) -> Answer<'_, Vec<u8>> {
-        let answer = self.contracts(at).and_then(|contracts| {
-            abi::view(&contracts, &call).map_err(|refused| self.refused(refused.to_string()))
-        });
-        now(answer)
+        self.answer(move |own| {
+            // Only whoever tries a transaction says who calls.
+            if call.from != [0; 20] {
+                return own.would_succeed(&call, at).map(|()| Vec::new());
+            }
+            let contracts = own.contracts(at)?;
+            abi::view(&contracts, &call).map_err(|refused| own.refused(refused.to_string()))
+        })
     }
 
     fn code(&self, address: Address, at: At) -> Answer<'_, Vec<u8>> {
-        let code = self.contracts(at).map(|contracts| {
+        self.answer(move |own| {
+            let contracts = own.contracts(at)?;
             let registration = &contracts.registration;
             let known = [registration.rollup(), registration.oracle, registration.recorder];
-            if known.contains(&address) { vec![0xfe] } else { Vec::new() }
-        });
-        now(code)
+            Ok(if known.contains(&address) { vec![0xfe] } else { Vec::new() })
+        })
     }
 
     fn balance(&self, address: Address, at: At) -> Answer<'_, u128> {
-        let balance = self.contracts(at).map(|contracts| {
+        self.answer(move |own| {
+            let contracts = own.contracts(at)?;
             let native = contracts.registration.native();
-            native.map(|token| contracts.balance(address, token)).unwrap_or_default()
-        });
-        now(balance)
+            Ok(native.map(|token| contracts.balance(address, token)).unwrap_or_default())
+        })
     }
 
-    fn nonce(&self, _: Address) -> Answer<'_, u64> {
-        now(self.behind().map(|_| 0))
+    fn nonce(&self, address: Address) -> Answer<'_, u64> {
+        self.answer(move |own| {
+            let behind = own.behind()?;
+            Ok(own.chain.lock().mined_as_of(address, behind))
+        })
     }
 
-    fn estimate_gas(&self, _: Call) -> Answer<'_, u64> {
-        now(self.behind().map(|_| 100_000))
+    fn estimate_gas(&self, call: Call) -> Answer<'_, u64> {
+        self.answer(move |own| own.would_succeed(&call, At::Latest).map(|()| 100_000))
     }
 
     fn fee_market(&self) -> Answer<'_, FeeMarket> {
-        now(self.behind().map(|_| FeeMarket { base_fee: 1, priority_fee: 1 }))
+        self.answer(|own| own.behind().map(|_| FeeMarket { base_fee: 1, priority_fee: 1 }))
     }
 
-    fn send_raw(&self, _: Vec<u8>) -> Answer<'_, Hash> {
-        now(Err(self.refused("a simulated chain takes calls, not signed bytes".to_owned())))
+    fn send_raw(&self, raw: Vec<u8>) -> Answer<'_, Hash> {
+        self.answer(move |own| own.take(&raw))
     }
 
     fn receipt(&self, tx_hash: Hash) -> Answer<'_, Option<Receipt>> {
-        let receipt = self.behind().map(|_| {
-            let (header, done) = self.chain.lock().outcome(tx_hash)?;
-            Some(Receipt {
+        self.answer(move |own| {
+            let (behind, chain) = (own.behind()?, own.chain.lock());
+            let seen = chain.tip().saturating_sub(behind);
+            let outcome = chain.outcome(tx_hash).filter(|(header, _)| header.number <= seen);
+            Ok(outcome.map(|(header, done)| Receipt {
                 tx_hash,
                 block: header.number,
                 block_hash: header.hash,
@@ -150,12 +215,14 @@ impl ChainClient for SimulatedEndpoint {
                 gas_used: 100_000,
                 gas_price: 1,
                 created: None,
-            })
-        });
-        now(receipt)
+            }))
+        })
     }
 
     fn input(&self, tx_hash: Hash) -> Answer<'_, Option<Vec<u8>>> {
-        now(self.behind().map(|_| self.chain.lock().input(tx_hash)))
+        self.answer(move |own| {
+            own.behind()?;
+            Ok(own.chain.lock().input(tx_hash))
+        })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use zklink::id::BlockNumber;
 use zklink_node::node::Node;
 use zklink_prover::feed::{Job, JobId, Lease, LeaseRefusal, ProverId, Submit, SubmitRefusal};
-use zklink_prover::prover::{self, Ports};
+use zklink_prover::prover::{self, Groth16Proving, Ports};
 
 use crate::world::{World, embedded, until};
 
@@ -52,8 +52,8 @@ async fn story() {
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let honest = ProverId::new("honest").unwrap();
-    let keys = std::sync::Arc::clone(&world.keys);
-    tokio::spawn(prover::drive(honest, keys, ports.clone(), Arc::new(|_| {}), stopped));
+    let proving = Arc::new(Groth16Proving::new(honest.clone(), Arc::clone(&world.keys)));
+    tokio::spawn(prover::drive(honest, proving, ports.clone(), Arc::new(|_| {}), stopped));
     until("the proof", async || node.archive().proof(BlockNumber(1)).unwrap()).await;
     stop.send_replace(true);
     node.stop("the story is over").await;

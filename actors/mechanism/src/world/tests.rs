@@ -1,6 +1,10 @@
 //! The World itself: determinism, order, filters, kills, supervision.
 
+use std::time::Duration;
+
 use super::*;
+use crate::platform::Platform;
+use crate::port::Refused;
 use crate::port::Unanswered;
 use crate::probe::{Add, Burden, Counter, Explode, GiveUp};
 
@@ -187,7 +191,8 @@ fn a_panic_by_order_is_mended_like_any_and_sources_are_built_again_too() {
     let world = World::new(1, POLICY);
     let (ledger, of_ledger) = counted(&world, "ledger");
     let (watcher, of_watcher) = counted(&world, "watcher");
-    world.retold_by("ledger".to_owned(), vec!["watcher".to_owned()]);
+    let sources = vec!["watcher".to_owned()];
+    world.retold_by(RetoldBy { machine: "ledger".to_owned(), sources });
     watcher.port().tell(Add(5)).unwrap();
     world.run_for(10);
     world.panic("ledger");
@@ -208,4 +213,128 @@ fn a_buried_machine_is_not_built_again() {
     world.run_for(5_000);
     assert!(address.inspect(|_| ()).is_none());
     assert_eq!(*builds.lock().unwrap(), 1);
+}
+
+/// Three drivers that sleep for the same time and then add their number to a list, round after round.
+fn rounds(seed: u64) -> (Vec<u64>, String) {
+    let world = World::new(seed, POLICY);
+    let mut host = WorldHost::new(&world);
+    let list = Arc::new(Mutex::new(Vec::new()));
+    for number in 0..3 {
+        let list = Arc::clone(&list);
+        host.drive(&format!("driver {number}"), async move {
+            for _ in 0..1_000 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                list.lock().unwrap().push(number);
+            }
+        });
+    }
+    world.run_for(1_000);
+    let list = list.lock().unwrap().clone();
+    (list, world.log())
+}
+
+#[test]
+fn drivers_sleep_in_virtual_time_and_the_seed_chooses_among_those_that_are_woken() {
+    let (list, log) = rounds(1);
+    assert_eq!(list.len(), 30, "ten rounds of three in a second");
+    for round in list.chunks(3) {
+        assert_eq!(round.iter().sum::<u64>(), 3, "each has its turn in every round: {list:?}");
+    }
+    assert!(list.chunks(3).any(|round| round != [0, 1, 2]), "in another order sometimes");
+    assert_eq!((list.clone(), log), rounds(1));
+    assert_ne!(list, rounds(2).0);
+}
+
+#[test]
+fn a_driver_and_a_machine_talk_and_a_question_times_out() {
+    let world = World::new(1, POLICY);
+    let mut host = WorldHost::new(&world);
+    let started = host.start(&(), "counter", 8, Origin::Once(Counter::default()));
+    let counter = at_once(started).unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (add, heard): (Port<Add>, _) = (counter.port(), Arc::clone(&told));
+    host.drive("asker", async move {
+        for _ in 0..2 {
+            let answer = add.ask(Add(7)).unwrap().wait(Duration::from_secs(5)).await;
+            heard.lock().unwrap().push(answer);
+        }
+        let (_never, pending) = crate::port::ReplyTo::<u64>::new();
+        let unanswered = pending.wait(Duration::from_secs(5)).await;
+        heard.lock().unwrap().push(unanswered);
+    });
+    world.run_for(4_999);
+    assert_eq!(*told.lock().unwrap(), [Ok(7), Ok(14)]);
+    world.run_for(20);
+    assert_eq!(told.lock().unwrap().last(), Some(&Err(Unanswered::TimedOut)));
+}
+
+#[test]
+fn a_driver_that_panics_or_gives_up_stops_the_node() {
+    for panics in [true, false] {
+        let world = World::new(1, POLICY);
+        let mut host = WorldHost::new(&world);
+        host.drive("driver", async move {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert!(!panics, "by order of the test");
+            Err("no more".to_owned())
+        });
+        world.run_for(9);
+        assert_eq!(world.stopped(), None);
+        world.run_for(1_000);
+        let expected = if panics { "panicked" } else { "no more" };
+        let stopped = world.stopped().expect("the supervisor ordered it");
+        assert!(stopped.contains("driver@1") && stopped.contains(expected), "{stopped}");
+        assert_eq!(world.fallen_drivers(), [format!("driver@1 fell: {expected}")]);
+    }
+}
+
+#[test]
+fn a_life_that_is_killed_runs_no_more_and_another_one_goes_on() {
+    let world = World::new(1, POLICY);
+    let counts = [0, 1].map(|_| Arc::new(Mutex::new(0)));
+    let lives = [0, 1].map(|number: usize| {
+        let (mut host, count) = (WorldHost::new(&world), Arc::clone(&counts[number]));
+        host.drive("driver", async move {
+            for _ in 0..1_000 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                *count.lock().unwrap() += 1;
+            }
+        });
+        host
+    });
+    world.run_for(100);
+    lives[0].kill();
+    world.run_for(100);
+    assert_eq!([0, 1].map(|number: usize| *counts[number].lock().unwrap()), [10, 20]);
+}
+
+#[test]
+fn a_world_that_has_ended_holds_nothing() {
+    let world = World::new(1, POLICY);
+    let held = Arc::new(());
+    let mut host = WorldHost::new(&world);
+    let (of_driver, of_machine) = (Arc::clone(&held), Arc::clone(&held));
+    host.drive("driver", async move {
+        std::future::pending::<()>().await;
+        drop(of_driver);
+    });
+    let origin = Origin::rebuilt(move || {
+        let _held = &of_machine;
+        Ok(Counter::default())
+    });
+    let counter = at_once(host.start(&(), "counter", 8, origin)).unwrap();
+    counter.port().tell(Add(1)).unwrap();
+    assert_eq!(Arc::strong_count(&held), 3);
+    drop(counter);
+    world.end();
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("machines of the World start at once"),
+    }
 }

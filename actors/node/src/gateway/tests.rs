@@ -19,6 +19,7 @@ use zklink_client::{
 };
 use zklink_mechanism::clock::SystemClock;
 use zklink_mechanism::host::Host;
+use zklink_mechanism::platform::{Platform, Reach};
 use zklink_mechanism::port::Port;
 use zklink_mechanism::shell::Thread;
 use zklink_mechanism::supervised::Origin;
@@ -124,7 +125,7 @@ async fn start(setup: Setup) -> (Host, Served) {
     let reader = archive.reader();
     let thread = Thread::start();
     let archive = host.start(&thread, "archive", 1_024, Origin::Once(archive)).await;
-    let journal = Journal::new(log, archive.expect("a thread").port());
+    let journal = Journal::new(Box::new(log), archive.expect("a thread").port());
     let journal = host.start(&thread, "journal", 1_024, Origin::Once(journal)).await;
     let journal = journal.expect("a thread").port();
     let mut builder = Builder::new(setup.config, ledger(), journal);

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use zklink::id::{Owner, SubAccountId};
+use zklink_mechanism::platform::Reach;
 use zklink_mechanism::port::{Deliver, Envelope};
 use zklink_mechanism::probe::Sink;
 use zklink_mechanism::supervised::Origin;
@@ -74,7 +75,7 @@ fn scene_with(config: Config, pace: Option<crate::builder::PaceLimits>) -> Scene
     let opened = SegmentLog::open(SimDisk::new(), b"test", SEGMENT_BYTES);
     let (log, _) = opened.expect("an empty disk");
     let archive = world.start("archive", 1_024, Origin::Once(Sink::<Durable>(Vec::new())));
-    let journal = Journal::new(log, archive.port());
+    let journal = Journal::new(Box::new(log), archive.port());
     let journal = world.start("journal", 1_024, Origin::Once(journal));
     let of_builder = crate::builder::Config { pace, ..Default::default() };
     let builder = Builder::new(of_builder, ledger(), journal.port());

@@ -77,8 +77,9 @@ impl Watched {
                 tokio::time::sleep(period).await;
             };
             tokio::select! {
-                () = round => {}
+                biased;
                 stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
+                () = round => {}
             }
         }
     }

@@ -74,6 +74,7 @@ mod tests {
 
     use zklink::amount::Amount;
     use zklink::id::{BlockNumber, ChainId, Serial, TokenId};
+    use zklink_mechanism::platform::Reach;
     use zklink_mechanism::port::Message;
     use zklink_mechanism::supervisor::Config as Restarts;
     use zklink_mechanism::world::World;

@@ -11,6 +11,7 @@ use zklink::id::BlockNumber;
 use zklink::op::Op;
 use zklink::reject::Reject;
 use zklink::token::Network;
+use zklink_mechanism::platform::Offload;
 use zklink_mechanism::port::{Port, Refused};
 use zklink_store::archive::{ArchiveError, ArchiveReader, Keep, Made};
 use zklink_store::record::{KeyAuthorised, SealedBlock, Source};
@@ -185,15 +186,18 @@ impl SnapshotMaker {
 }
 
 /// Makes snapshots until `stop` becomes true. A fault ends it, not the node: the next start takes longer.
-pub async fn drive(mut maker: SnapshotMaker, keep: Port<Keep>, stop: watch::Receiver<bool>) {
+pub async fn drive(
+    mut maker: SnapshotMaker,
+    keep: Port<Keep>,
+    offload: Offload,
+    stop: watch::Receiver<bool>,
+) {
     while !*stop.borrow() {
-        let work = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let made = maker.step();
             (maker, made)
-        });
-        // A panic is a defect that must not be hidden: it goes on here.
-        let (back, made) =
-            work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        };
+        let (back, made) = offload.run(work).await;
         maker = back;
         match made {
             Ok(None) => tokio::time::sleep(PAUSE).await,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use zklink::id::{ChainId, Serial};
+use zklink_mechanism::driver::rest;
 use zklink_mechanism::port::{Port, ReplyTo};
 use zklink_store::archive::{Keep, Made, Watched};
 
@@ -27,14 +28,11 @@ pub async fn drive(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut kept = BTreeMap::new();
-    loop {
-        let round = async {
-            tokio::time::sleep(period).await;
-            look(&health, &mut kept, &builder, &keep).await;
-        };
+    while !rest(period, &mut stop).await {
         tokio::select! {
-            () = round => {}
+            biased;
             stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
+            () = look(&health, &mut kept, &builder, &keep) => {}
         }
     }
 }

@@ -8,6 +8,7 @@ use zklink_chain::client::ChainClient;
 use zklink_chain::finality::{Anchor, Finality};
 use zklink_chain::pair::Paired;
 use zklink_chain::testing::{HUB, SPOKE, Testnet, USD, endpoint, lying_proxy, shape_plan};
+use zklink_mechanism::driver::pull;
 use zklink_mechanism::port::Port;
 use zklink_mechanism::probe::{Direct, Inbox};
 use zklink_mechanism::timestamp::Timestamp;
@@ -187,9 +188,8 @@ async fn the_driver_reads_until_it_is_stopped_and_shows_outages() {
     let watcher = Arc::new(std::sync::Mutex::new(watcher));
     let (health, mut seen) = tokio::sync::watch::channel(None);
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let driver = tokio::spawn(driver::run(
-        client,
-        contract,
+    let driver = tokio::spawn(pull(
+        driver::ChainReader { client, contract },
         Port::new(Direct(Arc::clone(&watcher))),
         Port::new(Direct(watcher)),
         health,

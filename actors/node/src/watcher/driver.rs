@@ -1,17 +1,14 @@
-//! The driver of a watcher: asks it what to ask, asks the chain, and tells it the answer.
+//! What asks a chain for its watcher.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::watch;
 use zklink::id::{BlockNumber, Serial, TokenId};
 use zklink::token::Address;
 use zklink_chain::client::{At, ChainClient};
 use zklink_chain::contracts::{Erc20, ReadError, Rollup, narrow, read, to_abi};
 use zklink_chain::scan::tell;
-use zklink_mechanism::driver::{ask, pause};
-use zklink_mechanism::port::Port;
+use zklink_mechanism::driver::Asking;
 
 use super::{Books, ChainStatus, NextRequest, Outcome, Request, Response};
 
@@ -24,43 +21,35 @@ pub struct Contract {
     pub tokens: BTreeMap<TokenId, Address>,
 }
 
-/// Runs until `stop` becomes true or its sender is gone. `health` always holds the last known
-/// state.
-pub async fn run(
-    client: Arc<dyn ChainClient>,
-    contract: Contract,
-    next: Port<NextRequest>,
-    outcome: Port<Outcome>,
-    health: watch::Sender<Option<ChainStatus>>,
-    period: Duration,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut failures = 0;
-    loop {
-        let step = async {
-            let Some(request) = ask(&next, NextRequest).await.flatten() else { return false };
-            let response = answer(&*client, &contract, &request).await;
-            if let Response::Failed(error) = &response {
-                tracing::warn!(%error, failures, "the chain could not be read");
-            }
-            let failed = matches!(response, Response::Failed(_));
-            if let Some(status) = ask(&outcome, Outcome(response)).await {
-                failures = status.failures;
-                health.send_replace(Some(status));
-            }
-            !failed
-        };
-        let progressed = tokio::select! {
-            progressed = step => progressed,
-            stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
-        };
-        if progressed {
-            continue;
+/// A chain as its watcher reads it.
+pub struct ChainReader {
+    /// Reads the chain.
+    pub client: Arc<dyn ChainClient>,
+    /// The contract there.
+    pub contract: Contract,
+}
+
+impl Asking for ChainReader {
+    type Next = NextRequest;
+    type Request = Request;
+    type Outcome = Outcome;
+    type Status = ChainStatus;
+
+    fn next(&self) -> NextRequest {
+        NextRequest
+    }
+
+    async fn answer(&self, request: &Request) -> (Outcome, bool) {
+        let response = answer(&*self.client, &self.contract, request).await;
+        if let Response::Failed(error) = &response {
+            tracing::warn!(%error, "the chain could not be read");
         }
-        tokio::select! {
-            () = tokio::time::sleep(pause(period, failures)) => {}
-            stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
-        }
+        let failed = matches!(response, Response::Failed(_));
+        (Outcome(response), failed)
+    }
+
+    fn failures(status: &ChainStatus) -> u32 {
+        status.failures
     }
 }
 

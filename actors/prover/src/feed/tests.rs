@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use zklink::id::ShapeId;
+use zklink_mechanism::platform::Reach;
 use zklink_mechanism::port::Pending as Answer;
 use zklink_mechanism::probe::Sink;
 use zklink_mechanism::supervised::Origin;

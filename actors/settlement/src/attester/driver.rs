@@ -1,23 +1,20 @@
-//! The driver of an attester for one chain.
+//! What asks a chain for an attester.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::watch;
 use zklink::id::ChainId;
 use zklink::token::Address;
 use zklink_chain::client::{At, ChainClient, Hash};
 use zklink_chain::contracts::{LightOracle, ReadError, read};
 use zklink_chain::scan::tell;
-use zklink_mechanism::driver::{ask, pause};
-use zklink_mechanism::port::Port;
+use zklink_mechanism::driver::Asking;
 
 use super::{AttesterStatus, NextRequest, Outcome, Request, Response};
 
-/// A chain as the driver reaches it.
+/// A chain as an attester reads it.
 #[derive(Clone)]
-pub struct Line {
+pub struct OracleReader {
     /// The chain.
     pub chain: ChainId,
     /// Where the chain is read. Of two endpoints both must agree on everything that is signed.
@@ -28,55 +25,39 @@ pub struct Line {
     pub partners: Vec<ChainId>,
 }
 
-/// Runs until `stop` becomes true or its sender is gone.
-pub async fn run(
-    line: Line,
-    next: Port<NextRequest>,
-    outcome: Port<Outcome>,
-    health: watch::Sender<Option<AttesterStatus>>,
-    period: Duration,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut failures = 0;
-    loop {
-        let step = async {
-            let Some(request) = ask(&next, NextRequest(line.chain)).await.flatten() else {
-                return false;
-            };
-            let response = answer(&line, &request).await;
-            let failed = matches!(response, Response::Failed(_));
-            if let Some(status) = ask(&outcome, Outcome(line.chain, response)).await.flatten() {
-                failures = status.failures;
-                health.send_replace(Some(status));
-            }
-            !failed
-        };
-        let progressed = tokio::select! {
-            progressed = step => progressed,
-            stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
-        };
-        if progressed {
-            continue;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(pause(period, failures)) => {}
-            stopped = stop.wait_for(|stop| *stop) => return drop(stopped),
-        }
+impl Asking for OracleReader {
+    type Next = NextRequest;
+    type Request = Request;
+    type Outcome = Outcome;
+    type Status = AttesterStatus;
+
+    fn next(&self) -> NextRequest {
+        NextRequest(self.chain)
+    }
+
+    async fn answer(&self, request: &Request) -> (Outcome, bool) {
+        let response = answer(self, request).await;
+        let failed = matches!(response, Response::Failed(_));
+        (Outcome(self.chain, response), failed)
+    }
+
+    fn failures(status: &AttesterStatus) -> u32 {
+        status.failures
     }
 }
 
 /// Does what an attester asked for.
-pub async fn answer(line: &Line, request: &Request) -> Response {
+pub async fn answer(reader: &OracleReader, request: &Request) -> Response {
     let done = match request {
         Request::Scan(question) => {
-            let told = tell(&*line.client, question).await;
+            let told = tell(&*reader.client, question).await;
             told.map(Response::Scan).map_err(ReadError::Client)
         }
         Request::Hashes { height, messages } => {
-            hashes(line, *height, messages).await.map(Response::Hashes)
+            hashes(reader, *height, messages).await.map(Response::Hashes)
         }
-        Request::Counts { height } => counts(line, *height).await.map(Response::Counts),
-        Request::Delivered { settled } => delivered(line, *settled).await,
+        Request::Counts { height } => counts(reader, *height).await.map(Response::Counts),
+        Request::Delivered { settled } => delivered(reader, *settled).await,
     };
     done.unwrap_or_else(|error| match error {
         ReadError::Client(error) if error.asks_too_much() => Response::TooMuch(error.to_string()),
@@ -85,7 +66,7 @@ pub async fn answer(line: &Line, request: &Request) -> Response {
 }
 
 async fn hashes(
-    line: &Line,
+    reader: &OracleReader,
     height: u64,
     messages: &[(ChainId, u64)],
 ) -> Result<Vec<Hash>, ReadError> {
@@ -93,39 +74,39 @@ async fn hashes(
     for (destination, sequence) in messages {
         let (destination, sequence) = (destination.0, *sequence);
         let call = LightOracle::sentHashCall { destination, sequence };
-        hashes.push(read(&*line.client, line.oracle, &call, At::Number(height)).await?.0);
+        hashes.push(read(&*reader.client, reader.oracle, &call, At::Number(height)).await?.0);
     }
     Ok(hashes)
 }
 
-async fn counts(line: &Line, height: u64) -> Result<BTreeMap<ChainId, u64>, ReadError> {
+async fn counts(reader: &OracleReader, height: u64) -> Result<BTreeMap<ChainId, u64>, ReadError> {
     let mut counts = BTreeMap::new();
-    for destination in &line.partners {
+    for destination in &reader.partners {
         let call = LightOracle::sentCountCall { destination: destination.0 };
-        let count = read(&*line.client, line.oracle, &call, At::Number(height)).await?;
+        let count = read(&*reader.client, reader.oracle, &call, At::Number(height)).await?;
         counts.insert(*destination, count);
     }
     Ok(counts)
 }
 
-async fn delivered(line: &Line, settled: Option<u64>) -> Result<Response, ReadError> {
-    let latest = delivered_at(line, At::Latest).await?;
+async fn delivered(reader: &OracleReader, settled: Option<u64>) -> Result<Response, ReadError> {
+    let latest = delivered_at(reader, At::Latest).await?;
     let settled = match settled {
         None => BTreeMap::new(),
         // Without it messages are kept for longer; the server may not have the state any more.
-        Some(height) => delivered_at(line, At::Number(height)).await.unwrap_or_else(|error| {
-            tracing::debug!(chain = %line.chain, %error, "no count of final deliveries");
+        Some(height) => delivered_at(reader, At::Number(height)).await.unwrap_or_else(|error| {
+            tracing::debug!(chain = %reader.chain, %error, "no count of final deliveries");
             BTreeMap::new()
         }),
     };
     Ok(Response::Delivered { latest, settled })
 }
 
-async fn delivered_at(line: &Line, at: At) -> Result<BTreeMap<ChainId, u64>, ReadError> {
+async fn delivered_at(reader: &OracleReader, at: At) -> Result<BTreeMap<ChainId, u64>, ReadError> {
     let mut counts = BTreeMap::new();
-    for source in &line.partners {
+    for source in &reader.partners {
         let call = LightOracle::deliveredCountCall { source: source.0 };
-        counts.insert(*source, read(&*line.client, line.oracle, &call, at).await?);
+        counts.insert(*source, read(&*reader.client, reader.oracle, &call, at).await?);
     }
     Ok(counts)
 }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use tempfile::tempdir;
 use zklink::amount::Amount;
 use zklink::id::{AccountId, ChainId, Owner, Serial, SubAccountId, TokenId};
+use zklink_mechanism::platform::Reach;
 use zklink_mechanism::port::Port;
 use zklink_mechanism::supervised::Origin;
 use zklink_mechanism::supervisor::Config;
@@ -310,7 +311,7 @@ fn journal_and_archive_run_together_and_restart() {
         let (archive, _) = open(&store, &mut log).unwrap();
         let reader = archive.reader();
         let archive = world.start("archive", 4, Origin::Once(archive));
-        let journal = Journal::new(log, archive.port());
+        let journal = Journal::new(Box::new(log), archive.port());
         let append: Port<Append> = world.start("journal", 64, Origin::Once(journal)).port();
         for count in 0..50 {
             append.tell(Append::new(vec![count], Vec::new()).unwrap()).unwrap();
@@ -370,7 +371,7 @@ fn be_the_victim(folder: &Path) {
     let archive = parity(&folder.join("store"), &mut log);
     let world = World::new(1, POLICY);
     let archive = world.start("archive", 1_000, Origin::Once(archive));
-    let journal = Journal::new(log, archive.port());
+    let journal = Journal::new(Box::new(log), archive.port());
     let append: Port<Append> = world.start("journal", 1_000, Origin::Once(journal)).port();
     loop {
         for _ in 0..100 {

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use tempfile::tempdir;
+use zklink_mechanism::platform::Reach;
 use zklink_mechanism::port::{Pending, Unanswered};
 use zklink_mechanism::probe::Sink;
 use zklink_mechanism::supervised::Origin;
@@ -258,7 +259,7 @@ fn live(disk: &SimDisk, seed: u64, archive_capacity: usize) -> Life {
     let world = World::new(seed, POLICY);
     let archive = world.start("archive", archive_capacity, Origin::Once(Sink(Vec::new())));
     let (log, _) = open(disk).unwrap();
-    let machine = Journal::new(log, archive.port());
+    let machine = Journal::new(Box::new(log), archive.port());
     let journal = world.start("journal", 1024, Origin::Once(machine));
     Life { world, journal, archive }
 }

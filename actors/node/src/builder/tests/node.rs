@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use zklink::amount::Amount;
 use zklink::id::SubAccountId;
 use zklink::tx::SignedTx;
+use zklink_mechanism::platform::Reach;
 use zklink_mechanism::port::{Deliver, Envelope, Pending, Unanswered};
 use zklink_mechanism::supervised::Origin;
 use zklink_mechanism::supervisor;
@@ -63,7 +64,8 @@ fn start(disk: &SimDisk, store: &SimStore, config: Config) -> Node {
         Ok::<(), log::LogError>(())
     })
     .expect("a whole journal");
-    let journal = world.start("journal", 1_024, Origin::Once(Journal::new(log, archive.port())));
+    let journal =
+        world.start("journal", 1_024, Origin::Once(Journal::new(Box::new(log), archive.port())));
     let blocked = Arc::new(AtomicBool::new(false));
     let valve = Valve { blocked: Arc::clone(&blocked), port: journal.port() };
     let mut builder = Builder::new(config, ledger(), Port::new(valve));

@@ -2,7 +2,7 @@
 //! supervision are the same.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,18 +14,20 @@ use zklink_chain::client::ChainClient;
 use zklink_chain::deploy::Deployment;
 use zklink_chain::finality::Finality;
 use zklink_mechanism::clock::{Clock, SystemClock};
+use zklink_mechanism::driver::pull;
 use zklink_mechanism::host::Host;
+use zklink_mechanism::platform::{Platform, Reach};
 use zklink_mechanism::port::Port;
-use zklink_mechanism::shell::Thread;
 use zklink_mechanism::supervised::Origin;
 use zklink_mechanism::supervisor::Supervisor;
 use zklink_settlement::Periods;
+use zklink_settlement::attester::driver::OracleReader;
 use zklink_settlement::attester::history::History;
-use zklink_settlement::attester::{self, AttestedChain, Attester, AttesterConfig, AttesterStatus};
+use zklink_settlement::attester::{AttestedChain, Attester, AttesterConfig, AttesterStatus};
 use zklink_settlement::book::Attestation;
 
-use super::core::RESTARTS;
-use super::{Drivers, MAILBOX, STOP_LIMIT, StartError, supervise};
+use super::{MAILBOX, StartError};
+use crate::node::{RESTARTS, STOP_LIMIT, supervise};
 
 /// How an attester is doing on each chain.
 pub type ChainHealth = BTreeMap<ChainId, watch::Receiver<Option<AttesterStatus>>>;
@@ -50,15 +52,21 @@ pub struct AttesterSetup {
     pub chains: BTreeMap<ChainId, ChainReading>,
     /// Its key.
     pub key: EthKey,
-    /// The file of what it signed, which must never be lost.
-    pub history: PathBuf,
+    /// What it signed, which must never be lost.
+    pub history: OpenHistory,
+}
+
+/// Opens the history of an attester, whenever the attester is built. The text says why it could not.
+pub type OpenHistory = Arc<dyn Fn() -> Result<History, String> + Send + Sync>;
+
+/// The history in a file.
+pub fn history_file(path: PathBuf) -> OpenHistory {
+    Arc::new(move || History::open(&path).map_err(|error| error.to_string()))
 }
 
 /// An attester in a process of its own.
 pub struct LoneAttester {
     host: Arc<Host>,
-    stop: watch::Sender<bool>,
-    drivers: Vec<JoinHandle<()>>,
     supervision: JoinHandle<String>,
     /// How it is doing.
     pub health: ChainHealth,
@@ -84,12 +92,10 @@ impl LoneAttester {
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let (mut host, supervisor) = Host::supervised_by(clock, Supervisor::new(RESTARTS)).await?;
-        let (stop, stopped) = watch::channel(false);
-        let mut drivers = Drivers { tasks: Vec::new(), stop: stopped, faults: supervisor.port() };
-        let health = start_attester(&mut host, &mut drivers, "attester", &setup, book).await?;
+        let health = start_attester(&mut host, "attester", &setup, book).await?;
         let host = Arc::new(host);
         let supervision = supervise(Arc::clone(&host), supervisor.port());
-        Ok(LoneAttester { host, stop, drivers: drivers.tasks, supervision, health })
+        Ok(LoneAttester { host, supervision, health })
     }
 
     /// Waits until it stops by itself, and says why.
@@ -101,36 +107,28 @@ impl LoneAttester {
     }
 
     /// Asks no chain any more, and closes the history.
-    pub async fn stop(mut self) {
-        self.stop.send_replace(true);
-        for driver in self.drivers.drain(..) {
-            let abort = driver.abort_handle();
-            if tokio::time::timeout(STOP_LIMIT, driver).await.is_err() {
-                // A question to a chain that does not answer: it is asked again at the next start.
-                abort.abort();
-            }
-        }
+    pub async fn stop(self) {
         self.host.stop_all(STOP_LIMIT).await;
         self.supervision.abort();
     }
 }
 
-/// Seats an attester and starts a driver for each chain.
-pub(super) async fn start_attester(
-    host: &mut Host,
-    drivers: &mut Drivers,
+/// Starts an attester with a driver for each chain.
+pub(super) async fn start_attester<P: Platform>(
+    platform: &mut P,
     name: &str,
     setup: &AttesterSetup,
     book: Port<Attestation>,
 ) -> Result<ChainHealth, StartError> {
-    let (config, key, path) = (config_of(setup), setup.key.clone(), setup.history.clone());
+    let (config, key) = (config_of(setup), setup.key.clone());
     // A history that cannot be opened is reported here; later it stops the node by and by.
-    drop(open_history(&path)?);
+    drop((setup.history)().map_err(StartError::Setup)?);
+    let history = Arc::clone(&setup.history);
     let origin = Origin::rebuilt(move || {
-        let history = History::open(&path).map_err(|error| error.to_string())?;
-        Ok(Attester::new(config.clone(), key.clone(), history, book.clone()))
+        Ok(Attester::new(config.clone(), key.clone(), history()?, book.clone()))
     });
-    let seat = host.start(&Thread::start(), name, MAILBOX, origin).await?;
+    let thread = platform.thread();
+    let attester = platform.start(&thread, name, MAILBOX, origin).await?;
     let mut health = ChainHealth::new();
     for chain in &setup.deployment.chains {
         let of_chain = &setup.chains[&chain.id];
@@ -141,25 +139,14 @@ pub(super) async fn start_attester(
             .collect();
         // A signature releases tokens elsewhere, so it never rests on one endpoint where there are two.
         let client = of_chain.client.strict().unwrap_or_else(|| Arc::clone(&of_chain.client));
-        let line =
-            attester::driver::Line { chain: chain.id, client, oracle: chain.oracle, partners };
+        let reader = OracleReader { chain: chain.id, client, oracle: chain.oracle, partners };
         let (status, heard) = watch::channel(None);
         health.insert(chain.id, heard);
-        let driver = attester::driver::run(
-            line,
-            seat.port(),
-            seat.port(),
-            status,
-            Duration::from_millis(of_chain.poll_ms),
-            drivers.stop.clone(),
-        );
-        drivers.start(format!("{name} on chain {}", chain.id), driver);
+        let (period, stop) = (Duration::from_millis(of_chain.poll_ms), platform.stopping());
+        let driver = pull(reader, attester.port(), attester.port(), status, period, stop);
+        platform.drive(&format!("{name} on chain {}", chain.id), driver);
     }
     Ok(health)
-}
-
-fn open_history(path: &Path) -> Result<History, StartError> {
-    History::open(path).map_err(|error| StartError::Setup(error.to_string()))
 }
 
 fn config_of(setup: &AttesterSetup) -> AttesterConfig {
