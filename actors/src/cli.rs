@@ -32,11 +32,12 @@ Examples:
   zklink                                     a development network, until Ctrl-C
   zklink demo                                deposits, transfers, proofs and a payout, with checks
   zklink demo --l1 anvil --report out.json   the same on three anvil processes, with a report
-  zklink demo --processes                    the same with a process for the prover and each attester
+  zklink demo --processes                    the same with a process for the prover, each attester and a replica
   zklink deploy --config deploy.toml         puts the contracts on chains
   zklink node --config node.toml             runs a node on them
   zklink attester --config attester.toml     signs what left a chain, with a key of its own
   zklink prover --config prover.toml         proves for that node, on any machine that reaches it
+  zklink replica --config replica.toml       keeps a copy of its journal, on another machine
 
 RUST_LOG=info shows the log of the node on stderr. docs: README.md";
 
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Prover(ProverArgs),
     /// Attests the messages between chains for a node, as a process of its own.
     Attester(AttesterArgs),
+    /// Keeps a copy of a node's journal and archive, as a process of its own.
+    Replica(ReplicaArgs),
     /// Puts the contracts on chains and writes the deployment file.
     Deploy(DeployArgs),
     /// Makes the proving keys ahead of time.
@@ -97,7 +100,7 @@ pub(crate) struct DemoArgs {
     /// Writes what happened, with proofs and public data, as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// Runs the prover and each attester as a process of its own, as on machines of their own.
+    /// Runs the prover, each attester and a replica as a process of its own, as on machines of their own.
     #[arg(long)]
     pub(crate) processes: bool,
     /// Keeps everything running after the story, until Ctrl-C.
@@ -214,6 +217,30 @@ attester.toml:
   [chains.1]                            # as in the node's configuration, with endpoints of another provider
   rpc = [\"https://ethereum.example\"]
   preset = \"chains/ethereum.toml\"
+
+docs: docs/operations.md";
+
+/// A replica.
+///
+/// It copies the journal of a node, record for record, and keeps an archive that follows the copy. When the machine of
+/// the node is lost, `zklink node` can be started on its folder. It follows behind by some tenths of a second: what the
+/// node acknowledged last before it was lost may be missing. It needs no key and no chain. When the node is away it
+/// connects again by itself; when the node's journal is not the one that it has a copy of, it stops and changes
+/// nothing.
+#[derive(Debug, Args)]
+#[command(after_help = REPLICA_HELP)]
+pub(crate) struct ReplicaArgs {
+    /// The configuration; `ZKLINK_…` variables stand above it, such as ZKLINK_NODE.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+const REPLICA_HELP: &str = "\
+replica.toml:
+  node = \"ws://10.0.0.1:3040\"          # [workers] listen of the node; wss:// behind a TLS proxy
+  token_file = \"secrets/replica.token\" # chmod 600; openssl rand -hex 32; the node has the same in [workers.known]
+  deployment = \"deployment.toml\"       # a copy of the node's
+  data = \"replica\"                     # laid out as the data of a node
 
 docs: docs/operations.md";
 

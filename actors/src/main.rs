@@ -11,6 +11,7 @@ mod run_attester;
 mod run_deploy;
 mod run_node;
 mod run_prover;
+mod run_replica;
 mod show;
 mod stop;
 
@@ -40,6 +41,7 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
         Some(Command::Node(node)) => run_node::run(&node, &cli.keys).await.map(|()| true),
         Some(Command::Attester(attester)) => run_attester::run(&attester).await.map(|()| true),
         Some(Command::Prover(prover)) => run_prover::run(&prover, &cli.keys).await.map(|()| true),
+        Some(Command::Replica(replica)) => run_replica::run(&replica).await.map(|()| true),
         Some(Command::Deploy(deploy)) => run_deploy::run(&deploy, &cli.keys).await.map(|()| true),
         Some(Command::Keys(make)) => keys::run(&make, &cli.keys).map(|()| true),
     }

@@ -157,7 +157,7 @@ struct Expectation {
 }
 
 /// Runs the program as a user does, in a folder that is gone afterwards.
-fn demonstration(report: &Path, more: &[&str]) {
+fn demonstration(report: &Path, more: &[&str]) -> String {
     // The keys of the other tests of this repository, so that they are made once.
     let keys = Path::new(env!("CARGO_TARGET_TMPDIR")).join("keys");
     let output = Command::new(env!("CARGO_BIN_EXE_zklink"))
@@ -172,6 +172,7 @@ fn demonstration(report: &Path, more: &[&str]) {
     let (out, err) = (said(&output.stdout), said(&output.stderr));
     assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
     assert!(out.contains("Everything came as expected."), "{out}\n{err}");
+    out
 }
 
 fn bytes(text: &str) -> Vec<u8> {
@@ -333,14 +334,18 @@ fn the_report_of_the_demonstration_proves_itself() {
 }
 
 #[test]
-fn it_is_the_same_with_a_process_for_the_prover_and_each_attester() {
-    the_report_proves_itself(&["--processes"]);
+fn it_is_the_same_with_processes_for_the_prover_the_attesters_and_a_replica() {
+    let said = the_report_proves_itself(&["--processes"]);
+    let lines = said.lines().filter(|line| line.contains("[replica]"));
+    let lines: Vec<&str> = lines.collect();
+    let caught_up = lines.iter().any(|line| line.contains("records of the node are here"));
+    assert!(caught_up, "{lines:?}");
 }
 
-fn the_report_proves_itself(more: &[&str]) {
+fn the_report_proves_itself(more: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.json");
-    demonstration(&path, more);
+    let said = demonstration(&path, more);
     let text = std::fs::read_to_string(&path).unwrap();
     let report: Report = serde_json::from_str(&text).unwrap();
 
@@ -375,4 +380,5 @@ fn the_report_proves_itself(more: &[&str]) {
     for expectation in &report.expectations {
         assert!(expectation.met, "{}: {}", expectation.what, expectation.found);
     }
+    said
 }

@@ -60,6 +60,11 @@ impl Auditor {
         }
     }
 
+    /// Reads another archive from now on; the blocks that it has known must be there, too.
+    pub fn turn_to(&mut self, archive: ArchiveReader) {
+        self.archive = archive;
+    }
+
     /// The state after all blocks that were ever archived.
     pub fn state(&self) -> &State {
         &self.state

@@ -286,6 +286,14 @@ impl System {
         *self.executed.lock().unwrap_or_else(PoisonError::into_inner) = view;
     }
 
+    /// The node is started on another disk and store from now on.
+    pub fn move_to(&mut self, disk: SimDisk, store: SimStore) {
+        assert!(self.life.is_none(), "a node that runs does not move");
+        self.note("moves to another disk");
+        self.auditor().turn_to(ArchiveReader::new(Arc::new(store.clone())));
+        (self.disk, self.store) = (disk, store);
+    }
+
     /// A follower of the node panics.
     pub fn panic(&mut self, name: &str) {
         self.note(format!("{name} panics"));

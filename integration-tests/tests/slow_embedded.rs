@@ -14,14 +14,26 @@ use zklink::commitment::StateTree;
 use zklink::id::{ChainId, Owner, SubAccountId};
 use zklink_client::wallet::{Payment, Payout};
 use zklink_client::{Client, Wallet};
+use zklink_mechanism::port::Port;
 use zklink_node::events::Event;
-use zklink_node::node::Node;
+use zklink_node::node::{LoneReplica, Node, Setup};
+use zklink_store::replica::Followed;
+use zklink_transport::{Remote, Role, Token, Workers};
 
 async fn story() {
     let (_chains, urls) = embedded(2, Duration::from_millis(500), 2).await;
     let world = World::deploy(&urls).await;
-    let data = tempfile::tempdir().unwrap();
-    let mut node = Node::start(world.setup(data.path(), 1)).await.unwrap();
+    let (data, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let token = Token::from_hex(&"5a".repeat(32)).unwrap();
+    let mut workers = Workers::default();
+    workers.add("copy", Role::Replica, &token).unwrap();
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let setup = Setup { workers: Some((listen, workers)), ..world.setup(data.path(), 1) };
+    let mut node = Node::start(setup).await.unwrap();
+    let address = node.workers().expect("it listens for workers");
+    let remote = Remote::new(&format!("ws://{address}"), &token).unwrap();
+    let replica = LoneReplica::start(copy.path(), &world.deployment, Port::new(remote)).await;
+    let replica = replica.unwrap();
     let rpc = Client::connect(&format!("http://{}", node.rpc())).await.unwrap();
 
     let alice = world.depositor(ChainId(1), "alice", 100).await;
@@ -67,13 +79,22 @@ async fn story() {
         () = tokio::time::sleep(Duration::from_millis(10)) => {}
     }
     let before = node.view().read().state.clone();
+    until("the replica has all", async || {
+        let Followed { records, of_node, .. } = *replica.followed.borrow();
+        let heads = [&replica.archive, node.archive()].map(|archive| archive.head().unwrap());
+        (of_node == Some(records) && heads[0] == heads[1]).then_some(())
+    })
+    .await;
     node.stop("the story is over").await;
+    replica.stop().await;
 
-    // The same data folder gives the same state again.
-    let node = Node::start(world.setup(data.path(), 1)).await.unwrap();
-    assert_eq!(node.view().read().state, before);
-    assert_eq!(StateTree::of(&before).root(), node.view().read().root);
-    node.stop("done").await;
+    // The same data folder gives the same state again, and so does the folder of the replica.
+    for folder in [&data, &copy] {
+        let node = Node::start(world.setup(folder.path(), 1)).await.unwrap();
+        assert_eq!(node.view().read().state, before);
+        assert_eq!(StateTree::of(&before).root(), node.view().read().root);
+        node.stop("done").await;
+    }
 }
 
 #[test]

@@ -20,6 +20,8 @@ use crate::supervisor::{NextOrders, Order, RetoldBy, Supervisor};
 const BUILD_PATIENCE: Duration = Duration::from_secs(900);
 /// How long the node waits for its supervisor before it takes it for dead.
 const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);
+/// How often the supervisor's orders are asked for.
+const ORDERS_PERIOD: Duration = Duration::from_millis(50);
 /// Messages that may wait before the supervisor.
 const SUPERVISOR_MAILBOX: usize = 256;
 
@@ -125,6 +127,15 @@ impl Host {
         }
     }
 
+    /// Carries out the supervisor's orders from now on.
+    pub fn run(self, orders: Port<NextOrders>) -> RunningHost {
+        let host = Arc::new(self);
+        let supervised = Arc::clone(&host);
+        let supervision =
+            tokio::spawn(async move { supervised.supervise(orders, ORDERS_PERIOD).await });
+        RunningHost { host, supervision }
+    }
+
     fn faults(&self) -> Option<Port<Fault>> {
         self.supervisor.as_ref().map(MachineRef::port)
     }
@@ -133,6 +144,28 @@ impl Host {
     fn rebuild(&self, name: &str) {
         let sent = self.controls.get(name).map(|control| control.send(Command::Rebuild));
         tracing::info!(machine = name, sent = matches!(sent, Some(Ok(_))), "rebuild");
+    }
+}
+
+/// A host whose supervisor decides.
+pub struct RunningHost {
+    host: Arc<Host>,
+    supervision: JoinHandle<String>,
+}
+
+impl RunningHost {
+    /// Waits until the supervisor stops it, and says why.
+    pub async fn finished(&mut self) -> String {
+        match (&mut self.supervision).await {
+            Ok(reason) => reason,
+            Err(error) => format!("the supervision failed: {error}"),
+        }
+    }
+
+    /// Ends drivers and machines: see [`Host::stop_all`].
+    pub async fn stop(self, limit: Duration) {
+        self.host.stop_all(limit).await;
+        self.supervision.abort();
     }
 }
 

@@ -33,7 +33,7 @@ use crate::snapshot::Policy;
 pub use connect::connect;
 pub use secret::{read_key, read_secret};
 pub use terms::FeesConfig;
-pub use workers::{AttesterConfig, ProverConfig, WorkerConfig, WorkersConfig};
+pub use workers::{AttesterConfig, ProverConfig, ReplicaConfig, WorkerConfig, WorkersConfig};
 
 /// No sound configuration is longer.
 const MAX_BYTES: u64 = 1 << 20;

@@ -15,15 +15,15 @@ mod health;
 mod held_back;
 pub mod hub;
 pub mod rebuild;
+mod replica;
 pub mod wiring;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use zklink::id::ChainId;
 use zklink::state::State;
 use zklink_chain::account::EthKey;
@@ -33,20 +33,18 @@ use zklink_chain::finality::Finality;
 use zklink_chain::sender::SendPolicy;
 use zklink_circuit::proving::ShapeKeys;
 use zklink_mechanism::clock::{Clock, SystemClock};
-use zklink_mechanism::host::Host;
+use zklink_mechanism::host::{Host, RunningHost};
 use zklink_mechanism::platform::Reach;
 use zklink_mechanism::port::{Port, Unanswered};
-use zklink_mechanism::supervisor::{
-    Config as SupervisorConfig, NextOrders, RequestStop, Supervisor,
-};
+use zklink_mechanism::supervisor::{Config as SupervisorConfig, RequestStop, Supervisor};
 use zklink_prover::feed::ProverId;
 use zklink_prover::prover::{self, Groth16Proving, Proving};
-use zklink_settlement::book::Attestation;
 use zklink_store::archive::parity::ParityStore;
-use zklink_store::archive::{ArchiveFault, ArchiveReader, StoreError};
-use zklink_store::journal::LogError;
+use zklink_store::archive::{ArchiveFault, ArchiveReader, Store, StoreError};
 use zklink_store::journal::disk::FileDisk;
 use zklink_store::journal::segment::SegmentLog;
+use zklink_store::journal::{Log, LogError};
+use zklink_store::replica::ReplicaError;
 use zklink_transport::{Listener, Ports, Workers};
 
 use self::follow::{HubStages, groth16_form};
@@ -63,11 +61,10 @@ pub use self::wiring::attesting::{
 pub use alarm::{Alarm, Bounds, Kind};
 pub use health::Health;
 pub use held_back::{HeldBack, ReadHeldBack};
+pub use replica::LoneReplica;
 
 /// How long one machine may take to finish what it has.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-/// How often the supervisor's orders are asked for.
-const ORDERS_PERIOD: Duration = Duration::from_millis(50);
 /// How long the RPC stays closed for a hub that does not answer.
 const HUB_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes after which the journal begins a new segment.
@@ -123,7 +120,7 @@ pub struct Setup {
     pub snapshot_records: u64,
     /// Provers that run in this process.
     pub provers: usize,
-    /// Provers and attesters in processes of their own, and where they connect.
+    /// Provers, attesters and replicas in processes of their own, and where they connect.
     pub workers: Option<(SocketAddr, Workers)>,
     /// How long what stands still may do so before it is an alarm.
     pub alarms: Bounds,
@@ -149,7 +146,7 @@ impl Setup {
         Ok(Parts {
             deployment: self.deployment.clone(),
             genesis: self.genesis.clone(),
-            store: Arc::new(ParityStore::open(&self.data.join("archive"))?),
+            store: open_store(&self.data)?,
             chains: self.chains.clone(),
             attesters: attesters.map(|(number, key)| self.attester(number, key)).collect(),
             proving,
@@ -181,20 +178,23 @@ impl Setup {
             history: history_file(self.data.join(format!("attester-{number}.history"))),
         }
     }
+}
 
-    /// The log of the journal, in the node's folder, which is made if there is none.
-    fn open_log(&self) -> Result<SegmentLog<FileDisk>, StartError> {
-        let data = &self.data;
-        std::fs::create_dir_all(data)
-            .map_err(|source| StartError::Folder { path: data.clone(), source })?;
-        let disk = FileDisk::open(&data.join("journal"))?;
-        let (log, opened) =
-            SegmentLog::open(disk, &self.deployment.deployment_id.0, SEGMENT_BYTES)?;
-        if let Some(cut) = &opened.cut {
-            tracing::warn!(?cut, "the last write was torn and is cut off; nobody was told of it");
-        }
-        Ok(log)
+/// The log of the journal in a data folder, which is made if there is none.
+fn open_log(data: &Path, deployment: &Deployment) -> Result<Box<dyn Log>, StartError> {
+    std::fs::create_dir_all(data)
+        .map_err(|source| StartError::Folder { path: data.to_owned(), source })?;
+    let disk = FileDisk::open(&data.join("journal"))?;
+    let (log, opened) = SegmentLog::open(disk, &deployment.deployment_id.0, SEGMENT_BYTES)?;
+    if let Some(cut) = &opened.cut {
+        tracing::warn!(?cut, "the last write was torn and is cut off; nobody was told of it");
     }
+    Ok(Box::new(log))
+}
+
+/// The store of the archive in a data folder.
+fn open_store(data: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(ParityStore::open(&data.join("archive"))?))
 }
 
 /// Why a node does not start.
@@ -215,6 +215,9 @@ pub enum StartError {
     /// The journal cannot be replayed.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// A replica does not.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
     /// A machine does not come up.
     #[error("a machine did not start: {0}")]
     Machine(#[from] Unanswered),
@@ -238,11 +241,10 @@ pub enum StartError {
 
 /// A node that runs.
 pub struct Node {
-    host: Arc<Host>,
+    host: RunningHost,
     gateway: Option<Gateway>,
     workers: Option<Listener>,
     address: SocketAddr,
-    supervision: JoinHandle<String>,
     request_stop: Port<RequestStop>,
     provers: prover::Ports,
     events: Events,
@@ -262,24 +264,21 @@ impl Node {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let supervised = Host::supervised_by(Arc::clone(&clock), Supervisor::new(RESTARTS));
         let (mut host, supervisor) = supervised.await?;
-        let (log, events) = (setup.open_log()?, Events::new());
-        let mut wired = wire(&mut host, Box::new(log), setup.parts(&events)?).await?;
+        let (log, events) = (open_log(&setup.data, &setup.deployment)?, Events::new());
+        let mut wired = wire(&mut host, log, setup.parts(&events)?).await?;
         let provers = prover::Ports { lease: wired.feed.port(), submit: wired.feed.port() };
-        let workers = let_workers_in(&setup, &provers, wired.book.port(), &events).await?;
+        let workers = let_workers_in(&setup, &provers, &wired, &events).await?;
         // The builder takes nothing before it has heard of the hub; a hub that is down must not keep readers out for
         // long.
         if tokio::time::timeout(HUB_PATIENCE, wired.hub.first()).await.is_err() {
             tracing::warn!("the hub does not answer: nothing is executed until it does");
         }
         let gateway = start_gateway(&setup, clock, &wired).await?;
-        let host = Arc::new(host);
-        let supervision = supervise(Arc::clone(&host), supervisor.port());
         Ok(Node {
-            host,
+            host: host.run(supervisor.port()),
             address: gateway.address(),
             gateway: Some(gateway),
             workers,
-            supervision,
             request_stop: supervisor.port(),
             provers,
             events,
@@ -294,7 +293,7 @@ impl Node {
         self.address
     }
 
-    /// Where provers and attesters of other processes connect, if they may.
+    /// Where provers, attesters and replicas of other processes connect, if they may.
     pub fn workers(&self) -> Option<SocketAddr> {
         self.workers.as_ref().map(Listener::address)
     }
@@ -326,10 +325,7 @@ impl Node {
 
     /// Waits until the node stops by itself, and says why.
     pub async fn finished(&mut self) -> String {
-        match (&mut self.supervision).await {
-            Ok(reason) => reason,
-            Err(error) => format!("the supervision failed: {error}"),
-        }
+        self.host.finished().await
     }
 
     /// Stops in order: no new requests, no new work, then every machine finishes what it has, sources first.
@@ -343,21 +339,21 @@ impl Node {
         if let Some(workers) = self.workers.take() {
             workers.stop(STOP_LIMIT).await;
         }
-        self.host.stop_all(STOP_LIMIT).await;
-        self.supervision.abort();
+        self.host.stop(STOP_LIMIT).await;
     }
 }
 
-/// The listener for provers and attesters of other processes.
+/// The listener for provers, attesters and replicas of other processes.
 async fn let_workers_in(
     setup: &Setup,
     provers: &prover::Ports,
-    attest: Port<Attestation>,
+    wired: &Wired<Host>,
     events: &Events,
 ) -> Result<Option<Listener>, StartError> {
     let Some((address, workers)) = setup.workers.clone() else { return Ok(None) };
     let (lease, submit) = (provers.lease.clone(), provers.submit.clone());
-    let ports = Ports { lease, submit, attest, watching: events.of_provers() };
+    let (attest, records) = (wired.book.port(), wired.journal.port());
+    let ports = Ports { lease, submit, attest, records, watching: events.of_provers() };
     let listening = Listener::start(address, workers, ports).await;
     listening.map(Some).map_err(|source| StartError::Listen { address, source })
 }
@@ -412,9 +408,4 @@ fn check(setup: &Setup) -> Result<(), StartError> {
         return refuse("the genesis state does not have the root of the deployment file".into());
     }
     Ok(())
-}
-
-/// Asks the supervisor for orders until it says stop.
-fn supervise(host: Arc<Host>, orders: Port<NextOrders>) -> JoinHandle<String> {
-    tokio::spawn(async move { host.supervise(orders, ORDERS_PERIOD).await })
 }

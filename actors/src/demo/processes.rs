@@ -1,5 +1,5 @@
-//! The prover and the attesters of the demonstration as processes of this same program. They are told what they need in
-//! files, as on machines of their own, and have nothing of this process but the way to its listener.
+//! The prover, the attesters and a replica of the demonstration as processes of this same program. They are told what
+//! they need in files, as on machines of their own, and have nothing of this process but the way to its listener.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ use crate::show::Show;
 
 /// The name of the prover.
 const PROVER: &str = "prover";
+/// The name of the replica.
+const REPLICA: &str = "replica";
 
 /// Who is let in, and with what.
 pub(super) struct Tokens(Vec<(String, Role, String)>);
@@ -29,7 +31,8 @@ impl Tokens {
         let fresh = || hex::encode(rand::random::<[u8; 32]>());
         let attesters = ATTESTERS.map(|name| (file_name(name), Role::Attester, fresh()));
         let prover = (PROVER.to_owned(), Role::Prover, fresh());
-        Tokens(std::iter::once(prover).chain(attesters).collect())
+        let replica = (REPLICA.to_owned(), Role::Replica, fresh());
+        Tokens([prover, replica].into_iter().chain(attesters).collect())
     }
 
     /// What the node knows of them.
@@ -61,7 +64,7 @@ impl Processes {
         keys: &Path,
         show: &Show,
     ) -> Result<Processes> {
-        show.title("Prover and attesters, each a process of its own");
+        show.title("Prover, attesters and a replica, each a process of its own");
         let folder = TempDir::with_prefix("zklink-workers-").context("making a folder")?;
         let mut running = JoinSet::new();
         let (stop, stopped) = watch::channel(false);
@@ -78,6 +81,11 @@ impl Processes {
                     write_secret(&file("key"), &hex::encode(secret_of(&person)))?;
                     write_secret(&file("toml"), &attester_config(network, name)?)?;
                     "attester"
+                }
+                Role::Replica => {
+                    let text = common(network, name)?;
+                    write_secret(&file("toml"), &format!("{text}data = \"{name}.data\"\n"))?;
+                    "replica"
                 }
             };
             let child = spawn(command, &file("toml"))?;

@@ -24,6 +24,8 @@ pub use log::{Log, LogError, RECORD_BYTES_MAX, Record, replay};
 
 /// A group is written at once when it reaches this size, in bytes.
 const GROUP_BYTES_MAX: usize = 4 << 20;
+/// Most records that one message reads.
+pub const READ_MAX: usize = 256;
 /// Most records that one message hands to the archive.
 const HANDED_MAX: usize = 256;
 /// Records that may wait for the archive before the journal's port answers `Full`.
@@ -86,6 +88,28 @@ impl fmt::Debug for Append {
 
 impl Message for Append {
     type Reply = ();
+}
+
+/// Which records are durable, from this position on? Asked by those who keep a copy. The reply has at most
+/// [`READ_MAX`] of them and a few MiB, and at least one if there is one.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadRecords {
+    /// The position of the first.
+    pub from: u64,
+}
+
+/// Records in order, and how many there are in all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// From the position that was asked for, without gaps.
+    pub records: Vec<Record>,
+    /// The position that the next record of the journal will get.
+    pub end: u64,
+}
+
+impl Message for ReadRecords {
+    /// The text says why the journal could not be read.
+    type Reply = Result<Stretch, String>;
 }
 
 /// These records are durable. Handed to the archive, in order.
@@ -192,6 +216,16 @@ impl Handle<Append> for Journal {
         if self.group_bytes >= GROUP_BYTES_MAX {
             self.write_group(turn);
         }
+    }
+}
+
+impl Handle<ReadRecords> for Journal {
+    fn handle(&mut self, read: ReadRecords, _: &mut Turn) -> Result<Stretch, String> {
+        let records = self.log.read(read.from, READ_MAX).map_err(|error| {
+            tracing::error!(%error, "the journal could not be read");
+            error.to_string()
+        })?;
+        Ok(Stretch { records, end: self.log.end() })
     }
 }
 

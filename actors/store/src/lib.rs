@@ -9,5 +9,7 @@ pub mod archive;
 
 pub mod fold;
 
+pub mod replica;
+
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;

@@ -1,4 +1,4 @@
-//! Provers and attesters as processes of their own: how they reach a node.
+//! Provers, attesters and replicas as processes of their own: how they reach a node.
 //!
 //! One trait, from which server and client are made, over a WebSocket on a listener of its own. Whoever connects
 //! shows a token, and the node knows by it who speaks and what they may say. The messages are those of the ports in

@@ -14,6 +14,7 @@ use zklink_mechanism::driver::pause;
 use zklink_mechanism::port::{Deliver, Envelope, Message, Refused};
 use zklink_prover::feed::{Lease, Submit};
 use zklink_settlement::book::{Attestation, BadAttestation};
+use zklink_store::journal::{ReadRecords, Stretch};
 
 use crate::rpc::{Bytes, WorkClient};
 use crate::token::Token;
@@ -261,6 +262,14 @@ impl Deliver<Attestation> for Remote {
                 Err(bad) => tracing::warn!(%bad, "the node refused a signature"),
             }
             Ok(answer)
+        })
+    }
+}
+
+impl Deliver<ReadRecords> for Remote {
+    fn deliver(&self, envelope: Envelope<ReadRecords>) -> Result<(), Refused<ReadRecords>> {
+        self.send(envelope, |node, ReadRecords { from }| async move {
+            Ok(node.records(from).await?.map(Stretch::from))
         })
     }
 }

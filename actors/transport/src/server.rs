@@ -26,8 +26,9 @@ use zklink_prover::feed::{
 };
 use zklink_prover::prover::{Watching, Work};
 use zklink_settlement::book::{Attestation, BadAttestation};
+use zklink_store::journal::ReadRecords;
 
-use crate::rpc::{Bytes, WorkServer};
+use crate::rpc::{Bytes, Records, WorkServer};
 use crate::token::Token;
 use crate::workers::{Role, Worker, Workers};
 use crate::{PING, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, SILENCE};
@@ -59,6 +60,8 @@ pub struct Ports {
     pub submit: Port<Submit>,
     /// Attesters hand in signatures.
     pub attest: Port<Attestation>,
+    /// Replicas read the journal.
+    pub records: Port<ReadRecords>,
     /// Is told of each proof that was taken.
     pub watching: Watching,
 }
@@ -257,6 +260,17 @@ impl WorkServer for Desk {
             self.proven(job);
         }
         Ok(answer)
+    }
+
+    async fn records(
+        &self,
+        extensions: &Extensions,
+        from: u64,
+    ) -> RpcResult<Result<Records, String>> {
+        let worker = worker_of(extensions, Role::Replica)?;
+        let _call = begin(&worker)?;
+        let answer = ask(&self.ports.records, ReadRecords { from }).await?;
+        Ok(answer.map(Records::from))
     }
 
     async fn attest(

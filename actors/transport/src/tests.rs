@@ -10,6 +10,7 @@ use zklink_mechanism::timestamp::Timestamp;
 use zklink_prover::feed::{Job, JobId, Lease, Leased, ProverId, Submit, SubmitRefusal, Submitted};
 use zklink_prover::prover::Work;
 use zklink_settlement::book::{Attestation, BadAttestation};
+use zklink_store::journal::{ReadRecords, Record, Stretch};
 
 use super::*;
 use crate::rpc::{Bytes, WorkClient};
@@ -79,16 +80,35 @@ impl Deliver<Attestation> for Machines {
     }
 }
 
+impl Deliver<ReadRecords> for Machines {
+    fn deliver(&self, envelope: Envelope<ReadRecords>) -> Result<(), Refused<ReadRecords>> {
+        let from = envelope.message.from;
+        self.hears(format!("records {from}"));
+        envelope.reply.unwrap().answer(stretch(from));
+        Ok(())
+    }
+}
+
+fn stretch(from: u64) -> Result<Stretch, String> {
+    if from > 7 {
+        return Err("the disk is gone".to_owned());
+    }
+    let record = |position| Record { position, chain: [9; 32], payload: vec![1, 2] };
+    Ok(Stretch { records: (from..7).map(record).collect(), end: 7 })
+}
+
 async fn node(address: SocketAddr, machines: &Machines) -> Listener {
     let mut workers = Workers::default();
     workers.add("one", Role::Prover, &token(1)).unwrap();
     workers.add("two", Role::Prover, &token(2)).unwrap();
     workers.add("signer", Role::Attester, &token(3)).unwrap();
+    workers.add("copy", Role::Replica, &token(4)).unwrap();
     let watched = machines.clone();
     let ports = Ports {
         lease: Port::new(machines.clone()),
         submit: Port::new(machines.clone()),
         attest: Port::new(machines.clone()),
+        records: Port::new(machines.clone()),
         watching: Arc::new(move |work| {
             if let Work::Proven { block, .. } = work {
                 watched.hears(format!("proven {block}"));
@@ -153,6 +173,17 @@ async fn a_known_token_opens_the_ports_and_its_name_is_the_provers_whatever_it_s
 }
 
 #[tokio::test]
+async fn a_replica_reads_the_journal() {
+    let machines = Machines::default();
+    let node = node(anywhere(), &machines).await;
+    let copy = remote(&node, &token(4));
+    for from in [0, 5, 7, 9] {
+        assert_eq!(asked(&copy, ReadRecords { from }).await.unwrap(), stretch(from));
+    }
+    assert_eq!(machines.heard(), ["records 0", "records 5", "records 7", "records 9"]);
+}
+
+#[tokio::test]
 async fn an_unknown_a_missing_and_a_malformed_token_are_refused() {
     let machines = Machines::default();
     let node = node(anywhere(), &machines).await;
@@ -179,6 +210,10 @@ async fn a_role_reaches_its_own_methods_only() {
     assert_eq!(asked(&prover, attestation()).await, Err(Unanswered::Dropped));
     assert_eq!(asked(&signer, lease()).await, Err(Unanswered::Dropped));
     assert_eq!(asked(&signer, submit(1)).await, Err(Unanswered::Dropped));
+    let records = ReadRecords { from: 0 };
+    assert_eq!(asked(&prover, records).await, Err(Unanswered::Dropped));
+    assert_eq!(asked(&signer, records).await, Err(Unanswered::Dropped));
+    assert_eq!(asked(&remote(&node, &token(4)), lease()).await, Err(Unanswered::Dropped));
     let client = raw(&node, Some(&token(3).header())).await.unwrap();
     let error = client.lease(0).await.unwrap_err().to_string();
     assert!(error.contains("signer has the role attester"), "{error}");

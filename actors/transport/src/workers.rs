@@ -21,6 +21,8 @@ pub enum Role {
     Prover,
     /// Hands in signatures.
     Attester,
+    /// Keeps a copy of the journal. It sees everything that users sent.
+    Replica,
 }
 
 impl Role {
@@ -28,6 +30,7 @@ impl Role {
         match self {
             Role::Prover => "prover",
             Role::Attester => "attester",
+            Role::Replica => "replica",
         }
     }
 }

@@ -51,6 +51,7 @@ const ALLOWED: [(&str, &[Edge]); 15] = [
             Edge::always("zklink-mechanism"),
             Edge::always("zklink-prover"),
             Edge::always("zklink-settlement"),
+            Edge::always("zklink-store"),
         ],
     ),
     (
@@ -98,6 +99,7 @@ const ALLOWED: [(&str, &[Edge]); 15] = [
             Edge::always("zklink-prover"),
             Edge::always("zklink-settlement"),
             Edge::always("zklink-node"),
+            Edge::for_tests("zklink-transport"),
         ],
     ),
     ("zklink-xtask", &[Edge::always("zklink"), Edge::always("zklink-circuit")]),

@@ -1,4 +1,4 @@
-//! Provers and attesters as processes of their own: whom a node lets in, and what a prover needs.
+//! Provers, attesters and replicas as processes of their own: whom a node lets in, and what each of them needs.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ pub struct WorkersConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerConfig {
-    /// `prover` or `attester`.
+    /// `prover`, `attester` or `replica`.
     pub role: Role,
     /// File with the token that it shows: 32 random bytes in hex, or more.
     pub token_file: PathBuf,
@@ -62,6 +62,20 @@ pub struct AttesterConfig {
     pub data: PathBuf,
     /// The chains by their numbers in the protocol, with endpoints of its own.
     pub chains: BTreeMap<String, ChainConfig>,
+}
+
+/// A replica as a process of its own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaConfig {
+    /// The node: `ws://HOST:PORT`, the port being that of its `[workers]`.
+    pub node: String,
+    /// File with the token under which the node knows this process.
+    pub token_file: PathBuf,
+    /// The deployment file.
+    pub deployment: PathBuf,
+    /// Folder of journal and archive, laid out as that of a node.
+    pub data: PathBuf,
 }
 
 fn one() -> u8 {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use zklink::id::ChainId;
 use zklink_chain::account::EthKey;
 use zklink_chain::client::ChainClient;
@@ -15,7 +14,7 @@ use zklink_chain::deploy::Deployment;
 use zklink_chain::finality::Finality;
 use zklink_mechanism::clock::{Clock, SystemClock};
 use zklink_mechanism::driver::pull;
-use zklink_mechanism::host::Host;
+use zklink_mechanism::host::{Host, RunningHost};
 use zklink_mechanism::platform::{Platform, Reach};
 use zklink_mechanism::port::Port;
 use zklink_mechanism::supervised::Origin;
@@ -27,7 +26,7 @@ use zklink_settlement::attester::{AttestedChain, Attester, AttesterConfig, Attes
 use zklink_settlement::book::Attestation;
 
 use super::{MAILBOX, StartError};
-use crate::node::{RESTARTS, STOP_LIMIT, supervise};
+use crate::node::{RESTARTS, STOP_LIMIT};
 
 /// How an attester is doing on each chain.
 pub type ChainHealth = BTreeMap<ChainId, watch::Receiver<Option<AttesterStatus>>>;
@@ -66,8 +65,7 @@ pub fn history_file(path: PathBuf) -> OpenHistory {
 
 /// An attester in a process of its own.
 pub struct LoneAttester {
-    host: Arc<Host>,
-    supervision: JoinHandle<String>,
+    host: RunningHost,
     /// How it is doing.
     pub health: ChainHealth,
 }
@@ -93,23 +91,17 @@ impl LoneAttester {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let (mut host, supervisor) = Host::supervised_by(clock, Supervisor::new(RESTARTS)).await?;
         let health = start_attester(&mut host, "attester", &setup, book).await?;
-        let host = Arc::new(host);
-        let supervision = supervise(Arc::clone(&host), supervisor.port());
-        Ok(LoneAttester { host, supervision, health })
+        Ok(LoneAttester { host: host.run(supervisor.port()), health })
     }
 
     /// Waits until it stops by itself, and says why.
     pub async fn finished(&mut self) -> String {
-        match (&mut self.supervision).await {
-            Ok(reason) => reason,
-            Err(error) => format!("the supervision failed: {error}"),
-        }
+        self.host.finished().await
     }
 
     /// Asks no chain any more, and closes the history.
     pub async fn stop(self) {
-        self.host.stop_all(STOP_LIMIT).await;
-        self.supervision.abort();
+        self.host.stop(STOP_LIMIT).await;
     }
 }
 

@@ -1,0 +1,73 @@
+//! A replica as a process of its own.
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::watch;
+use zklink_chain::deploy::Deployment;
+use zklink_mechanism::port::Port;
+use zklink_node::config::{Loaded, ReplicaConfig};
+use zklink_node::node::LoneReplica;
+use zklink_store::replica::Followed;
+use zklink_transport::Remote;
+
+use crate::cli::ReplicaArgs;
+use crate::run_prover::tell_link;
+use crate::show::Show;
+use crate::stop;
+
+/// So many records behind are told of; fewer are the usual course.
+const BEHIND: u64 = 1_000;
+
+/// Follows the node until it is asked to stop.
+///
+/// # Errors
+/// What went wrong, in words.
+pub(crate) async fn run(args: &ReplicaArgs) -> Result<()> {
+    let show = Show::new();
+    let loaded: Loaded<ReplicaConfig> = Loaded::read(&args.config)?;
+    let config = &loaded.config;
+    let token = loaded.token(&config.token_file)?;
+    let remote = Remote::new(&config.node, &token)?;
+    let deployment = Deployment::read(&loaded.path(&config.deployment))?;
+    let data = loaded.path(&config.data);
+    let started = LoneReplica::start(&data, &deployment, Port::new(remote.clone())).await;
+    let mut replica = started.with_context(|| format!("the replica in {}", data.display()))?;
+    let records = replica.followed.borrow().records;
+    show.line(format!(
+        "zkLink {}: replica with {records} records in {}. Ctrl-C stops.",
+        env!("CARGO_PKG_VERSION"),
+        data.display()
+    ));
+    tokio::spawn(tell_link(remote.link(), config.node.clone(), show.clone()));
+    tokio::spawn(tell_progress(replica.followed.clone(), show.clone()));
+    let reason = tokio::select! {
+        asked = stop::asked() => {
+            asked?;
+            None
+        }
+        reason = replica.finished() => Some(reason),
+    };
+    show.line("Stopping. Ctrl-C again stops at once.");
+    replica.stop().await;
+    match reason {
+        None => Ok(()),
+        Some(reason) => bail!("the replica stopped by itself: {reason}"),
+    }
+}
+
+/// Shows how far a replica is while it catches up, and when it has.
+async fn tell_progress(mut followed: watch::Receiver<Followed>, show: Show) {
+    let mut catching_up = true;
+    let mut told = 0;
+    while followed.changed().await.is_ok() {
+        let Followed { records, of_node, .. } = followed.borrow_and_update().clone();
+        let Some(of_node) = of_node else { continue };
+        let behind = of_node.saturating_sub(records);
+        if behind == 0 && catching_up {
+            show.line(format!("all {records} records of the node are here"));
+            catching_up = false;
+        } else if behind >= BEHIND && (!catching_up || records >= told + of_node / 10) {
+            show.line(format!("{records} of {of_node} records ({} %)", records * 100 / of_node));
+            (catching_up, told) = (true, records);
+        }
+    }
+}
