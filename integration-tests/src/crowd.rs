@@ -10,8 +10,8 @@ use zklink_mechanism::world::Seed;
 use zklink_node::builder::ViewReader;
 
 use crate::auditor::Auditor;
-use crate::desk::Desk;
 use crate::network::{COIN, HUB, ONE, SPOKE, USD, User, network};
+use crate::requests::Requests;
 use crate::simulated::{EndpointFault, Fate, SimulatedChainHandle};
 use crate::system::{Outsider, System};
 
@@ -23,7 +23,7 @@ pub struct Crowd {
     users: Vec<User>,
     chains: BTreeMap<ChainId, SimulatedChainHandle>,
     auditor: Arc<Mutex<Auditor>>,
-    desk: Desk,
+    requests: Requests,
     seed: Seed,
     until: Timestamp,
     due: Timestamp,
@@ -36,7 +36,7 @@ impl Crowd {
             users: system.config.users.clone(),
             chains: system.chains.clone(),
             auditor: system.shared_auditor(),
-            desk: system.desk.clone(),
+            requests: system.requests.clone(),
             seed: Seed(system.config.seed ^ 0xc0),
             until: system.now().after(ms),
             due: Timestamp(0),
@@ -63,12 +63,12 @@ impl Crowd {
         let lane = self.seed.below_usize(self.users.len());
         let user = self.users[lane].clone();
         let kind = self.seed.below(8);
-        if kind < 2 || !self.desk.is_idle(lane) {
+        if kind < 2 || !self.requests.is_idle(lane) {
             return if kind < 2 {
                 self.deposit(&user)
             };
         }
-        let Some(view) = self.desk.door().map(|door| door.view) else { return };
+        let Some(view) = self.requests.node().map(|node| node.view) else { return };
         let Some(id) = self.account(&user, &view) else { return self.deposit(&user) };
         let view = view.read();
         let account = view.state.account(id);
@@ -80,12 +80,12 @@ impl Crowd {
                 self.chains[&HUB].lock().submit(user.address(), call);
             }
             // Without the wallet's signature it is taken only if the chain knows the key, finally.
-            self.desk.send(lane, user.set_key(id, nonce, USD, kind > 4), false);
+            self.requests.send(lane, user.set_key(id, nonce, USD, kind > 4), false);
             return;
         }
         let token = [USD, USD, COIN][self.seed.below_usize(3)];
         let tx = self.spend(&user, id, token, &view.state, kind);
-        self.desk.send(lane, tx, false);
+        self.requests.send(lane, tx, false);
     }
 
     /// A payment or a withdrawal; some of them are more than there is.

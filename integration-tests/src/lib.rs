@@ -6,10 +6,9 @@
 pub mod simulated;
 
 pub mod network;
+pub mod requests;
 
 pub mod auditor;
-pub mod desk;
-
 pub mod system;
 
 pub mod crowd;

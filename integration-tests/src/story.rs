@@ -10,8 +10,8 @@ use zklink::tx::TxHash;
 use zklink_mechanism::timestamp::Timestamp;
 
 use crate::auditor::Auditor;
-use crate::desk::Desk;
 use crate::network::{HUB, ONE, SPOKE, USD, User};
+use crate::requests::Requests;
 use crate::simulated::SimulatedChainHandle;
 use crate::system::{Outsider, System};
 
@@ -40,7 +40,7 @@ pub struct Story {
     users: [User; 3],
     chains: [SimulatedChainHandle; 2],
     auditor: Arc<Mutex<Auditor>>,
-    desk: Desk,
+    requests: Requests,
     chapter: Arc<Mutex<Chapter>>,
 }
 
@@ -52,7 +52,7 @@ impl Told {
     /// Whether everything was sent and acknowledged.
     pub fn is_over(&self, system: &System) -> bool {
         let chapter = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        chapter == Chapter::BobWithdraws && system.desk.open() == 0
+        chapter == Chapter::BobWithdraws && system.requests.open() == 0
     }
 }
 
@@ -64,7 +64,7 @@ impl Story {
             users: ["alice", "bob", "carol"].map(User::new),
             chains: [HUB, SPOKE].map(|id: ChainId| system.chains[&id].clone()),
             auditor: system.shared_auditor(),
-            desk: system.desk.clone(),
+            requests: system.requests.clone(),
             chapter: Arc::clone(&chapter),
         });
         Told(chapter)
@@ -93,16 +93,16 @@ impl Story {
             }
             Chapter::AliceDeposits => {
                 let id = self.account(alice)?;
-                self.desk.send(0, alice.set_key(id, 0, USD, true), true);
+                self.requests.send(0, alice.set_key(id, 0, USD, true), true);
                 let pays = alice.transfer(id, 0, bob.owner(), USD, BOB_GETS);
-                let pays = self.desk.send(0, pays, true);
-                self.desk.send(0, alice.withdraw(id, 1, HUB, USD, ALICE_WITHDRAWS), true);
+                let pays = self.requests.send(0, pays, true);
+                self.requests.send(0, alice.withdraw(id, 1, HUB, USD, ALICE_WITHDRAWS), true);
                 Some(Chapter::AlicePays(pays))
             }
             Chapter::AlicePays(pays) => {
-                let id = self.account(bob).filter(|_| self.desk.is_accepted(pays))?;
-                self.desk.send(1, bob.set_key(id, 0, USD, true), true);
-                self.desk.send(1, bob.withdraw(id, 0, HUB, USD, BOB_WITHDRAWS), true);
+                let id = self.account(bob).filter(|_| self.requests.is_accepted(pays))?;
+                self.requests.send(1, bob.set_key(id, 0, USD, true), true);
+                self.requests.send(1, bob.withdraw(id, 0, HUB, USD, BOB_WITHDRAWS), true);
                 Some(Chapter::BobWithdraws)
             }
             Chapter::BobWithdraws => None,

@@ -22,8 +22,8 @@ use zklink_store::simulation::SimDisk;
 use zklink_store::simulation::SimStore;
 
 use crate::auditor::Auditor;
-use crate::desk::{Desk, Door};
 use crate::network::{self, DEPLOYMENT, User};
+use crate::requests::{NodeAccess, Requests};
 use crate::simulated::{
     Character, SimulatedChain, SimulatedChainHandle, SimulatedEndpoint, Verifier,
 };
@@ -113,7 +113,7 @@ pub struct System {
     /// The archive's store.
     pub store: SimStore,
     /// What users sent.
-    pub desk: Desk,
+    pub requests: Requests,
     /// What crashes draw from.
     pub chance: Seed,
     report: Report,
@@ -159,7 +159,7 @@ impl System {
             endpoints,
             disk: SimDisk::new(),
             store,
-            desk: Desk::default(),
+            requests: Requests::default(),
             chance: Seed(config.seed ^ 0x5eed),
             report: Report::default(),
             refused: Mutex::default(),
@@ -187,8 +187,8 @@ impl System {
                 }
             }
         });
-        let desk = self.desk.clone();
-        self.world.every(BEAT_MS, move |now| desk.beat(now));
+        let requests = self.requests.clone();
+        self.world.every(BEAT_MS, move |now| requests.beat(now));
         self.watch_cursors();
     }
 
@@ -273,7 +273,7 @@ impl System {
     /// The node dies: machines, drivers and unsynced bytes are gone, the store falls back to an earlier batch.
     pub fn crash(&mut self) {
         let Some(life) = self.life.take() else { return };
-        self.desk.set_door(None);
+        self.requests.set_node(None);
         self.show(None);
         life.host.kill();
         self.disk.crash(&mut self.chance);
@@ -325,7 +325,7 @@ impl System {
         };
         let (submit, view) = (node.builder.port(), node.view.clone());
         self.show(Some(view.clone()));
-        self.desk.set_door(Some(Door { submit, view }));
+        self.requests.set_node(Some(NodeAccess { submit, view }));
         self.life = Some(Life { host, node });
         self.check_acknowledged();
         Ok(())
@@ -337,7 +337,7 @@ impl System {
     /// When something is missing.
     pub fn check_acknowledged(&self) {
         let node = self.node();
-        for receipt in self.desk.accepted() {
+        for receipt in self.requests.accepted() {
             let place = node.archive_reader.transaction(&receipt.hash.0);
             let place = place.expect("the simulated store reads");
             if place.is_none() {

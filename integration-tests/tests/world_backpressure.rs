@@ -23,9 +23,9 @@ fn without_proofs_acceptance_stops_at_the_bound_and_nothing_is_lost() {
         system.auditor().state().account_of(alice.owner()).is_some()
     });
     let id = system.auditor().state().account_of(alice.owner()).expect("it was just seen");
-    system.desk.send(0, alice.set_key(id, 0, USD, true), true);
+    system.requests.send(0, alice.set_key(id, 0, USD, true), true);
     system.until("all is settled", MAX_MS, |system| {
-        system.desk.open() == 0 && system.auditor().is_settled()
+        system.requests.open() == 0 && system.auditor().is_settled()
     });
     let stalled = Arc::new(AtomicBool::new(true));
     let switch = Arc::clone(&stalled);
@@ -34,33 +34,33 @@ fn without_proofs_acceptance_stops_at_the_bound_and_nothing_is_lost() {
         _ => Verdict::Pass,
     });
     let sealed = |system: &System| u64::from(system.node().view.read().state.system.number.0);
-    let (proven, accepted) = (sealed(&system), system.desk.accepted().len());
+    let (proven, accepted) = (sealed(&system), system.requests.accepted().len());
 
     let payments = 60;
     let bob = User::new("bob").owner();
     for nonce in 0..payments {
-        system.desk.send(1, alice.transfer(id, nonce, bob, USD, ONE / 100), true);
+        system.requests.send(1, alice.transfer(id, nonce, bob, USD, ONE / 100), true);
     }
     system.until("the node says that settlement is behind", MAX_MS, |system| {
-        system.desk.behind() > 10
+        system.requests.behind() > 10
     });
     let (stopped, cursor) =
-        (system.desk.accepted().len(), system.node().view.read().state.cursor(HUB));
+        (system.requests.accepted().len(), system.node().view.read().state.cursor(HUB));
     assert!(stopped > accepted, "up to the bound it took payments");
     assert!(stopped < accepted + payments as usize, "and then no more");
     system.chain(HUB).submit(alice.address(), alice.deposit(HUB, USD, 7_000_000));
     system.run_for(60_000);
     assert_eq!(sealed(&system), proven + BOUND);
-    assert_eq!(system.desk.accepted().len(), stopped, "not one more in a minute");
+    assert_eq!(system.requests.accepted().len(), stopped, "not one more in a minute");
     assert_eq!(system.node().view.read().state.cursor(HUB), cursor, "nor a deposit");
     system.crash();
     system.restart().unwrap();
     system.run_for(10_000);
-    assert_eq!(system.desk.accepted().len(), stopped, "a restart is no way around the bound");
+    assert_eq!(system.requests.accepted().len(), stopped, "a restart is no way around the bound");
 
     stalled.store(false, SeqCst);
-    system.until("all is accepted", MAX_MS, |system| system.desk.open() == 0);
-    assert_eq!(system.desk.accepted().len(), accepted + payments as usize);
+    system.until("all is accepted", MAX_MS, |system| system.requests.open() == 0);
+    assert_eq!(system.requests.accepted().len(), accepted + payments as usize);
     system.until("the deposit is executed", MAX_MS, |system| {
         system.node().view.read().state.cursor(HUB) > cursor
     });

@@ -35,7 +35,7 @@ fn life(seed: u64, acts_ms: u64, trouble: Trouble) -> System {
         trouble.strike(&mut system);
     }
     Trouble::end(&mut system);
-    system.until("all questions are answered", SETTLES_MS, |system| system.desk.open() == 0);
+    system.until("all questions are answered", SETTLES_MS, |system| system.requests.open() == 0);
     system.until("all is settled", SETTLES_MS, |system| system.auditor().is_settled());
     system.check_acknowledged();
     let halted = system.node().watchers.values();
@@ -59,8 +59,8 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, system: &System) {
-        self.accepted += system.desk.accepted().len();
-        self.rejected += system.desk.rejected().len();
+        self.accepted += system.requests.accepted().len();
+        self.rejected += system.requests.rejected().len();
         let payouts = |id| system.chain(id).contracts().payouts.len();
         self.payouts += [HUB, SPOKE].map(payouts).iter().sum::<usize>();
         let reverted = |done: &Done| matches!(done.step, Step::RevertCommits(_));
@@ -114,7 +114,7 @@ fn the_same_seed_gives_the_same_life() {
 fn a_quiet_life_rejects_only_what_the_protocol_forbids() {
     let trouble = Trouble { crashes: false, reorganisations: false, endpoints: false };
     let system = life(5, ACTS_MS, trouble);
-    for (hash, reject) in system.desk.rejected() {
+    for (hash, reject) in system.requests.rejected() {
         let expected =
             matches!(reject, Reject::Balance { .. } | Reject::Reserve { .. } | Reject::Dust { .. })
                 || reject.to_string().contains("authori");

@@ -24,8 +24,8 @@ fn system(seed: u64) -> (System, User, Arc<AtomicBool>) {
         system.auditor().state().account_of(alice.owner()).is_some()
     });
     let id = system.auditor().state().account_of(alice.owner()).expect("alice has an account");
-    system.desk.send(0, alice.set_key(id, 0, USD, true), true);
-    system.until("alice has a key", MAX_MS, |system| system.desk.open() == 0);
+    system.requests.send(0, alice.set_key(id, 0, USD, true), true);
+    system.until("alice has a key", MAX_MS, |system| system.requests.open() == 0);
     let stalled = Arc::new(AtomicBool::new(false));
     let switch = Arc::clone(&stalled);
     system.world.filter(move |delivery| match switch.load(SeqCst) {
@@ -41,14 +41,14 @@ fn pay(system: &System, alice: &User, count: u32) {
     let bob = User::new("bob").owner();
     for nonce in 0..count {
         let tx = alice.transfer(id, nonce, bob, USD, ONE / 100);
-        system.desk.send(1 + nonce as usize, tx, true);
+        system.requests.send(1 + nonce as usize, tx, true);
     }
 }
 
 #[test]
 fn a_stalled_journal_is_answered_with_overloaded_and_nothing_acknowledged_is_lost() {
     let (mut system, alice, stalled) = system(31);
-    let before = system.desk.accepted().len();
+    let before = system.requests.accepted().len();
     stalled.store(true, SeqCst);
     let payments = 150;
     pay(&system, &alice, payments);
@@ -59,13 +59,17 @@ fn a_stalled_journal_is_answered_with_overloaded_and_nothing_acknowledged_is_los
         let held = held.expect("the builder lives");
         most = most.max(held.matches("Append(").count());
     }
-    assert_eq!(system.desk.accepted().len(), before, "nothing is acknowledged before the fsync");
-    assert!(system.desk.overloaded() > 50, "{}", system.desk.overloaded());
+    assert_eq!(
+        system.requests.accepted().len(),
+        before,
+        "nothing is acknowledged before the fsync"
+    );
+    assert!(system.requests.overloaded() > 50, "{}", system.requests.overloaded());
     // One entry may add the record of the block that it closes and its own.
     assert!((BOUND..BOUND + 4).contains(&most), "{most} records wait in the builder");
     stalled.store(false, SeqCst);
-    system.until("all is acknowledged", MAX_MS, |system| system.desk.open() == 0);
-    assert_eq!(system.desk.accepted().len(), before + payments as usize);
+    system.until("all is acknowledged", MAX_MS, |system| system.requests.open() == 0);
+    assert_eq!(system.requests.accepted().len(), before + payments as usize);
     system.crash();
     system.restart().unwrap();
     system.until("all is settled", MAX_MS, |system| system.auditor().is_settled());
@@ -74,14 +78,14 @@ fn a_stalled_journal_is_answered_with_overloaded_and_nothing_acknowledged_is_los
 #[test]
 fn a_crash_under_overload_loses_only_what_nobody_was_told_of() {
     let (mut system, alice, stalled) = system(32);
-    let before = system.desk.accepted().len();
+    let before = system.requests.accepted().len();
     stalled.store(true, SeqCst);
     pay(&system, &alice, 100);
     system.run_for(5_000);
     system.crash();
     stalled.store(false, SeqCst);
     system.restart().unwrap();
-    system.until("all is acknowledged", MAX_MS, |system| system.desk.open() == 0);
-    assert_eq!(system.desk.accepted().len(), before + 100);
+    system.until("all is acknowledged", MAX_MS, |system| system.requests.open() == 0);
+    assert_eq!(system.requests.accepted().len(), before + 100);
     system.until("all is settled", MAX_MS, |system| system.auditor().is_settled());
 }

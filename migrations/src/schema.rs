@@ -9,7 +9,8 @@ use parity_db::Options;
 /// The version that this program reads and writes.
 pub const VERSION: u32 = 1;
 
-/// A column of the store. The numbers are for ever: a column that falls out of use keeps its own.
+/// A column of the store. From the first deployment on the numbers are for ever: a column that falls out of use keeps
+/// its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Column {
@@ -24,33 +25,30 @@ pub enum Column {
     AccountTransactions = 3,
     /// Proofs that were checked: block (u32) -> the proof's bytes.
     Proofs = 4,
-    /// What was published for a block: block (u32) -> the commitment's bytes.
-    Commitments = 5,
     /// Snapshots of the state: block (u32) -> the snapshot's bytes. [`KEY_SNAPSHOTS`] lists them.
-    Snapshots = 6,
+    Snapshots = 5,
     /// The blocks with operations of a chain: chain (u8) -> their count (u64); chain (u8), place
     /// (u64, from zero) -> the block (u32), the chain's rolling content after it (32 bytes).
-    ChainBlocks = 7,
+    ChainBlocks = 6,
     /// Where the journal stands behind a block: block (u32) -> position behind the record that sealed
     /// it (u64), the journal's chain there (32 bytes).
-    Seals = 8,
+    Seals = 7,
     /// Keys that owners authorised on a chain: [`KEY_COUNT`] -> their count (u64); place (u64, from
     /// zero) -> position of the record (u64), the key's bytes.
-    Keys = 9,
+    Keys = 8,
     /// The deposits that a transaction of a chain made: its hash (32 bytes) -> their count (u64); its
     /// hash, place (u64, from zero) -> the hash of the deposit (32 bytes).
-    Deposits = 10,
+    Deposits = 9,
 }
 
 impl Column {
     /// All columns, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Blocks,
         Self::Transactions,
         Self::AccountTransactions,
         Self::Proofs,
-        Self::Commitments,
         Self::Snapshots,
         Self::ChainBlocks,
         Self::Seals,

@@ -3,7 +3,7 @@
 //! It is a fold over the journal: each batch carries the journal position behind it, so that the
 //! store is always the image of an exact prefix of the journal. parity-db may lose its last
 //! batches in a crash, but only the last ones and only whole ones; [`Archive::open`] then replays
-//! what is missing. Results that are not in the journal (proofs, commitments, snapshots) can be
+//! what is missing. Results that are not in the journal (proofs, snapshots) can be
 //! lost in the same way, and are made again by whoever follows the archive.
 //!
 //! The archive tells nobody. Followers and the RPC read through an [`ArchiveReader`].
@@ -192,9 +192,6 @@ impl Archive {
             match made {
                 Made::Proof { block, bytes } => {
                     writes.push(Write::put(Column::Proofs, entry::block_key(block), bytes));
-                }
-                Made::Commitment { block, bytes } => {
-                    writes.push(Write::put(Column::Commitments, entry::block_key(block), bytes));
                 }
                 Made::Snapshot { block, proven, bytes } => {
                     // It was made from what the store holds, so that in the store it is never ahead of

@@ -86,8 +86,8 @@ impl Listener {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (stop, handle) = stop_channel();
-        let desk = Desk { ports, begun: Mutex::default() };
-        let methods: Methods = desk.into_rpc().into();
+        let service = WorkService { ports, begun: Mutex::default() };
+        let methods: Methods = service.into_rpc().into();
         tokio::spawn(listen(listener, Arc::new(workers), methods, stop));
         Ok(Listener { address, handle })
     }
@@ -142,7 +142,7 @@ async fn listen(listener: TcpListener, workers: Arc<Workers>, methods: Methods, 
         // Over the limit the socket is closed without a word: a worker comes again.
         let Ok(permit) = Arc::clone(&strangers).try_acquire_owned() else { continue };
         let inner = service.clone().build(methods.clone(), stop.clone());
-        let service = Gate { inner, workers: Arc::clone(&workers) };
+        let service = TokenCheck { inner, workers: Arc::clone(&workers) };
         let serving = serve_with_graceful_shutdown(socket, service, stop.clone().shutdown());
         // It ends with the upgrade to a WebSocket, which the library counts and pings.
         tokio::spawn(async move {
@@ -158,12 +158,12 @@ async fn listen(listener: TcpListener, workers: Arc<Workers>, methods: Methods, 
 
 /// Stands before the library's service: whoever shows no known token does not reach it.
 #[derive(Clone)]
-struct Gate<S> {
+struct TokenCheck<S> {
     inner: S,
     workers: Arc<Workers>,
 }
 
-impl<S, B> Service<HttpRequest<B>> for Gate<S>
+impl<S, B> Service<HttpRequest<B>> for TokenCheck<S>
 where
     S: Service<HttpRequest<B>, Response = HttpResponse, Error = BoxError>,
     S::Future: Send + 'static,
@@ -205,13 +205,13 @@ fn refused() -> HttpResponse {
 }
 
 /// Takes what workers say to the machines.
-struct Desk {
+struct WorkService {
     ports: Ports,
     /// When a job was first given to a worker.
     begun: Mutex<BTreeMap<JobId, (BlockNumber, Instant)>>,
 }
 
-impl Desk {
+impl WorkService {
     fn begins(&self, leased: &Leased) {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         if begun.len() >= BEGUN_MAX {
@@ -230,7 +230,7 @@ impl Desk {
 }
 
 #[async_trait]
-impl WorkServer for Desk {
+impl WorkServer for WorkService {
     async fn lease(
         &self,
         extensions: &Extensions,
@@ -284,9 +284,9 @@ impl WorkServer for Desk {
     }
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for WorkService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Desk")
+        f.write_str("WorkService")
     }
 }
 

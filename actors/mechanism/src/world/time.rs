@@ -54,12 +54,12 @@ impl Woken {
     }
 }
 
-struct Bell {
+struct Wakes {
     id: u64,
     woken: Arc<Woken>,
 }
 
-impl Wake for Bell {
+impl Wake for Wakes {
     fn wake(self: Arc<Self>) {
         self.woken.add(self.id);
     }
@@ -110,7 +110,7 @@ impl Time {
 
     pub(super) fn poll(&self, id: u64, task: &mut Task) -> Poll<Option<String>> {
         let _entered = self.enter();
-        let waker = Waker::from(Arc::new(Bell { id, woken: Arc::clone(&self.woken) }));
+        let waker = Waker::from(Arc::new(Wakes { id, woken: Arc::clone(&self.woken) }));
         task.driver.as_mut().poll(&mut Context::from_waker(&waker))
     }
 

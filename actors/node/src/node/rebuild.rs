@@ -17,14 +17,14 @@ use crate::watcher::{Outlets, WatchConfig, Watcher};
 
 /// The way of one merge ledger to the alarms. It notes whether it was used.
 #[derive(Debug)]
-struct Bell {
+struct NotedAlarm {
     alarms: Port<Discrepancy>,
-    rung: Arc<AtomicBool>,
+    used: Arc<AtomicBool>,
 }
 
-impl Deliver<Discrepancy> for Bell {
+impl Deliver<Discrepancy> for NotedAlarm {
     fn deliver(&self, envelope: Envelope<Discrepancy>) -> Result<(), Refused<Discrepancy>> {
-        self.rung.store(true, SeqCst);
+        self.used.store(true, SeqCst);
         self.alarms.tell(envelope.message)
     }
 }
@@ -36,13 +36,13 @@ pub fn merge_ledger(
     builder: Port<Credit>,
     alarms: Port<Discrepancy>,
 ) -> Origin<MergeLedger> {
-    let rung = Arc::new(AtomicBool::new(false));
-    let bell = Port::new(Bell { alarms, rung: Arc::clone(&rung) });
+    let used = Arc::new(AtomicBool::new(false));
+    let alarms = Port::new(NotedAlarm { alarms, used: Arc::clone(&used) });
     Origin::rebuilt(move || {
-        if rung.load(SeqCst) {
+        if used.load(SeqCst) {
             return Err("it held deposits back, and a person must look first".to_owned());
         }
-        Ok(MergeLedger::new(config.clone(), pools.clone(), builder.clone(), bell.clone()))
+        Ok(MergeLedger::new(config.clone(), pools.clone(), builder.clone(), alarms.clone()))
     })
 }
 

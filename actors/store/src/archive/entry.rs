@@ -89,13 +89,6 @@ pub enum Made {
         /// The proof's bytes.
         bytes: Vec<u8>,
     },
-    /// What was published for a block.
-    Commitment {
-        /// The block.
-        block: BlockNumber,
-        /// The commitment's bytes.
-        bytes: Vec<u8>,
-    },
     /// A state from which replay can start, made from what the archive holds.
     Snapshot {
         /// The block behind which it stands.
@@ -118,7 +111,6 @@ impl fmt::Debug for Made {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Proof { block, bytes } => write!(f, "Proof({block}, {})", brief(bytes)),
-            Self::Commitment { block, bytes } => write!(f, "Commitment({block}, {})", brief(bytes)),
             Self::Snapshot { block, bytes, .. } => write!(f, "Snapshot({block}, {})", brief(bytes)),
             Self::Watched { chain, to } => write!(f, "Watched({chain}, {})", to.block),
         }

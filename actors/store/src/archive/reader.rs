@@ -77,14 +77,6 @@ impl ArchiveReader {
         Ok(self.store.get(Column::Proofs, &entry::block_key(block))?)
     }
 
-    /// What was published for a block.
-    ///
-    /// # Errors
-    /// See [`ArchiveReader::applied`].
-    pub fn commitment(&self, block: BlockNumber) -> Result<Option<Vec<u8>>, ArchiveError> {
-        Ok(self.store.get(Column::Commitments, &entry::block_key(block))?)
-    }
-
     /// Where a transaction is; `None` for one that was never accepted.
     ///
     /// # Errors

@@ -344,7 +344,6 @@ fn the_real_store_holds_what_the_simulated_one_holds_also_when_it_is_opened_agai
     let watched = Watched { block: 1 << 40, hash: [3; 32], next: zklink::id::Serial(5) };
     let made = vec![
         Made::Proof { block: BlockNumber(7), bytes: vec![1; 192] },
-        Made::Commitment { block: BlockNumber(7), bytes: vec![2; 5_000] },
         Made::Snapshot { block, proven, bytes: vec![9; 40 << 20] },
         Made::Watched { chain: ChainId(2), to: watched },
     ];

@@ -15,9 +15,9 @@ use crate::network::{DEPLOYMENT, network};
 /// How long a user waits before a question is repeated, virtual milliseconds.
 const AGAIN_MS: u64 = 300;
 
-/// The node's open door, while it runs.
+/// The way to the node, while it runs.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub struct NodeAccess {
     /// Takes transactions.
     pub submit: Port<Submit>,
     /// Shows the executed state.
@@ -44,7 +44,7 @@ struct Sent {
 
 #[derive(Debug, Default)]
 struct Inner {
-    door: Option<Door>,
+    node: Option<NodeAccess>,
     sent: Vec<Sent>,
     open: Vec<usize>,
     busy: Busy,
@@ -57,23 +57,23 @@ struct Busy {
     behind: u64,
 }
 
-/// See the module. Clones are the same desk.
+/// See the module. Clones are the same requests.
 #[derive(Clone, Debug, Default)]
-pub struct Desk(Arc<Mutex<Inner>>);
+pub struct Requests(Arc<Mutex<Inner>>);
 
-impl Desk {
+impl Requests {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The node's door; nothing while no node runs.
-    pub fn door(&self) -> Option<Door> {
-        self.inner().door.clone()
+    /// The way to the node; nothing while none runs.
+    pub fn node(&self) -> Option<NodeAccess> {
+        self.inner().node.clone()
     }
 
-    /// Opens or closes the node's door.
-    pub fn set_door(&self, door: Option<Door>) {
-        self.inner().door = door;
+    /// The node that runs from now on, or that none does.
+    pub fn set_node(&self, node: Option<NodeAccess>) {
+        self.inner().node = node;
     }
 
     /// Sends a transaction. Those of one lane go one after the other. A patient user repeats also what was rejected.
@@ -135,12 +135,12 @@ impl Desk {
     /// Asks what is to be asked, and hears what was answered.
     pub fn beat(&self, now: Timestamp) {
         let mut inner = self.inner();
-        let Inner { door, sent, open, busy } = &mut *inner;
+        let Inner { node, sent, open, busy } = &mut *inner;
         let mut lanes = BTreeSet::new();
         for number in open.iter() {
             let sent = &mut sent[*number];
             if lanes.insert(sent.lane) {
-                sent.beat(door.as_ref(), now, busy);
+                sent.beat(node.as_ref(), now, busy);
             }
         }
         open.retain(|number| {
@@ -150,14 +150,14 @@ impl Desk {
 }
 
 impl Sent {
-    fn beat(&mut self, door: Option<&Door>, now: Timestamp, busy: &mut Busy) {
+    fn beat(&mut self, node: Option<&NodeAccess>, now: Timestamp, busy: &mut Busy) {
         let Busy { overloaded, behind } = busy;
         match &mut self.state {
             State::Waiting(due) if now >= *due => {
-                let Some(door) = door else { return };
+                let Some(node) = node else { return };
                 let (reply, pending) = ReplyTo::new();
                 let submit = Submit { tx: Box::new(self.tx.clone()), reply };
-                match door.submit.tell(submit) {
+                match node.submit.tell(submit) {
                     Ok(()) => self.state = State::Asked(pending),
                     Err(_) => {
                         *overloaded += 1;
