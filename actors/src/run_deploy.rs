@@ -103,7 +103,7 @@ async fn senders(loaded: &Loaded<DeployConfig>) -> Result<BTreeMap<ChainId, Send
     for (id, chain) in loaded.chains(&loaded.config.chains)? {
         let evm_chain_id = evm_chain_id(loaded, id, chain)?;
         let client = connect(loaded, id, chain, evm_chain_id).await?;
-        let sender = Sender::new(client, key.clone(), evm_chain_id, chain.send.into());
+        let sender = Sender::new(client, key.clone(), evm_chain_id, chain.send.clone());
         senders.insert(id, sender);
     }
     Ok(senders)

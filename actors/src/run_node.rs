@@ -96,7 +96,7 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
             finality,
             max_log_range,
             poll_ms: chain.poll_ms.max(1),
-            send: chain.send.into(),
+            send: chain.send.clone(),
         };
         chains.insert(id, of_chain);
     }

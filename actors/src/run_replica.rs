@@ -14,6 +14,8 @@ use crate::run_prover::tell_link;
 use crate::show::Show;
 use crate::stop;
 
+/// So many questions in a row that fail are told of: some seconds' worth.
+const FAILURES: u32 = 5;
 /// So many records behind are told of; fewer are the usual course.
 const BEHIND: u64 = 1_000;
 
@@ -57,9 +59,15 @@ pub(crate) async fn run(args: &ReplicaArgs) -> Result<()> {
 /// Shows how far a replica is while it catches up, and when it has.
 async fn tell_progress(mut followed: watch::Receiver<Followed>, show: Show) {
     let mut catching_up = true;
-    let mut told = 0;
+    let (mut told, mut complained) = (0, false);
     while followed.changed().await.is_ok() {
-        let Followed { records, of_node, .. } = followed.borrow_and_update().clone();
+        let now = followed.borrow_and_update().clone();
+        let Followed { records, of_node, failures, last_error } = now;
+        if failures >= FAILURES && !complained {
+            let error = last_error.unwrap_or_default();
+            show.line(format!("nothing new for {failures} questions in a row: {error}"));
+        }
+        complained = failures >= FAILURES;
         let Some(of_node) = of_node else { continue };
         let behind = of_node.saturating_sub(records);
         if behind == 0 && catching_up {

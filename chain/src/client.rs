@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use zklink::token::Address;
 
+use super::blob::{BlobError, Blobs};
+
 /// A hash of a block or of a transaction.
 pub type Hash = [u8; 32];
 
@@ -103,6 +105,8 @@ pub struct Call {
     pub data: Vec<u8>,
     /// The gas that it is given; what is estimated where nothing is said.
     pub gas: Option<u64>,
+    /// Blobs that go along, of which the contract sees the hashes. Only a call with a receiver can have some.
+    pub blobs: Option<Blobs>,
 }
 
 /// What became of a transaction.
@@ -190,6 +194,14 @@ pub enum ClientError {
         /// What a reverting contract returned.
         data: Vec<u8>,
     },
+    /// The blobs of a transaction cannot be sent to this chain as they are.
+    #[error("{endpoint} cannot be sent these blobs: {reason}")]
+    Blobs {
+        /// The host.
+        endpoint: String,
+        /// What is wrong with them.
+        reason: BlobError,
+    },
     /// The endpoint serves another chain: correct the configuration.
     #[error("{endpoint} serves chain {found}, wanted {expected}: correct the configured address")]
     WrongChain {
@@ -240,6 +252,7 @@ impl ClientError {
             | ClientError::TooMuch { endpoint, .. }
             | ClientError::Malformed { endpoint, .. }
             | ClientError::Refused { endpoint, .. }
+            | ClientError::Blobs { endpoint, .. }
             | ClientError::WrongChain { endpoint, .. } => Some(endpoint),
             ClientError::Disagreement { .. } => None,
         }
@@ -267,6 +280,11 @@ pub trait ChainClient: Send + Sync {
     fn estimate_gas(&self, call: Call) -> Answer<'_, u64>;
     /// What gas costs.
     fn fee_market(&self) -> Answer<'_, FeeMarket>;
+    /// What a unit of blob gas costs in the next block, wei, or nothing on a chain without blobs. Asked only for a
+    /// transaction that has some; a client that knows nothing of them says that there are none.
+    fn blob_base_fee(&self) -> Answer<'_, Option<u128>> {
+        Box::pin(async { Ok(None) })
+    }
     /// Hands in a signed transaction; returns its hash.
     fn send_raw(&self, raw: Vec<u8>) -> Answer<'_, Hash>;
     /// What became of a transaction; nothing while it is not mined.

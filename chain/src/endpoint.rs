@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use web3::types::{BlockId, BlockNumber, Bytes, CallRequest, FilterBuilder, H160, H256, U64, U256};
+use web3::types::{BlockNumber, Bytes, CallRequest, FilterBuilder, H160, H256, U64, U256};
 use web3::{Transport, Web3};
 use zklink::token::Address;
 
@@ -143,8 +143,17 @@ impl Endpoint {
         method: &str,
         params: Vec<Value>,
     ) -> Result<T, ClientError> {
+        self.ask_for(Asked::Other, method, params).await
+    }
+
+    async fn ask_for<T: serde::de::DeserializeOwned>(
+        &self,
+        asked: Asked,
+        method: &str,
+        params: Vec<Value>,
+    ) -> Result<T, ClientError> {
         let value = self.web3.transport().execute(method, params).await;
-        let value = value.map_err(|error| self.error(Asked::Other, &error))?;
+        let value = value.map_err(|error| self.error(asked, &error))?;
         serde_json::from_value(value).map_err(|_| self.malformed(method))
     }
 
@@ -233,9 +242,9 @@ impl ChainClient for Endpoint {
 
     fn call(&self, call: Call, at: At) -> Answer<'_, Vec<u8>> {
         Box::pin(self.noted("eth_call", async move {
-            let block = Some(BlockId::Number(block_number(at)));
-            let answer = self.web3.eth().call(request(call), block).await;
-            Ok(answer.map_err(|error| self.error(Asked::Call, &error))?.0)
+            let params = vec![request(call), json!(block_number(at))];
+            let answer: Bytes = self.ask_for(Asked::Call, "eth_call", params).await?;
+            Ok(answer.0)
         }))
     }
 
@@ -263,13 +272,17 @@ impl ChainClient for Endpoint {
 
     fn estimate_gas(&self, call: Call) -> Answer<'_, u64> {
         Box::pin(self.noted("eth_estimateGas", async move {
-            let gas = self.web3.eth().estimate_gas(request(call), None).await;
-            self.small(gas.map_err(|error| self.error(Asked::Call, &error))?, "an amount of gas")
+            let asked = self.ask_for(Asked::Call, "eth_estimateGas", vec![request(call)]);
+            self.small(asked.await?, "an amount of gas")
         }))
     }
 
     fn fee_market(&self) -> Answer<'_, FeeMarket> {
         Box::pin(self.noted("the price of gas", self.market()))
+    }
+
+    fn blob_base_fee(&self) -> Answer<'_, Option<u128>> {
+        Box::pin(self.noted("the price of blob gas", self.blob_market()))
     }
 
     fn send_raw(&self, raw: Vec<u8>) -> Answer<'_, Hash> {
@@ -329,15 +342,21 @@ fn block_number(at: At) -> BlockNumber {
     }
 }
 
-fn request(call: Call) -> CallRequest {
-    CallRequest {
+/// A call as it is asked. For blobs web3 has no field. What they may cost is left out: servers then put in what suits.
+fn request(call: Call) -> Value {
+    let mut request = json!(CallRequest {
         from: Some(H160(call.from)),
         to: call.to.map(H160),
         value: Some(call.value.into()),
         data: Some(Bytes(call.data)),
         gas: call.gas.map(U256::from),
         ..CallRequest::default()
+    });
+    if let Some(blobs) = call.blobs {
+        let hashes: Vec<H256> = blobs.hashes().iter().map(|hash| H256(*hash)).collect();
+        request["blobVersionedHashes"] = json!(hashes);
     }
+    request
 }
 
 #[derive(Deserialize)]
@@ -349,6 +368,8 @@ struct RawHeader {
     timestamp: U256,
     /// Chains without EIP-1559 have none.
     base_fee_per_gas: Option<U256>,
+    /// Chains without EIP-4844 have none.
+    excess_blob_gas: Option<U256>,
 }
 
 #[derive(Deserialize)]

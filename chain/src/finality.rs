@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::client::{At, Header};
+use super::client::{At, ChainClient, ClientError, Header};
 
 /// Where the final part of a chain ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,15 @@ pub struct Finality {
 impl Finality {
     /// The rule of a chain with a consensus that finalizes.
     pub const FINALIZED: Finality = Finality { anchor: Anchor::Finalized, min_age_seconds: 0 };
+
+    /// The height up to which a chain is final now, by the anchor alone; nothing while it has no final block.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn reached(self, client: &dyn ChainClient) -> Result<Option<u64>, ClientError> {
+        let tagged = client.header(self.tag()).await?;
+        Ok(tagged.and_then(|tagged| self.height(&tagged)))
+    }
 
     /// The block to ask for. For confirmations it is the tip, below which the anchor is counted.
     pub(crate) fn tag(self) -> At {

@@ -1,9 +1,10 @@
 //! Connected chains, without actors: what anybody needs who reads one, writes to one or deploys to several.
 //!
-//! Reading order: `client` (what is asked of a chain), `endpoint` and `pair` (who answers), `contracts` (what the
-//! contracts understand), `finality` and `scan` (how the final part of a chain is read). `account`, `transaction` and
-//! `sender` write to a chain; `deploy` and `wallet` use all of it.
+//! Reading order: `blob` and `client` (what is asked of a chain), `endpoint` and `pair` (who answers), `contracts`
+//! (what the contracts understand), `finality` and `scan` (how the final part of a chain is read). `account`,
+//! `transaction` and `sender` write to a chain; `deploy` and `wallet` use all of it.
 
+pub mod blob;
 pub mod client;
 
 pub mod endpoint;

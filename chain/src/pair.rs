@@ -322,6 +322,10 @@ impl ChainClient for Paired {
         Box::pin(async move { either!(self, fee_market()) })
     }
 
+    fn blob_base_fee(&self) -> Answer<'_, Option<u128>> {
+        Box::pin(async move { either!(self, blob_base_fee()) })
+    }
+
     /// One endpoint that takes the transaction is enough: the chain spreads it.
     fn send_raw(&self, raw: Vec<u8>) -> Answer<'_, Hash> {
         Box::pin(async move {

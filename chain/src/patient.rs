@@ -117,6 +117,10 @@ impl ChainClient for Patient {
         patient!(self, fee_market())
     }
 
+    fn blob_base_fee(&self) -> Answer<'_, Option<u128>> {
+        patient!(self, blob_base_fee())
+    }
+
     fn send_raw(&self, raw: Vec<u8>) -> Answer<'_, Hash> {
         self.client.send_raw(raw)
     }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use zklink::token::Address;
 
-use self::memory::{Memory, Offer, Sent};
+use self::memory::{Market, Memory, Offer, Sent};
 use self::words::{Needed, Refusal};
 use super::account::EthKey;
-use super::client::{At, Call, ChainClient, ClientError, FeeMarket, Hash, Receipt, hex0x};
+use super::blob::{BLOBS_MAX, BlobError, BlobProofs};
+use super::client::{At, Call, ChainClient, ClientError, Hash, Receipt, hex0x};
 use super::contracts::revert_text;
-use super::transaction::{Terms, sign};
+use super::transaction::{SignedTransaction, Terms, sign};
 
 /// After so many looks in a row that show a lower nonce, an earlier transaction is taken for lost. Fewer may be a
 /// server that lags behind the one that gave the nonce.
@@ -34,6 +35,13 @@ pub struct SendPolicy {
     pub gas_margin_percent: u64,
     /// The most that a unit of gas may cost, wei.
     pub max_fee_per_gas: u128,
+    /// The most that a unit of blob gas may cost, wei; a blob takes 131,072 of them.
+    pub max_fee_per_blob_gas: u128,
+    /// The most blobs of one transaction. Ethereum takes 6 since Osaka; never more than [`BLOBS_MAX`].
+    pub max_blobs: usize,
+    /// The form in which blobs are proven first: `cell` since Osaka, `blob` for chains without it. Where an endpoint
+    /// refuses the form, the other one is tried, and kept if it is taken.
+    pub blob_proofs: BlobProofs,
     /// The least that goes to the block's producer per unit of gas, wei: empty blocks say that
     /// nothing is needed, and many nodes then refuse nothing.
     pub min_priority_fee_per_gas: u128,
@@ -50,10 +58,31 @@ impl Default for SendPolicy {
         Self {
             gas_margin_percent: 30,
             max_fee_per_gas: 500_000_000_000,
+            max_fee_per_blob_gas: 100_000_000_000,
+            max_blobs: 6,
+            blob_proofs: BlobProofs::Cell,
             min_priority_fee_per_gas: 10_000_000,
             poll_ms: 1_000,
             polls_before_raise: 60,
             raises: 8,
+        }
+    }
+}
+
+/// A price that [`SendPolicy`] limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Price {
+    /// Of a unit of gas, by `max_fee_per_gas`.
+    Gas,
+    /// Of a unit of blob gas, by `max_fee_per_blob_gas`.
+    BlobGas,
+}
+
+impl Price {
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Price::Gas => ("gas", "max_fee_per_gas"),
+            Price::BlobGas => ("blob gas", "max_fee_per_blob_gas"),
         }
     }
 }
@@ -69,9 +98,15 @@ pub enum SendError {
         /// The failed transaction, if one was mined.
         tx_hash: Option<Hash>,
     },
-    /// Gas costs more than the policy allows. Wait, or raise `max_fee_per_gas`.
-    #[error("gas costs {needed} wei, above the limit of {limit}: wait or raise max_fee_per_gas")]
+    /// Gas, or blob gas, costs more than the policy allows. Wait, or raise the limit that the text names.
+    #[error(
+        "{} costs {needed} wei, above the limit of {limit}: wait or raise {}",
+        of.words().0,
+        of.words().1
+    )]
     TooExpensive {
+        /// Which of them.
+        of: Price,
         /// What would be needed, wei.
         needed: u128,
         /// The limit, wei.
@@ -105,7 +140,7 @@ pub enum SendError {
         /// The last hash that was sent.
         last: Hash,
     },
-    /// The chain does not answer.
+    /// The chain does not answer, or the call cannot be sent to it.
     #[error(transparent)]
     Client(#[from] ClientError),
 }
@@ -129,6 +164,16 @@ enum Look {
     Mined(Receipt),
     /// The next nonce, and no receipt.
     Next(u64),
+}
+
+/// What became of a transaction that was handed in.
+enum Taken {
+    /// It may be mined: it was taken, or is not known to be refused, or an earlier one is still there.
+    Yes,
+    /// It offers too little.
+    TooCheap(Needed),
+    /// Its blobs are not proven in the form that is wanted.
+    Proofs,
 }
 
 impl Sender {
@@ -177,25 +222,42 @@ impl Sender {
     /// [`SendError`]; a refusal by the contract is found before anything is sent, and costs nothing then.
     pub async fn send(&self, mut call: Call) -> Result<Receipt, SendError> {
         call.from = self.key.address();
+        let blob_base_fee = self.blob_base_fee(&call).await?;
         let gas = self.gas(&call).await.map_err(|error| self.refusal(error, None))?;
         let nonce = self.client.nonce(call.from).await?;
-        let mut market = self.client.fee_market().await?;
+        let mut market = Market { gas: self.client.fee_market().await?, blob_base_fee };
         for raise in 0..=self.policy.raises {
             if raise > 0 {
                 // A price that is not told now is no reason to give up what was sent.
-                market = self.client.fee_market().await.unwrap_or(market);
+                let blob_base_fee = self.blob_base_fee(&call).await;
+                market.gas = self.client.fee_market().await.unwrap_or(market.gas);
+                market.blob_base_fee = blob_base_fee.unwrap_or(market.blob_base_fee);
             }
             let raised = self.offer_more(&call, gas, nonce, market).await?;
             if let Some(receipt) = self.wait(&call, nonce).await? {
                 return self.judge(&call, receipt).await;
             }
             if !raised {
-                let (needed, limit) = (self.memory().above(nonce), self.policy.max_fee_per_gas);
-                return Err(SendError::TooExpensive { needed, limit });
+                self.memory().room_above(&self.policy, nonce)?;
             }
         }
-        let last = self.memory().sent(nonce).last().map(|sent| sent.transaction.hash);
+        let last = self.memory().sent(nonce).last().map(|sent| sent.hash);
         Err(SendError::Stuck { nonce, last: last.unwrap_or_default() })
+    }
+
+    /// What a unit of blob gas costs, if the call has blobs; then they must be as many as the policy allows.
+    async fn blob_base_fee(&self, call: &Call) -> Result<Option<u128>, ClientError> {
+        let Some(blobs) = &call.blobs else { return Ok(None) };
+        let (count, limit) = (blobs.count(), self.policy.max_blobs.min(BLOBS_MAX));
+        if count > limit {
+            return Err(self.of_blobs(BlobError::TooMany { count, limit }));
+        }
+        let fee = self.client.blob_base_fee().await?;
+        Ok(Some(fee.ok_or_else(|| self.of_blobs(BlobError::Unknown))?))
+    }
+
+    fn of_blobs(&self, reason: BlobError) -> ClientError {
+        ClientError::Blobs { endpoint: self.client.name(), reason }
     }
 
     /// The gas limit: what the call was given, or an estimate with a margin. In both cases the call is tried first.
@@ -215,69 +277,74 @@ impl Sender {
         call: &Call,
         gas: u64,
         nonce: u64,
-        mut market: FeeMarket,
+        mut market: Market,
     ) -> Result<bool, SendError> {
-        let mut refused = false;
+        let (mut refused, mut unproven) = (false, false);
         loop {
             let offer = self.memory().offer(&self.policy, market, nonce)?;
             let Some(offer) = offer else { return Ok(false) };
-            let Offer { max_fee, tip: priority_fee } = offer;
-            let terms = Terms { chain_id: self.chain_id, nonce, gas, max_fee, priority_fee };
-            let transaction = sign(call, terms, &self.key);
-            let sent = Sent { call: call.clone(), transaction, offer };
+            let Offer { max_fee, tip: priority_fee, blob_fee } = offer;
+            let (chain_id, blob_proofs) = (self.chain_id, self.memory().proofs(&self.policy));
+            let terms =
+                Terms { chain_id, nonce, gas, max_fee, priority_fee, blob_fee, blob_proofs };
+            let SignedTransaction { hash, raw } = self.sign(call, terms)?;
+            let sent = Sent { call: call.clone(), terms, hash };
             self.memory().note(nonce, sent.clone());
-            let Some(needed) = self.hand_in(&sent, gas, nonce).await? else {
-                if refused {
-                    self.memory().learn(offer.tip);
+            match self.hand_in(&sent, raw).await? {
+                Taken::Yes if refused => self.memory().learn(offer.tip),
+                Taken::Yes => {}
+                Taken::Proofs if unproven => return Err(self.of_blobs(BlobError::Proofs).into()),
+                Taken::Proofs => {
+                    tracing::warn!(?blob_proofs, "the endpoint wants another form of blob proofs");
+                    unproven = true;
+                    self.memory().prove_by(blob_proofs.other());
+                    continue;
                 }
-                return Ok(true);
-            };
-            tracing::warn!(?offer, ?needed, "the offer is too low for the endpoint");
-            refused |= matches!(needed, Needed::Tip(_));
-            market = self.after(offer, needed, market)?;
-            // An endpoint that refuses every price shall not be asked without a pause.
-            tokio::time::sleep(Duration::from_millis(self.policy.poll_ms.max(1))).await;
+                Taken::TooCheap(needed) => {
+                    tracing::warn!(?offer, ?needed, "the offer is too low for the endpoint");
+                    refused |= matches!(needed, Needed::Tip(_));
+                    market = self.after(offer, needed, market)?;
+                    // An endpoint that refuses every price shall not be asked without a pause.
+                    self.pause().await;
+                    continue;
+                }
+            }
+            return Ok(true);
         }
+    }
+
+    fn sign(&self, call: &Call, terms: Terms) -> Result<SignedTransaction, ClientError> {
+        sign(call, terms, &self.key).map_err(|reason| self.of_blobs(reason))
+    }
+
+    async fn pause(&self) {
+        tokio::time::sleep(Duration::from_millis(self.policy.poll_ms.max(1))).await;
     }
 
     /// The market as an endpoint sees it that refused an offer: what it says is needed, or twice what was offered.
-    fn after(
-        &self,
-        offer: Offer,
-        needed: Needed,
-        market: FeeMarket,
-    ) -> Result<FeeMarket, SendError> {
-        let FeeMarket { mut base_fee, mut priority_fee } = market;
+    fn after(&self, offer: Offer, needed: Needed, mut market: Market) -> Result<Market, SendError> {
+        let above = |told: Option<u128>, base_fee: u128| {
+            let told = told.filter(|fee| *fee > base_fee);
+            told.unwrap_or(base_fee.saturating_mul(2)).max(1)
+        };
         // A number that does not explain the refusal is none.
         match needed {
-            Needed::BaseFee(fee) => {
-                let fee = fee.filter(|fee| *fee > base_fee);
-                base_fee = fee.unwrap_or(base_fee.saturating_mul(2)).max(1);
-            }
-            Needed::Tip(tip) => {
-                let tip = tip.filter(|tip| *tip > offer.tip);
-                priority_fee = tip.unwrap_or(offer.tip.saturating_mul(2));
+            Needed::BaseFee(fee) => market.gas.base_fee = above(fee, market.gas.base_fee),
+            Needed::Tip(tip) => market.gas.priority_fee = above(tip, offer.tip),
+            Needed::BlobFee(fee) => {
+                market.blob_base_fee = market.blob_base_fee.map(|known| above(fee, known));
             }
         }
-        let (needed, limit) = (base_fee.saturating_add(priority_fee), self.policy.max_fee_per_gas);
-        if needed > limit {
-            return Err(SendError::TooExpensive { needed, limit });
-        }
-        Ok(FeeMarket { base_fee, priority_fee })
+        self.policy.allows(market.least())?;
+        Ok(market)
     }
 
     /// Hands a transaction in. An endpoint may refuse because it has this transaction, or another one with its nonce,
-    /// already, or answer not at all and have it all the same: then the receipt or a higher fee decides. Gives what is
-    /// needed when the offer is too low.
-    async fn hand_in(
-        &self,
-        sent: &Sent,
-        gas: u64,
-        nonce: u64,
-    ) -> Result<Option<Needed>, SendError> {
-        let (hash, offer) = (sent.transaction.hash, sent.offer);
-        let error = match self.client.send_raw(sent.transaction.raw.clone()).await {
-            Ok(answered) if answered == hash => return Ok(None),
+    /// already, or answer not at all and have it all the same: then the receipt or a higher fee decides.
+    async fn hand_in(&self, sent: &Sent, raw: Vec<u8>) -> Result<Taken, SendError> {
+        let (hash, nonce) = (sent.hash, sent.terms.nonce);
+        let error = match self.client.send_raw(raw).await {
+            Ok(answered) if answered == hash => return Ok(Taken::Yes),
             Ok(_) => ClientError::Malformed {
                 endpoint: self.client.name(),
                 what: "the hash of the transaction that was sent".to_owned(),
@@ -286,38 +353,35 @@ impl Sender {
         };
         if error.is_outage() {
             tracing::warn!(%error, hash = hex0x(&hash), "not known to be taken");
-            return Ok(None);
+            return Ok(Taken::Yes);
         }
         let meaning = match &error {
             ClientError::Refused { message, .. } => words::refusal(message),
             _ => Refusal::Other,
         };
-        match meaning {
+        let taken = match meaning {
             Refusal::Known => {
                 tracing::warn!(%error, hash = hex0x(&hash), "not taken at once");
-                Ok(None)
+                return Ok(Taken::Yes);
             }
-            Refusal::TooCheap(needed) => {
-                self.memory().refused(nonce);
-                Ok(Some(needed))
-            }
+            Refusal::TooCheap(needed) => Ok(Taken::TooCheap(needed)),
+            Refusal::Proofs if sent.call.blobs.is_some() => Ok(Taken::Proofs),
             // What was sent before at a lower price is still there.
-            Refusal::NoCoins | Refusal::Other if self.is_replacement(sent, nonce) => {
-                self.memory().refused(nonce);
+            _ if self.is_replacement(sent, nonce) => {
                 tracing::warn!(%error, hash = hex0x(&hash), "not replaced");
-                Ok(None)
+                Ok(Taken::Yes)
             }
             Refusal::NoCoins => {
-                self.memory().refused(nonce);
-                let cost = u128::from(gas).saturating_mul(offer.max_fee);
-                let needed = Some(cost.saturating_add(sent.call.value));
-                Err(SendError::NoCoins { address: self.address(), needed })
+                Err(SendError::NoCoins { address: self.address(), needed: Some(sent.cost()) })
             }
-            Refusal::Other => {
-                self.memory().refused(nonce);
-                Err(error.into())
+            Refusal::Type if sent.call.blobs.is_some() => {
+                Err(self.of_blobs(BlobError::Unknown).into())
             }
-        }
+            Refusal::Type | Refusal::Proofs | Refusal::Other => Err(error.into()),
+        };
+        // Nothing of it waits in the pool.
+        self.memory().refused(nonce);
+        taken
     }
 
     /// Whether the same call was sent with the nonce before.
@@ -332,7 +396,7 @@ impl Sender {
         let (mut displaced, mut failed, mut used) = (0, 0, 0);
         let mut poll = 0;
         while poll < self.policy.polls_before_raise.max(1) {
-            tokio::time::sleep(Duration::from_millis(self.policy.poll_ms.max(1))).await;
+            self.pause().await;
             let next = match self.look(call, nonce).await {
                 Ok(Look::Mined(receipt)) => return Ok(Some(receipt)),
                 Ok(Look::Next(next)) => next,
@@ -358,10 +422,11 @@ impl Sender {
                 return Err(SendError::Displaced { nonce, next });
             }
             if poll % POLLS_BEFORE_REPEAT == 0 {
-                let last =
-                    self.memory().sent(nonce).last().map(|sent| sent.transaction.raw.clone());
-                // Whatever is answered: most often that it is known. The receipt decides.
-                drop(self.client.send_raw(last.unwrap_or_default()).await);
+                let last = self.memory().sent(nonce).last().cloned();
+                if let Some(again) = last.and_then(|last| self.sign(&last.call, last.terms).ok()) {
+                    // Whatever is answered: most often that it is known. The receipt decides.
+                    drop(self.client.send_raw(again.raw).await);
+                }
             }
         }
         Ok(None)
@@ -372,7 +437,7 @@ impl Sender {
         let sent = self.memory().sent(nonce).to_vec();
         let mut failed = None;
         for sent in sent.iter().rev() {
-            match self.client.receipt(sent.transaction.hash).await {
+            match self.client.receipt(sent.hash).await {
                 Ok(Some(receipt)) if sent.call == *call => return Ok(Look::Mined(receipt)),
                 // It was ours, and did something else.
                 Ok(Some(_)) => return Err(SendError::Overtaken(nonce)),
@@ -401,15 +466,20 @@ impl Sender {
         Err(SendError::Reverted { reason, tx_hash })
     }
 
-    /// A client's refusal of a call is the contract's, unless it is about the coins of the account.
+    /// A client's refusal of a call is the contract's, unless it is about the coins of the account or about blobs where
+    /// there are none.
     fn refusal(&self, error: ClientError, tx_hash: Option<Hash>) -> SendError {
         match error {
             ClientError::Refused { message, data, .. }
-                if data.is_empty()
-                    && !message.to_lowercase().contains("revert")
-                    && words::refusal(&message) == Refusal::NoCoins =>
+                if data.is_empty() && !message.to_lowercase().contains("revert") =>
             {
-                SendError::NoCoins { address: self.address(), needed: None }
+                match words::refusal(&message) {
+                    Refusal::NoCoins => {
+                        SendError::NoCoins { address: self.address(), needed: None }
+                    }
+                    Refusal::Type => self.of_blobs(BlobError::Unknown).into(),
+                    _ => SendError::Reverted { reason: message, tx_hash },
+                }
             }
             ClientError::Refused { message, data, .. } => {
                 let reason = if data.is_empty() { message } else { revert_text(&data) };

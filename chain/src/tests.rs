@@ -154,12 +154,14 @@ impl ChainClient for Behind {
         nonce(address: [u8; 20]) -> u64;
         estimate_gas(call: Call) -> u64;
         fee_market() -> super::client::FeeMarket;
+        blob_base_fee() -> Option<u128>;
         send_raw(raw: Vec<u8>) -> super::client::Hash;
         receipt(tx_hash: super::client::Hash) -> Option<super::client::Receipt>;
         input(tx_hash: super::client::Hash) -> Option<Vec<u8>>;
     }
 }
 
+mod blobs;
 mod fees;
 // Below the macro that it uses.
 mod sending;

@@ -1,14 +1,13 @@
-//! EIP-1559 transactions, signed here: the key never leaves the process and the hash is known
-//! before sending.
+//! EIP-1559 transactions, and those with blobs (EIP-4844), signed here: the key never leaves the process and the hash
+//! is known before sending.
 
-use alloy_rlp::{BufMut, Encodable, Header};
-use zklink::tx::keccak;
+use alloy_consensus::transaction::RlpEcdsaEncodableTx;
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEip4844, TxEip4844WithSidecar};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 
 use super::account::EthKey;
+use super::blob::{BlobError, BlobProofs};
 use super::client::{Call, Hash};
-
-/// The type byte of EIP-2718.
-const TYPE: u8 = 2;
 
 /// What a transaction needs besides its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,56 +22,69 @@ pub struct Terms {
     pub max_fee: u128,
     /// What goes to the block's producer of that, wei.
     pub priority_fee: u128,
+    /// The most that a unit of blob gas may cost, wei; nothing looks at it where the call has no blobs.
+    pub blob_fee: u128,
+    /// How the blobs are proven. The hash does not depend on it.
+    pub blob_proofs: BlobProofs,
 }
 
 /// A transaction ready to be handed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedTransaction {
-    /// Its hash.
+    /// Its hash, which is that of the part that comes into a block.
     pub hash: Hash,
-    /// What to send.
+    /// What to send: for a call with blobs the network form, which has the blobs and their proofs.
     pub raw: Vec<u8>,
 }
 
-/// Signs a call under terms. `call.from` is not looked at: the sender is who signs.
-pub fn sign(call: &Call, terms: Terms, key: &EthKey) -> SignedTransaction {
-    let unsigned = envelope(&fields(call, terms));
-    let (signature, recovery) = key.sign(&keccak(&[&unsigned]));
-    let mut payload = fields(call, terms);
-    recovery.to_byte().encode(&mut payload);
+/// Signs a call under terms. `call.from` is not looked at: the sender is who signs. The same call, terms and key give
+/// the same bytes.
+///
+/// # Errors
+/// Only with blobs: [`BlobError::NoReceiver`], or that they could not be proven.
+pub fn sign(call: &Call, terms: Terms, key: &EthKey) -> Result<SignedTransaction, BlobError> {
+    let value = U256::from(call.value);
+    let input = Bytes::copy_from_slice(&call.data);
+    let Some(blobs) = &call.blobs else {
+        let transaction = TxEip1559 {
+            chain_id: terms.chain_id,
+            nonce: terms.nonce,
+            gas_limit: terms.gas,
+            max_fee_per_gas: terms.max_fee,
+            max_priority_fee_per_gas: terms.priority_fee,
+            to: call.to.map_or(TxKind::Create, |to| TxKind::Call(Address(to.into()))),
+            value,
+            access_list: Default::default(),
+            input,
+        };
+        return Ok(signed(transaction, key));
+    };
+    let tx = TxEip4844 {
+        chain_id: terms.chain_id,
+        nonce: terms.nonce,
+        gas_limit: terms.gas,
+        max_fee_per_gas: terms.max_fee,
+        max_priority_fee_per_gas: terms.priority_fee,
+        to: Address(call.to.ok_or(BlobError::NoReceiver)?.into()),
+        value,
+        access_list: Default::default(),
+        blob_versioned_hashes: blobs.hashes().iter().map(B256::from).collect(),
+        max_fee_per_blob_gas: terms.blob_fee,
+        input,
+    };
+    let sidecar = blobs.sidecar(terms.blob_proofs)?.clone();
+    Ok(signed(TxEip4844WithSidecar { tx, sidecar }, key))
+}
+
+fn signed<T>(transaction: T, key: &EthKey) -> SignedTransaction
+where
+    T: SignableTransaction<Signature> + RlpEcdsaEncodableTx,
+{
+    let (signature, recovery) = key.sign(&transaction.signature_hash().0);
     let (r, s) = signature.split_bytes();
-    encode_integer(&r, &mut payload);
-    encode_integer(&s, &mut payload);
-    let raw = envelope(&payload);
-    SignedTransaction { hash: keccak(&[&raw]), raw }
-}
-
-/// The encoded fields that both the signed and the unsigned form begin with.
-fn fields(call: &Call, terms: Terms) -> Vec<u8> {
-    let mut out = Vec::with_capacity(call.data.len() + 128);
-    terms.chain_id.encode(&mut out);
-    terms.nonce.encode(&mut out);
-    terms.priority_fee.encode(&mut out);
-    terms.max_fee.encode(&mut out);
-    terms.gas.encode(&mut out);
-    // A creation has the empty string in place of an address.
-    call.to.as_ref().map_or(&[][..], |to| &to[..]).encode(&mut out);
-    call.value.encode(&mut out);
-    call.data.as_slice().encode(&mut out);
-    // The access list, which is empty.
-    out.put_u8(alloy_rlp::EMPTY_LIST_CODE);
-    out
-}
-
-fn envelope(payload: &[u8]) -> Vec<u8> {
-    let mut out = vec![TYPE];
-    Header { list: true, payload_length: payload.len() }.encode(&mut out);
-    out.extend_from_slice(payload);
-    out
-}
-
-/// An integer has no leading zeros in RLP.
-fn encode_integer(bytes: &[u8], out: &mut Vec<u8>) {
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    bytes[zeros..].encode(out);
+    let (r, s) = (U256::from_be_slice(&r), U256::from_be_slice(&s));
+    let signed = transaction.into_signed(Signature::new(r, s, recovery.is_y_odd()));
+    let mut raw = Vec::with_capacity(signed.eip2718_encoded_length());
+    signed.eip2718_encode(&mut raw);
+    SignedTransaction { hash: signed.hash().0, raw }
 }

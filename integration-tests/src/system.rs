@@ -308,7 +308,7 @@ impl System {
         assert!(self.life.is_none(), "a node runs already");
         let opened = SegmentLog::open(self.disk.clone(), &DEPLOYMENT.0, SEGMENT_BYTES);
         let (log, _) = opened.map_err(|error| error.to_string())?;
-        let mut host = WorldHost::new(&self.world);
+        let mut host = WorldHost::new(&self.world, RESTARTS);
         let wiring = self.world.inside(|| {
             let wiring = pin!(wire(&mut host, Box::new(log), self.parts()));
             match wiring.poll(&mut Context::from_waker(Waker::noop())) {
@@ -396,11 +396,11 @@ impl System {
         if let Some(fault) = found {
             self.fail(&fault);
         }
-        let fallen = self.world.fallen_drivers();
-        if !fallen.is_empty() {
-            self.fail(&format!("drivers fell: {fallen:?}"));
-        }
         let Some(life) = &self.life else { return };
+        let (fallen, stopped) = (life.host.faults(), life.host.stopped());
+        if !fallen.is_empty() || stopped.is_some() {
+            self.fail(&format!("machines or drivers fell: {fallen:?}; stopped: {stopped:?}"));
+        }
         for (chain, status) in &life.node.health.settlement {
             let status = status.borrow();
             if let Some(diverged) = &status.diverged {

@@ -4,12 +4,14 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use zklink::id::BlockNumber;
 use zklink_integration_tests::auditor::{stored_block, timeless_root};
-use zklink_integration_tests::network::DEPLOYMENT;
+use zklink_integration_tests::network::{DEPLOYMENT, HUB};
 use zklink_integration_tests::story::Story;
 use zklink_integration_tests::{Config, System};
 use zklink_mechanism::port::{Deliver, Envelope, Port, Refused};
 use zklink_mechanism::world::{MachineRef, WorldHost};
+use zklink_node::node::RESTARTS;
 use zklink_store::journal::segment::SegmentLog;
 use zklink_store::journal::{Journal, ReadRecords};
 use zklink_store::replica::{self, Replica};
@@ -43,7 +45,7 @@ struct Copy {
 
 fn start(system: &System, disk: &SimDisk, store: &SimStore, node: &ToNode) -> Copy {
     let (log, _) = SegmentLog::open(disk.clone(), &DEPLOYMENT.0, 16 << 10).expect("it opens");
-    let mut host = WorldHost::new(&system.world);
+    let mut host = WorldHost::new(&system.world, RESTARTS);
     let (store, node) = (Arc::new(store.clone()), Port::new(node.clone()));
     let replica = system.world.inside(|| {
         let starting = pin!(replica::start(&mut host, Box::new(log), store, node));
@@ -65,6 +67,7 @@ fn is_whole(system: &System, copy: &Copy) -> bool {
 
 #[test]
 fn a_replica_follows_through_crashes_and_a_node_goes_on_from_its_folder() {
+    let mut proven_before = 0;
     for seed in 51..57 {
         let mut reference = System::start(Config::new(seed));
         let told = Story::begin(&reference);
@@ -82,6 +85,8 @@ fn a_replica_follows_through_crashes_and_a_node_goes_on_from_its_folder() {
             if system.chance.below(2) == 0 {
                 copy.host.kill();
                 disk.crash(&mut system.chance);
+                let kept = system.chance.below_usize(store.batches() + 1);
+                store.lose_after(kept);
                 copy = start(&system, &disk, &store, &node);
             } else {
                 system.crash();
@@ -94,15 +99,24 @@ fn a_replica_follows_through_crashes_and_a_node_goes_on_from_its_folder() {
         system.until("the replica has all", MAX_MS, |system| is_whole(system, &copy));
         system.crash();
         copy.host.kill();
+        assert_eq!((copy.host.stopped(), copy.host.faults()), (None, Vec::new()));
         system.move_to(disk, store);
+        let proven = system.chain(HUB).final_contracts();
+        let proven = proven.hub.as_ref().map(|hub| hub.proven).expect("it is the hub");
         system.restart().expect("a node starts on the folder of a replica");
         system.until("the story is over", MAX_MS, |system| told.is_over(system));
         system.until("all is settled", MAX_MS, |system| system.auditor().is_settled());
         let root = |system: &System| timeless_root(system.auditor().state());
         assert_eq!(root(&system), root(&reference), "seed {seed}");
+        // What the hub has proven, finally, is not proven again.
+        let archive = &system.node().archive_reader;
+        let again = |number: u32| archive.proof(BlockNumber(number)).expect("it reads").is_some();
+        assert!((1..=proven.0).all(|number| !again(number)), "seed {seed}, {proven} are proven");
+        proven_before += proven.0;
         for sealed in system.auditor().blocks() {
             let stored = stored_block(&system.node().archive_reader, sealed.block.head.number);
             assert_eq!(stored.as_ref(), Some(sealed), "seed {seed}");
         }
     }
+    assert!(proven_before > 0, "some nodes had blocks that were proven");
 }

@@ -10,7 +10,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::clock::Clock;
 use crate::machine::Machine;
 use crate::platform::{Ending, Offload, Platform, Reach};
-use crate::port::{Mailbox, Port, Unanswered};
+use crate::port::{Mailbox, Port, Refused, Unanswered};
 use crate::shell::{Command, Control, MachineRef, Thread};
 use crate::supervised::{Fault, Origin, Supervised};
 use crate::supervisor::{NextOrders, Order, RetoldBy, Supervisor};
@@ -42,6 +42,13 @@ struct AbortOnDrop(AbortHandle);
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Drivers look at the value only, and would outlive a host that was not stopped.
+        self.stop.send_replace(true);
     }
 }
 
@@ -199,16 +206,21 @@ impl Platform for Host {
 
     fn drive<E: Ending>(&mut self, name: &str, driver: impl Future<Output = E> + Send + 'static) {
         let (machine, faults) = (name.to_owned(), self.faults());
-        let inner = tokio::spawn(driver);
+        let inner = tokio::spawn(async { driver.await.fault() });
         let guard = AbortOnDrop(inner.abort_handle());
         let watching = tokio::spawn(async move {
             let reason = match inner.await {
-                Ok(ending) => ending.fault(),
+                Ok(fault) => fault,
                 Err(error) => error.is_panic().then(|| "panicked".to_owned()),
             };
             drop(guard);
-            if let (Some(reason), Some(faults)) = (reason, faults) {
-                drop(faults.tell(Fault { machine, reason, fatal: true }));
+            let (Some(reason), Some(faults)) = (reason, faults) else { return };
+            tracing::error!(driver = machine, reason, "a driver fell");
+            let mut fault = Fault { machine, reason, fatal: true };
+            // A supervisor that has much to hear hears it later; without one the node stops anyway.
+            while let Err(Refused::Full(back)) = faults.tell(fault) {
+                fault = back;
+                tokio::time::sleep(ORDERS_PERIOD).await;
             }
         });
         self.drivers.lock().unwrap_or_else(PoisonError::into_inner).push(watching);

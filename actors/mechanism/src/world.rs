@@ -19,13 +19,13 @@ use std::thread::{self, ThreadId};
 pub use self::host::WorldHost;
 use self::machine::AnySupervised;
 pub use self::machine::MachineRef;
-use self::time::{Driver, Task, Time};
+use self::time::{Task, Time};
 use crate::clock::Tick;
 use crate::machine::{Load, Machine};
 use crate::platform::Reach;
 use crate::port::{Mailbox, Pending, Port, Unanswered};
 use crate::supervised::{Fault, Origin, Supervised};
-use crate::supervisor::{self, NextOrders, Order, RetoldBy, Supervisor};
+use crate::supervisor::{self, NextOrders, Order, Supervisor};
 use crate::timestamp::Timestamp;
 
 /// Longest delay of a message, in virtual milliseconds.
@@ -36,6 +36,8 @@ const NAP_MS: u64 = 5;
 const SUPERVISE_MS: u64 = 50;
 /// A driver that runs so often without time passing never rests: a defect.
 const RUNS_MAX: u32 = 100_000;
+/// Why a machine panicked that was made to.
+const BY_ORDER: &str = "by order of the World";
 /// Characters of a message in the log of events.
 const TEXT_MAX: usize = 160;
 
@@ -118,8 +120,8 @@ struct Inner {
     lives: u32,
     /// Drivers that ran since time passed.
     runs: u32,
-    fallen: Vec<String>,
-    stopped: Option<String>,
+    /// Why the supervisor of a life stopped it.
+    stopped: BTreeMap<u32, String>,
 }
 
 /// See the module. Clones are the same world.
@@ -130,7 +132,6 @@ pub struct World {
     first_seed: u64,
     thread: ThreadId,
     faults: Option<Port<Fault>>,
-    retold: Option<Port<RetoldBy>>,
 }
 
 impl World {
@@ -149,16 +150,14 @@ impl World {
             tasks: BTreeMap::new(),
             lives: 0,
             runs: 0,
-            fallen: Vec::new(),
-            stopped: None,
+            stopped: BTreeMap::new(),
         };
         let (inner, time) = (Arc::new(Mutex::new(inner)), Arc::new(Time::new()));
         let thread = thread::current().id();
-        let mut world = Self { inner, time, first_seed: seed, thread, faults: None, retold: None };
+        let mut world = Self { inner, time, first_seed: seed, thread, faults: None };
         let address = world.start("supervisor", 256, Origin::Once(Supervisor::new(config)));
         world.faults = Some(address.port());
-        world.retold = Some(address.port());
-        world.supervise(address.port());
+        world.supervise(0, address.port());
         world
     }
 
@@ -169,8 +168,17 @@ impl World {
         capacity: usize,
         origin: Origin<A>,
     ) -> MachineRef<A> {
+        self.start_under(self.faults.clone(), name, capacity, origin)
+    }
+
+    fn start_under<A: Machine>(
+        &self,
+        faults: Option<Port<Fault>>,
+        name: &str,
+        capacity: usize,
+        origin: Origin<A>,
+    ) -> MachineRef<A> {
         let mailbox = Mailbox::new(capacity);
-        let faults = self.faults.clone();
         let supervised = Supervised::new(name, Arc::clone(&mailbox), faults, origin);
         let supervised = Arc::new(Mutex::new(supervised));
         let any: Arc<dyn AnySupervised> = Arc::<Mutex<Supervised<A>>>::clone(&supervised);
@@ -249,23 +257,18 @@ impl World {
         work()
     }
 
-    /// Drivers that panicked or gave up, with the reason.
-    pub fn fallen_drivers(&self) -> Vec<String> {
-        self.inner().fallen.clone()
-    }
-
     fn next_life(&self) -> u32 {
         let mut inner = self.inner();
         inner.lives += 1;
         inner.lives
     }
 
-    fn drive(&self, name: String, life: u32, driver: Driver) {
+    fn drive(&self, task: Task) {
         let id = {
             let mut inner = self.inner();
             inner.next_id += 1;
             let id = inner.next_id;
-            inner.tasks.insert(id, Task { name, life, driver });
+            inner.tasks.insert(id, task);
             id
         };
         self.time.wake(id);
@@ -279,11 +282,6 @@ impl World {
         drop::<BTreeMap<_, _>>(dead);
     }
 
-    fn retold_by(&self, retold: RetoldBy) {
-        let told = self.retold.as_ref().map(|port| port.tell(retold));
-        assert!(matches!(told, Some(Ok(()))), "the supervisor does not listen");
-    }
-
     /// Builds a killed follower again.
     pub fn rebuild(&self, name: &str) {
         self.note(format!("rebuild {name}"));
@@ -291,9 +289,13 @@ impl World {
         self.rest(name, load);
     }
 
-    /// Why the supervisor stopped the node, if it did.
+    /// Why the supervisor stopped what is no life of a node, if it did.
     pub fn stopped(&self) -> Option<String> {
-        self.inner().stopped.clone()
+        self.stopped_life(0)
+    }
+
+    fn stopped_life(&self, life: u32) -> Option<String> {
+        self.inner().stopped.get(&life).cloned()
     }
 
     /// Runs events until `done` holds.
@@ -403,14 +405,19 @@ impl World {
 
     /// Does the next thing if it is due by `limit`: runs a driver that is woken, or an event; else lets time pass.
     fn step(&self, limit: Timestamp) -> bool {
-        if let Some(id) = self.time.take(|count| self.inner().seed.below_usize(count)) {
-            self.run_driver(id);
+        let woken = self.time.count_woken();
+        let (now, due, chosen) = {
+            let mut inner = self.inner();
+            let due = inner.events.first_key_value().map(|((due, _), _)| *due);
+            // An event that is due now is one more to choose from.
+            let choices = woken + usize::from(due.is_some_and(|due| due <= inner.now));
+            let chosen = if woken > 0 { inner.seed.below_usize(choices) } else { 0 };
+            (inner.now, due, chosen)
+        };
+        if chosen < woken {
+            self.time.take(chosen).into_iter().for_each(|id| self.run_driver(id));
             return true;
         }
-        let (now, due) = {
-            let inner = self.inner();
-            (inner.now, inner.events.first_key_value().map(|((due, _), _)| *due))
-        };
         match due.filter(|due| *due <= limit) {
             Some(due) if due <= now => self.run_event(),
             due => {
@@ -419,7 +426,7 @@ impl World {
                 (inner.now, inner.runs) = (now, 0);
                 drop(inner);
                 // At the limit without an event nothing is left but drivers that are woken now.
-                due.is_some() || now < limit || self.time.is_anybody_woken()
+                due.is_some() || now < limit || self.time.count_woken() > 0
             }
         }
     }
@@ -451,12 +458,9 @@ impl World {
             Ok(Poll::Ready(Some(fault))) => fault,
             Err(_) => "panicked".to_owned(),
         };
-        let text = format!("{} fell: {reason}", task.name);
-        self.note(text.clone());
-        self.inner().fallen.push(text);
-        let fault = Fault { machine: task.name, reason, fatal: true };
-        let told = self.faults.as_ref().map(|faults| faults.tell(fault));
-        assert!(matches!(told, Some(Ok(()))), "the supervisor does not listen");
+        self.note(format!("{} fell: {reason}", task.name));
+        let told = task.faults.tell(Fault { machine: task.name, reason, fatal: true });
+        assert!(told.is_ok(), "the supervisor does not listen");
     }
 
     fn count_run(&self, name: &str) {
@@ -494,13 +498,14 @@ impl World {
         );
     }
 
-    fn supervise(&self, orders: Port<NextOrders>) {
+    /// Carries out the orders of a supervisor for as long as it listens; the one of the World always does.
+    fn supervise(&self, life: u32, orders: Port<NextOrders>) {
         let mut asked: Option<Pending<Vec<Order>>> = None;
         let act = move |world: &World| {
             match asked.as_mut().and_then(Pending::poll_now) {
                 Some(Ok(orders)) => {
                     asked = None;
-                    orders.into_iter().for_each(|order| world.carry_out(order));
+                    orders.into_iter().for_each(|order| world.carry_out(life, order));
                 }
                 Some(Err(_)) => asked = None,
                 None => {}
@@ -512,7 +517,7 @@ impl World {
         self.repeat(SUPERVISE_MS, Box::new(act));
     }
 
-    fn carry_out(&self, order: Order) {
+    fn carry_out(&self, life: u32, order: Order) {
         match order {
             Order::Rebuild(name) => {
                 if self.machine_of(&name).is_some() {
@@ -520,9 +525,9 @@ impl World {
                 }
             }
             Order::Stop(reason) => {
-                if self.stopped().is_none() {
+                if self.stopped_life(life).is_none() {
                     self.note(format!("stop: {reason}"));
-                    self.inner().stopped = Some(reason);
+                    self.inner().stopped.insert(life, reason);
                 }
             }
         }

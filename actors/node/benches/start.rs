@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use zklink::amount::{Amount, Fee};
-use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, Serial, SubAccountId, TokenId};
+use zklink::id::{
+    AccountId, BlockNumber, ChainId, KeyVersion, Nonce, Owner, Serial, SubAccountId, TokenId,
+};
 use zklink::key::SecretKey;
 use zklink::shape::shapes;
 use zklink::state::{DeploymentId, State};
@@ -53,6 +55,7 @@ fn base() -> Base {
         network: Arc::new(network),
         shapes: shapes().iter().map(|shape| shape.id).collect(),
         genesis: State::genesis(DEPLOYMENT, owner(0xfe), owner(0xfd)),
+        proven: BlockNumber(0),
     }
 }
 

@@ -163,7 +163,7 @@ pub struct ChainConfig {
     pub poll_ms: u64,
     /// How transactions are sent.
     #[serde(default)]
-    pub send: SendConfig,
+    pub send: SendPolicy,
     /// Bounds on the endpoints.
     #[serde(default)]
     pub limits: EndpointLimits,
@@ -172,52 +172,6 @@ pub struct ChainConfig {
     /// For a deployment: the tokens by their numbers.
     #[serde(default)]
     pub tokens: BTreeMap<String, TokenConfig>,
-}
-
-/// How transactions are sent. What is left out has the default of [`SendPolicy`].
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SendConfig {
-    /// The most that a unit of gas may cost, wei. TOML has no numbers of 128 bits, and no gas costs 18 coins.
-    pub max_fee_per_gas: u64,
-    /// The least that is offered on top of the base fee, wei.
-    pub min_priority_fee_per_gas: u64,
-    /// Percent of gas above the estimate.
-    pub gas_margin_percent: u64,
-    /// How often receipts are looked for, milliseconds.
-    pub poll_ms: u64,
-    /// After so many looks without a receipt the fee is raised.
-    pub polls_before_raise: u32,
-    /// After so many raises the sender gives up, and the next attempt begins anew.
-    pub raises: u32,
-}
-
-impl Default for SendConfig {
-    fn default() -> SendConfig {
-        let policy = SendPolicy::default();
-        let wei = |wei: u128| u64::try_from(wei).unwrap_or(u64::MAX);
-        SendConfig {
-            max_fee_per_gas: wei(policy.max_fee_per_gas),
-            min_priority_fee_per_gas: wei(policy.min_priority_fee_per_gas),
-            gas_margin_percent: policy.gas_margin_percent,
-            poll_ms: policy.poll_ms,
-            polls_before_raise: policy.polls_before_raise,
-            raises: policy.raises,
-        }
-    }
-}
-
-impl From<SendConfig> for SendPolicy {
-    fn from(config: SendConfig) -> SendPolicy {
-        SendPolicy {
-            max_fee_per_gas: config.max_fee_per_gas.into(),
-            min_priority_fee_per_gas: config.min_priority_fee_per_gas.into(),
-            gas_margin_percent: config.gas_margin_percent,
-            poll_ms: config.poll_ms,
-            polls_before_raise: config.polls_before_raise,
-            raises: config.raises,
-        }
-    }
 }
 
 /// A token of a deployment.

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use zklink::id::ChainId;
+use zklink::id::{BlockNumber, ChainId};
 use zklink::state::State;
 use zklink_chain::account::EthKey;
 use zklink_chain::client::ChainClient;
@@ -130,7 +130,7 @@ pub struct Setup {
 
 impl Setup {
     /// The parts of the node, but for its log.
-    fn parts(&self, events: &Events) -> Result<Parts, StartError> {
+    fn parts(&self, proven: BlockNumber, events: &Events) -> Result<Parts, StartError> {
         let prover = |number: usize| {
             let name = ProverId::new(&format!("local-{number}")).expect("a plain name");
             let proving = Groth16Proving::new(name.clone(), Arc::clone(&self.keys));
@@ -146,6 +146,7 @@ impl Setup {
         Ok(Parts {
             deployment: self.deployment.clone(),
             genesis: self.genesis.clone(),
+            proven,
             store: open_store(&self.data)?,
             chains: self.chains.clone(),
             attesters: attesters.map(|(number, key)| self.attester(number, key)).collect(),
@@ -265,7 +266,8 @@ impl Node {
         let supervised = Host::supervised_by(Arc::clone(&clock), Supervisor::new(RESTARTS));
         let (mut host, supervisor) = supervised.await?;
         let (log, events) = (open_log(&setup.data, &setup.deployment)?, Events::new());
-        let mut wired = wire(&mut host, log, setup.parts(&events)?).await?;
+        let parts = setup.parts(hub::proven(&setup).await, &events)?;
+        let mut wired = wire(&mut host, log, parts).await?;
         let provers = prover::Ports { lease: wired.feed.port(), submit: wired.feed.port() };
         let workers = let_workers_in(&setup, &provers, &wired, &events).await?;
         // The builder takes nothing before it has heard of the hub; a hub that is down must not keep readers out for

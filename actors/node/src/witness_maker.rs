@@ -71,6 +71,8 @@ pub struct WitnessMaker {
     archive: ArchiveReader,
     state: State,
     tree: StateTree,
+    /// Up to there nothing is to be proven.
+    proven: BlockNumber,
     pools: PoolHistory,
 }
 
@@ -78,9 +80,9 @@ impl WitnessMaker {
     /// A witness maker behind a block, or at genesis: it catches up by replaying what is proven already.
     /// Here and after each block it notes the pools, for those who compare them with the contracts.
     pub fn new(archive: ArchiveReader, start: WitnessStart, pools: PoolHistory) -> WitnessMaker {
-        let WitnessStart { state, tree } = start;
+        let WitnessStart { state, tree, proven } = start;
         pools.note(&state);
-        WitnessMaker { archive, state, tree, pools }
+        WitnessMaker { archive, state, tree, proven, pools }
     }
 
     /// Takes the next sealed block; nothing when there is none.
@@ -93,7 +95,7 @@ impl WitnessMaker {
         let Some(bytes) = self.archive.block(number)? else { return Ok(None) };
         let sealed: SealedBlock = serde_json::from_slice(&bytes)
             .map_err(|error| WitnessFault::Unreadable(number, error))?;
-        let proven = self.archive.proof(number)?.is_some();
+        let proven = number <= self.proven || self.archive.proof(number)?.is_some();
         let made =
             self.take(&sealed, proven).map_err(|error| WitnessFault::Replay(number, error))?;
         self.pools.note(&self.state);

@@ -34,7 +34,9 @@ pub use retries::{Failing, Retries};
 pub use route::{Coming, LightRoute, LocalRoute, Route, Routes, routes_to};
 pub use step::{Part, Range, Step};
 pub use suspicion::Suspicion;
-pub use views::{ChainView, HubView, ViewError, read_chain_view, read_hub_view, read_tip};
+pub use views::{
+    ChainView, HubView, ViewError, read_chain_view, read_final_hub_view, read_hub_view, read_tip,
+};
 
 use std::collections::BTreeMap;
 

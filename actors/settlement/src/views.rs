@@ -11,6 +11,7 @@ use zklink::id::{BlockNumber, ChainId};
 use zklink::token::Address;
 use zklink_chain::client::{At, ChainClient, Header};
 use zklink_chain::contracts::{Hub, ReadError, Rollup, read};
+use zklink_chain::finality::Finality;
 
 use super::PayGas;
 
@@ -188,6 +189,25 @@ async fn read_rolling(
     }
     let record = read(client, rollup, &Rollup::recordOfCall { number }, at).await?;
     Ok(record.rolling.0)
+}
+
+/// Reads the hub's contract at the last block that its chain will keep; nothing while there is none. The chains that it
+/// serves are left out. With a rule that asks for an age besides, nothing is known to be final at once.
+///
+/// # Errors
+/// [`ViewError`].
+pub async fn read_final_hub_view(
+    client: &dyn ChainClient,
+    finality: Finality,
+    hub: Address,
+) -> Result<Option<HubView>, ViewError> {
+    if finality.min_age_seconds > 0 {
+        return Ok(None);
+    }
+    match finality.reached(client).await.map_err(ReadError::from)? {
+        Some(height) => read_hub_view(client, hub, [], height).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Reads the hub's view of all chains at one block.

@@ -220,7 +220,9 @@ impl Handle<Append> for Journal {
 }
 
 impl Handle<ReadRecords> for Journal {
-    fn handle(&mut self, read: ReadRecords, _: &mut Turn) -> Result<Stretch, String> {
+    fn handle(&mut self, read: ReadRecords, turn: &mut Turn) -> Result<Stretch, String> {
+        // Whoever reads must not keep those waiting who were here before.
+        self.write_group(turn);
         let records = self.log.read(read.from, READ_MAX).map_err(|error| {
             tracing::error!(%error, "the journal could not be read");
             error.to_string()

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use zklink_mechanism::driver::{ask, pause, rest};
+use zklink_mechanism::driver::{pause, rest};
 use zklink_mechanism::platform::{Platform, Reach};
 use zklink_mechanism::port::{Port, Refused, ReplyTo, Unanswered};
 use zklink_mechanism::supervised::Origin;
@@ -25,8 +25,11 @@ use crate::journal::{Append, Journal, Log, LogError, ReadRecords, Record, Stretc
 const MAILBOX: usize = 1024;
 /// How often a node that has nothing new is asked.
 const PERIOD: Duration = Duration::from_millis(100);
-/// How long the journal may take to write what it was given.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the journal may take to write what it was given, and a node for an answer: one with a record of the
+/// largest size on a slow line.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Messages that may wait before the archive: each may have some MiB, and what waits longer stays in the journal.
+const ARCHIVE_MAILBOX: usize = 16;
 
 /// How far a replica is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub struct Followed {
     pub of_node: Option<u64>,
     /// Questions in a row that failed.
     pub failures: u32,
+    /// What the last of them says.
+    pub last_error: Option<String>,
 }
 
 /// Why a replica cannot go on. What it has stays as it is.
@@ -44,8 +49,8 @@ pub struct Followed {
 pub enum ReplicaFault {
     /// The node has fewer records.
     #[error(
-        "the node's journal ends at record {node}, this replica has {replica}: the node lost what it had \
-         acknowledged. Stop it, and start a node on this replica's folder"
+        "the node's journal ends at record {node}, this replica has {replica}. Either it is another node: correct the \
+         address. Or the node lost what it had acknowledged: stop it, and start a node on this replica's folder"
     )]
     AheadOfNode {
         /// Records of the node.
@@ -59,8 +64,18 @@ pub enum ReplicaFault {
          of one that was restored from an older copy. Keep both, and compare them"
     )]
     OtherJournal(u64),
+    /// A record has no meaning to this program, so that no node could be started on it.
+    #[error(
+        "record {position} of the node cannot be understood: {reason}; is the node newer than this program?"
+    )]
+    Meaning {
+        /// Its position.
+        position: u64,
+        /// What is wrong.
+        reason: String,
+    },
     /// The journal of the replica took nothing.
-    #[error("the replica's journal has failed")]
+    #[error("the replica's journal has failed or takes too long")]
     Journal,
 }
 
@@ -102,13 +117,19 @@ pub async fn start<P: Platform>(
     let (archive, _) = Archive::open(store, meaning, &mut *log)?;
     let from = Place::end_of(&mut *log)?;
     let (thread, reader) = (platform.thread(), archive.reader());
-    let archive = platform.start(&thread, "archive", MAILBOX, Origin::Once(archive)).await?;
+    let archive =
+        platform.start(&thread, "archive", ARCHIVE_MAILBOX, Origin::Once(archive)).await?;
     let (thread, journal) = (platform.thread(), Journal::new(log, archive.port()));
     let journal = platform.start(&thread, "journal", MAILBOX, Origin::Once(journal)).await?;
     let (told, followed) = watch::channel(Followed { records: from.next, ..Followed::default() });
-    platform.drive("replica", follow(node, journal.port(), from, told, platform.stopping()));
+    let meaning: Meaning = Box::new(|record| fold::fold(&record.payload).map(drop));
+    let stop = platform.stopping();
+    platform.drive("replica", follow(node, journal.port(), from, meaning, told, stop));
     Ok(Replica { journal, archive: reader, followed })
 }
+
+/// Says why a record has no meaning, if it has none.
+pub type Meaning = Box<dyn Fn(&Record) -> Result<(), String> + Send + Sync>;
 
 /// The end of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +171,7 @@ pub async fn follow(
     node: Port<ReadRecords>,
     journal: Port<Append>,
     from: Place,
+    meaning: Meaning,
     told: watch::Sender<Followed>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), ReplicaFault> {
@@ -158,11 +180,15 @@ pub async fn follow(
         let step = async {
             // The last record that is here comes first, so that another journal is noticed before its records are.
             let again = if known { 0 } else { u64::from(at.next > 0) };
-            let Some(Ok(stretch)) = ask(&node, ReadRecords { from: at.next - again }).await else {
-                return Ok(None);
+            let stretch = match ask(&node, at.next - again).await {
+                Ok(stretch) => stretch,
+                Err(error) => return Ok(Err(error)),
             };
-            let (to, of_node) = take(at, again, stretch, &journal).await?;
-            Ok(Some((to, of_node)))
+            let (to, of_node) = take(at, again, stretch, &meaning, &journal).await?;
+            if to == at && of_node > at.next {
+                return Ok(Err("the node has more records and shows none".to_owned()));
+            }
+            Ok(Ok((to, of_node)))
         };
         let step = tokio::select! {
             biased;
@@ -172,17 +198,31 @@ pub async fn follow(
             }
             step = step => step?,
         };
-        let moved = step.is_some_and(|(to, _)| to != at);
-        if let Some((to, of_node)) = step {
-            (at, known) = (to, true);
-            told.send_replace(Followed { records: at.next, of_node: Some(of_node), failures: 0 });
-        } else {
-            told.send_modify(|followed| followed.failures = followed.failures.saturating_add(1));
-        }
+        let moved = step.as_ref().is_ok_and(|(to, _)| *to != at);
+        told.send_modify(|followed| match step {
+            Ok((to, of_node)) => {
+                (at, known) = (to, true);
+                let (records, of_node) = (at.next, Some(of_node));
+                *followed = Followed { records, of_node, ..Followed::default() };
+            }
+            Err(error) => {
+                followed.failures = followed.failures.saturating_add(1);
+                followed.last_error = Some(error);
+            }
+        });
         let failures = told.borrow().failures;
         if !moved && rest(pause(PERIOD, failures), &mut stop).await {
             return Ok(());
         }
+    }
+}
+
+/// Asks a node for its records. The text says why there are none.
+async fn ask(node: &Port<ReadRecords>, from: u64) -> Result<Stretch, String> {
+    let pending = node.ask(ReadRecords { from }).map_err(|refused| refused.to_string())?;
+    match pending.wait(PATIENCE).await {
+        Ok(answer) => answer,
+        Err(unanswered) => Err(unanswered.to_string()),
     }
 }
 
@@ -191,6 +231,7 @@ async fn take(
     at: Place,
     again: u64,
     stretch: Stretch,
+    meaning: &Meaning,
     journal: &Port<Append>,
 ) -> Result<(Place, u64), ReplicaFault> {
     if stretch.end < at.next {
@@ -206,6 +247,9 @@ async fn take(
     let (mut to, mut written) = (at, None);
     for record in records {
         to = to.behind(&record)?;
+        // What the archive could not take must not be in the journal either.
+        meaning(&record)
+            .map_err(|reason| ReplicaFault::Meaning { position: record.position, reason })?;
         let (reply, pending) = ReplyTo::new();
         let waiters = vec![Waiter::answer(reply, ())];
         // A record that was in a journal fits into another one.

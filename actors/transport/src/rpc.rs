@@ -1,5 +1,6 @@
 //! What workers say to a node.
 
+use jsonrpsee::ResponsePayload;
 use jsonrpsee::core::RpcResult;
 use jsonrpsee::proc_macros::rpc;
 use serde::{Deserialize, Serialize};
@@ -57,7 +58,10 @@ impl From<Records> for Stretch {
 pub(crate) trait Work {
     /// For provers: something to prove. Of several provers under one token each has its place.
     #[method(name = "lease", with_extensions)]
-    async fn lease(&self, place: u8) -> RpcResult<Result<Option<Leased>, LeaseRefusal>>;
+    async fn lease(
+        &self,
+        place: u8,
+    ) -> ResponsePayload<'static, Result<Option<Leased>, LeaseRefusal>>;
 
     /// For provers: a proof.
     #[method(name = "submit", with_extensions)]
@@ -70,7 +74,7 @@ pub(crate) trait Work {
 
     /// For replicas: the records of the journal from a position on.
     #[method(name = "records", with_extensions)]
-    async fn records(&self, from: u64) -> RpcResult<Result<Records, String>>;
+    async fn records(&self, from: u64) -> ResponsePayload<'static, Result<Records, String>>;
 
     /// For attesters: a signature.
     #[method(name = "attest", with_extensions)]

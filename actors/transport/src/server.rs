@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use jsonrpsee::Extensions;
 use jsonrpsee::core::{BoxError, RpcResult, async_trait};
 use jsonrpsee::server::{
     BatchRequestConfig, HttpBody, HttpRequest, HttpResponse, Methods, PingConfig, ServerBuilder,
     ServerConfig, ServerHandle, StopHandle, serve_with_graceful_shutdown, stop_channel,
 };
 use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
+use jsonrpsee::{Extensions, ResponsePayload};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::Service;
 use zklink::id::BlockNumber;
@@ -86,7 +86,8 @@ impl Listener {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (stop, handle) = stop_channel();
-        let service = WorkService { ports, begun: Mutex::default() };
+        let service =
+            WorkService { ports, begun: Mutex::default(), reading: tokio::sync::Mutex::default() };
         let methods: Methods = service.into_rpc().into();
         tokio::spawn(listen(listener, Arc::new(workers), methods, stop));
         Ok(Listener { address, handle })
@@ -209,6 +210,8 @@ struct WorkService {
     ports: Ports,
     /// When a job was first given to a worker.
     begun: Mutex<BTreeMap<JobId, (BlockNumber, Instant)>>,
+    /// Held by whoever reads the journal.
+    reading: tokio::sync::Mutex<()>,
 }
 
 impl WorkService {
@@ -235,14 +238,17 @@ impl WorkServer for WorkService {
         &self,
         extensions: &Extensions,
         place: u8,
-    ) -> RpcResult<Result<Option<Leased>, LeaseRefusal>> {
-        let worker = worker_of(extensions, Role::Prover)?;
-        let _call = begin(&worker)?;
-        let answer = ask(&self.ports.lease, Lease { prover: prover_of(&worker, place)? }).await?;
-        if let Ok(Some(leased)) = &answer {
-            self.begins(leased);
-        }
-        Ok(answer)
+    ) -> ResponsePayload<'static, Result<Option<Leased>, LeaseRefusal>> {
+        let called = begin_as(extensions, Role::Prover);
+        delivered(called, async |worker| {
+            let prover = prover_of(worker, place)?;
+            let answer = ask(&self.ports.lease, Lease { prover }).await?;
+            if let Ok(Some(leased)) = &answer {
+                self.begins(leased);
+            }
+            Ok(answer)
+        })
+        .await
     }
 
     async fn submit(
@@ -252,8 +258,7 @@ impl WorkServer for WorkService {
         job: JobId,
         proof: Bytes,
     ) -> RpcResult<Result<Submitted, SubmitRefusal>> {
-        let worker = worker_of(extensions, Role::Prover)?;
-        let _call = begin(&worker)?;
+        let (worker, _call) = begin_as(extensions, Role::Prover)?;
         let prover = prover_of(&worker, place)?;
         let answer = ask(&self.ports.submit, Submit { prover, job, proof: proof.0 }).await?;
         if answer == Ok(Submitted::Accepted) {
@@ -266,11 +271,15 @@ impl WorkServer for WorkService {
         &self,
         extensions: &Extensions,
         from: u64,
-    ) -> RpcResult<Result<Records, String>> {
-        let worker = worker_of(extensions, Role::Replica)?;
-        let _call = begin(&worker)?;
-        let answer = ask(&self.ports.records, ReadRecords { from }).await?;
-        Ok(answer.map(Records::from))
+    ) -> ResponsePayload<'static, Result<Records, String>> {
+        let called = begin_as(extensions, Role::Replica);
+        delivered(called, async |_| {
+            // One at a time: the journal has other work.
+            let _turn = self.reading.lock().await;
+            let answer = ask(&self.ports.records, ReadRecords { from }).await?;
+            Ok(answer.map(Records::from))
+        })
+        .await
     }
 
     async fn attest(
@@ -278,8 +287,7 @@ impl WorkServer for WorkService {
         extensions: &Extensions,
         attestation: Attestation,
     ) -> RpcResult<Result<(), BadAttestation>> {
-        let worker = worker_of(extensions, Role::Attester)?;
-        let _call = begin(&worker)?;
+        let (_worker, _call) = begin_as(extensions, Role::Attester)?;
         ask(&self.ports.attest, attestation).await
     }
 }
@@ -307,8 +315,35 @@ fn prover_of(worker: &Worker, place: u8) -> RpcResult<ProverId> {
     worker.prover(place).ok_or_else(|| error(FORBIDDEN, "there is no such place: lower provers"))
 }
 
-fn begin(worker: &Worker) -> RpcResult<SemaphorePermit<'_>> {
-    worker.calls.try_acquire().map_err(|_| error(BUSY, "too many calls of this worker at once"))
+/// The worker of a connection with one of its calls, if it may call this.
+fn begin_as(extensions: &Extensions, role: Role) -> RpcResult<(Arc<Worker>, OwnedSemaphorePermit)> {
+    let worker = worker_of(extensions, role)?;
+    let call = Arc::clone(&worker.calls).try_acquire_owned();
+    let call = call.map_err(|_| error(BUSY, "too many calls of this worker at once"))?;
+    Ok((worker, call))
+}
+
+/// A large answer, which counts as a call until it is sent: a worker that asks and does not read fills no memory.
+async fn delivered<T: Clone + 'static>(
+    called: RpcResult<(Arc<Worker>, OwnedSemaphorePermit)>,
+    answer: impl AsyncFnOnce(&Worker) -> RpcResult<T>,
+) -> ResponsePayload<'static, T> {
+    let (worker, call) = match called {
+        Ok(called) => called,
+        Err(refused) => return ResponsePayload::error(refused),
+    };
+    match answer(&worker).await {
+        Err(error) => ResponsePayload::error(error),
+        Ok(answer) => {
+            let (payload, sent) = ResponsePayload::success(answer).notify_on_completion();
+            tokio::spawn(async move {
+                // Sent, or the connection is gone: in both cases it is here no more.
+                let _sent = sent.await;
+                drop(call);
+            });
+            payload
+        }
+    }
 }
 
 async fn ask<M: Message>(port: &Port<M>, message: M) -> RpcResult<M::Reply> {

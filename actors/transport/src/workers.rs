@@ -41,7 +41,7 @@ pub(crate) struct Worker {
     pub(crate) name: String,
     pub(crate) role: Role,
     /// Bounds its calls, over all of its connections.
-    pub(crate) calls: Semaphore,
+    pub(crate) calls: Arc<Semaphore>,
 }
 
 impl Worker {
@@ -86,7 +86,9 @@ impl Workers {
         if let Some(other) = self.0.get(&token.digest()) {
             return Err(BadWorker::SameToken(other.name.clone(), name.to_owned()));
         }
-        let (name, calls) = (name.to_owned(), Semaphore::new(IN_FLIGHT));
+        // A replica asks for the next records when it has the last ones.
+        let in_flight = if role == Role::Replica { 1 } else { IN_FLIGHT };
+        let (name, calls) = (name.to_owned(), Arc::new(Semaphore::new(in_flight)));
         self.0.insert(token.digest(), Arc::new(Worker { name, role, calls }));
         Ok(())
     }

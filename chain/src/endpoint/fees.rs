@@ -1,4 +1,4 @@
-//! What gas costs, on chains of all kinds.
+//! What gas and blob gas cost, on chains of all kinds.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -12,6 +12,8 @@ use crate::client::{At, ClientError, FeeMarket};
 struct RawFeeHistory {
     base_fee_per_gas: Vec<U256>,
     reward: Option<Vec<Vec<U256>>>,
+    /// Chains without blobs have none, or zeros.
+    base_fee_per_blob_gas: Option<Vec<U256>>,
 }
 
 impl Endpoint {
@@ -26,9 +28,13 @@ impl Endpoint {
         }
     }
 
-    async fn history(&self) -> Result<FeeMarket, ClientError> {
+    async fn recent(&self) -> Result<RawFeeHistory, ClientError> {
         let params = vec![json!("0x5"), json!("latest"), json!([50])];
-        let history: RawFeeHistory = self.ask("eth_feeHistory", params).await?;
+        self.ask("eth_feeHistory", params).await
+    }
+
+    async fn history(&self) -> Result<FeeMarket, ClientError> {
+        let history = self.recent().await?;
         let next = history.base_fee_per_gas.last();
         let next = *next.ok_or_else(|| self.malformed("a fee history"))?;
         let mut tips: Vec<U256> = Vec::new();
@@ -56,6 +62,26 @@ impl Endpoint {
             // The sender knows a least tip of its own.
             Err(_) if base_fee > 0 => Ok(FeeMarket { base_fee, priority_fee: 0 }),
             price => price,
+        }
+    }
+
+    /// What the endpoint says, or else what the recent blocks do. A chain whose blocks do not count blob gas has no
+    /// blobs; of one that does, the price is not known where nobody tells it.
+    pub(super) async fn blob_market(&self) -> Result<Option<u128>, ClientError> {
+        let told = self.ask::<Option<U256>>("eth_blobBaseFee", Vec::new()).await;
+        let told = match told {
+            Ok(Some(fee)) => return Ok(Some(self.number(fee, "a base fee of blobs")?)),
+            Err(error @ ClientError::Unreachable { .. }) => return Err(error),
+            told => told,
+        };
+        let recent = self.recent().await.ok().and_then(|history| history.base_fee_per_blob_gas);
+        if let Some(fee) = recent.and_then(|fees| fees.last().copied()).filter(|fee| !fee.is_zero())
+        {
+            return Ok(Some(self.number(fee, "a base fee of blobs")?));
+        }
+        match self.block(At::Latest).await? {
+            Some(block) if block.excess_blob_gas.is_none() => Ok(None),
+            _ => Err(told.err().unwrap_or_else(|| self.malformed("a base fee of blobs"))),
         }
     }
 

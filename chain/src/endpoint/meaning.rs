@@ -27,7 +27,7 @@ const REVERTED: i64 = 3;
 const VM_ERROR: i64 = -32015;
 
 /// A call that fails wherever it is made.
-const CALL_FAILS: [&str; 19] = [
+const CALL_FAILS: [&str; 20] = [
     "insufficient funds",
     "insufficient balance",
     "gas required exceeds",
@@ -47,10 +47,11 @@ const CALL_FAILS: [&str; 19] = [
     "evm error",
     "evmerror",
     "write protection",
+    "transaction type not supported",
 ];
 
 /// A transaction that is not taken as it is.
-const SENDING_REFUSED: [&str; 24] = [
+const SENDING_REFUSED: [&str; 25] = [
     "nonce",
     "underpriced",
     "already known",
@@ -74,6 +75,7 @@ const SENDING_REFUSED: [&str; 24] = [
     "signature",
     "rejected",
     "transaction type",
+    "sidecar",
     "revert",
 ];
 

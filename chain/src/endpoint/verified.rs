@@ -88,6 +88,10 @@ impl ChainClient for VerifiedEndpoint {
         verified!(self, fee_market())
     }
 
+    fn blob_base_fee(&self) -> Answer<'_, Option<u128>> {
+        verified!(self, blob_base_fee())
+    }
+
     fn send_raw(&self, raw: Vec<u8>) -> Answer<'_, Hash> {
         verified!(self, send_raw(raw))
     }

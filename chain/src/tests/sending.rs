@@ -60,6 +60,7 @@ impl ChainClient for Forgetful {
         nonce(address: [u8; 20]) -> u64;
         estimate_gas(call: Call) -> u64;
         fee_market() -> FeeMarket;
+        blob_base_fee() -> Option<u128>;
         receipt(tx_hash: Hash) -> Option<Receipt>;
         input(tx_hash: Hash) -> Option<Vec<u8>>;
     }

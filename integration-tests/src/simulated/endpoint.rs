@@ -133,6 +133,7 @@ fn signed(raw: &[u8], chain_id: u64) -> Result<SimulatedTx, String> {
         value: u128::try_from(tx.value()).map_err(|error| error.to_string())?,
         data: tx.input().to_vec(),
         gas: Some(tx.gas_limit()),
+        ..Call::default()
     };
     Ok(SimulatedTx { hash: tx.tx_hash().0, from: call.from, nonce: tx.nonce(), call })
 }

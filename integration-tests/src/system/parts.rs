@@ -17,7 +17,7 @@ use zklink_prover::prover::Proving;
 use zklink_settlement::attester::history::History;
 
 use super::{ENDPOINTS, System};
-use crate::network::{attesters, deployment, genesis, validator};
+use crate::network::{HUB, attesters, deployment, genesis, validator};
 use crate::simulated::{Character, SimulatedProving, check_simulated_proof};
 
 /// The most blocks in one question for events.
@@ -46,9 +46,11 @@ impl System {
             feed: FEED,
         };
         let attesters = attesters().into_iter().enumerate();
+        let hub = self.chain(HUB).final_contracts();
         Parts {
             deployment: deployment(),
             genesis: genesis(),
+            proven: hub.hub.as_ref().map(|hub| hub.proven).unwrap_or_default(),
             store: Arc::new(self.store.clone()),
             chains: self.chains.keys().map(|id| (*id, self.chain_setup(*id))).collect(),
             attesters: attesters.map(|(number, key)| self.attester(number, key)).collect(),

@@ -85,6 +85,7 @@ pub fn restored(data: &Path, deployment: &Deployment, genesis: &State) -> Restor
         network: Arc::new(deployment.network()),
         shapes: deployment.shapes.iter().map(|shape| shape.id).collect(),
         genesis: genesis.clone(),
+        proven: BlockNumber(0),
     };
     restore(&base, Config::default(), Policy::RECORDS, &archive.reader(), &mut log).unwrap()
 }

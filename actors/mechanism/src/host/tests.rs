@@ -334,3 +334,73 @@ fn after_a_stop_of_all_nothing_is_held_and_sources_stopped_first() {
         assert!(matches!(add.tell(Add(1)), Err(Refused::Closed(_))));
     });
 }
+
+/// Says that it was dropped.
+struct Told(std::sync::mpsc::Sender<&'static str>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.send("dropped").unwrap_or_default();
+    }
+}
+
+#[test]
+fn a_driver_that_panics_or_gives_up_stops_the_node_and_says_why() {
+    for panics in [true, false] {
+        let reason = crate::shell::run(async move {
+            let (mut host, supervisor) = host().await;
+            host.drive("driver", async move {
+                assert!(!panics, "by order of the test");
+                Err::<(), _>("no more".to_owned())
+            });
+            let mut running = host.run(supervisor.port());
+            let reason = tokio::time::timeout(SOON, running.finished()).await.unwrap();
+            running.stop(SOON).await;
+            reason
+        });
+        let expected = if panics { "panicked" } else { "no more" };
+        assert!(reason.contains("driver") && reason.contains(expected), "{reason}");
+    }
+}
+
+#[test]
+fn drivers_end_before_machines_and_one_that_hangs_is_given_up() {
+    crate::shell::run(async {
+        let (mut host, supervisor) = host().await;
+        let counter = counter(&mut host, 8, Origin::Once(Counter::default())).await;
+        let (told, heard) = std::sync::mpsc::channel();
+        let (last, mut stop) = (counter.port(), host.stopping());
+        host.drive("orderly", async move {
+            drop(stop.wait_for(|stop| *stop).await);
+            let add: Port<Add> = last;
+            assert_eq!(add.ask(Add(3)).unwrap().wait(SOON).await, Ok(3), "the machine is there");
+        });
+        let hanging = Told(told);
+        host.drive("hanging", async move {
+            std::future::pending::<()>().await;
+            drop(hanging);
+        });
+        let running = host.run(supervisor.port());
+        running.stop(Duration::from_millis(200)).await;
+        assert_eq!(heard.recv_timeout(SOON), Ok("dropped"));
+        assert!(counter.port().tell(Add(1)).is_err(), "the machine is gone");
+    });
+}
+
+#[test]
+fn a_host_that_is_dropped_ends_its_drivers() {
+    crate::shell::run(async {
+        let (mut host, _supervisor) = host().await;
+        let (told, heard) = std::sync::mpsc::channel();
+        let (ends, stop) = (Told(told), host.stopping());
+        host.drive("looks", async move {
+            while !*stop.borrow() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            drop(ends);
+        });
+        drop(host);
+        let heard = tokio::task::spawn_blocking(move || heard.recv_timeout(SOON)).await.unwrap();
+        assert_eq!(heard, Ok("dropped"));
+    });
+}

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{TEXT_MAX, Work, World};
+use super::{BY_ORDER, TEXT_MAX, Work, World};
 use crate::machine::{Handle, Load, Machine};
 use crate::platform::Reach;
 use crate::port::{Deliver, Envelope, Mailbox, Message, Port, Refused};
@@ -39,7 +39,7 @@ impl<A: Machine> AnySupervised for Mutex<Supervised<A>> {
     }
 
     fn panic(&self) {
-        lock(self).fall("panicked: by order of the World".to_owned(), false);
+        lock(self).fall(format!("panicked: {BY_ORDER}"), false);
     }
 
     fn rebuild(&self) -> Load {

@@ -176,40 +176,41 @@ fn a_foreign_thread_is_refused() {
 }
 
 /// A counter that says how often it was built.
-fn counted(world: &World, name: &str) -> (MachineRef<Counter>, Arc<Mutex<u64>>) {
+fn counted(host: &mut WorldHost, name: &str) -> (MachineRef<Counter>, Arc<Mutex<u64>>) {
     let builds = Arc::new(Mutex::new(0));
     let built = Arc::clone(&builds);
     let origin = Origin::rebuilt(move || {
         *built.lock().unwrap() += 1;
         Ok(Counter::default())
     });
-    (world.start(name, 64, origin), builds)
+    (at_once(host.start(&(), name, 64, origin)).unwrap(), builds)
 }
 
 #[test]
 fn a_panic_by_order_is_mended_like_any_and_sources_are_built_again_too() {
     let world = World::new(1, POLICY);
-    let (ledger, of_ledger) = counted(&world, "ledger");
-    let (watcher, of_watcher) = counted(&world, "watcher");
-    let sources = vec!["watcher".to_owned()];
-    world.retold_by(RetoldBy { machine: "ledger".to_owned(), sources });
+    let mut host = WorldHost::new(&world, POLICY);
+    let (ledger, of_ledger) = counted(&mut host, "ledger");
+    let (watcher, of_watcher) = counted(&mut host, "watcher");
+    host.retold_by("ledger", &["watcher".to_owned()]);
     watcher.port().tell(Add(5)).unwrap();
     world.run_for(10);
-    world.panic("ledger");
+    world.panic("ledger@1");
     assert!(ledger.inspect(|_| ()).is_none());
     world.run_for(1_000);
     assert!(ledger.inspect(|_| ()).is_some());
     assert_eq!((*of_ledger.lock().unwrap(), *of_watcher.lock().unwrap()), (2, 2));
     assert_eq!(watcher.inspect(|watcher| watcher.total), Some(0), "it is another one");
-    assert_eq!(world.stopped(), None);
+    assert_eq!((host.stopped(), host.faults()), (None, Vec::new()), "it was ordered");
 }
 
 #[test]
 fn a_buried_machine_is_not_built_again() {
     let world = World::new(1, POLICY);
-    let (address, builds) = counted(&world, "counter");
-    world.panic("counter");
-    world.bury("counter");
+    let mut host = WorldHost::new(&world, POLICY);
+    let (address, builds) = counted(&mut host, "counter");
+    world.panic("counter@1");
+    world.bury("counter@1");
     world.run_for(5_000);
     assert!(address.inspect(|_| ()).is_none());
     assert_eq!(*builds.lock().unwrap(), 1);
@@ -218,7 +219,7 @@ fn a_buried_machine_is_not_built_again() {
 /// Three drivers that sleep for the same time and then add their number to a list, round after round.
 fn rounds(seed: u64) -> (Vec<u64>, String) {
     let world = World::new(seed, POLICY);
-    let mut host = WorldHost::new(&world);
+    let mut host = WorldHost::new(&world, POLICY);
     let list = Arc::new(Mutex::new(Vec::new()));
     for number in 0..3 {
         let list = Arc::clone(&list);
@@ -249,7 +250,7 @@ fn drivers_sleep_in_virtual_time_and_the_seed_chooses_among_those_that_are_woken
 #[test]
 fn a_driver_and_a_machine_talk_and_a_question_times_out() {
     let world = World::new(1, POLICY);
-    let mut host = WorldHost::new(&world);
+    let mut host = WorldHost::new(&world, POLICY);
     let started = host.start(&(), "counter", 8, Origin::Once(Counter::default()));
     let counter = at_once(started).unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -273,19 +274,24 @@ fn a_driver_and_a_machine_talk_and_a_question_times_out() {
 fn a_driver_that_panics_or_gives_up_stops_the_node() {
     for panics in [true, false] {
         let world = World::new(1, POLICY);
-        let mut host = WorldHost::new(&world);
+        let mut host = WorldHost::new(&world, POLICY);
         host.drive("driver", async move {
             tokio::time::sleep(Duration::from_millis(10)).await;
             assert!(!panics, "by order of the test");
             Err("no more".to_owned())
         });
         world.run_for(9);
-        assert_eq!(world.stopped(), None);
+        assert_eq!(host.stopped(), None);
         world.run_for(1_000);
         let expected = if panics { "panicked" } else { "no more" };
-        let stopped = world.stopped().expect("the supervisor ordered it");
+        let stopped = host.stopped().expect("the supervisor ordered it");
         assert!(stopped.contains("driver@1") && stopped.contains(expected), "{stopped}");
-        assert_eq!(world.fallen_drivers(), [format!("driver@1 fell: {expected}")]);
+        assert_eq!(host.faults(), [format!("driver@1 fell: {expected}")]);
+        // The next life has a supervisor that knows nothing of it.
+        host.kill();
+        let next = WorldHost::new(&world, POLICY);
+        world.run_for(1_000);
+        assert_eq!((next.stopped(), next.faults()), (None, Vec::new()));
     }
 }
 
@@ -294,7 +300,7 @@ fn a_life_that_is_killed_runs_no_more_and_another_one_goes_on() {
     let world = World::new(1, POLICY);
     let counts = [0, 1].map(|_| Arc::new(Mutex::new(0)));
     let lives = [0, 1].map(|number: usize| {
-        let (mut host, count) = (WorldHost::new(&world), Arc::clone(&counts[number]));
+        let (mut host, count) = (WorldHost::new(&world, POLICY), Arc::clone(&counts[number]));
         host.drive("driver", async move {
             for _ in 0..1_000 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -313,7 +319,7 @@ fn a_life_that_is_killed_runs_no_more_and_another_one_goes_on() {
 fn a_world_that_has_ended_holds_nothing() {
     let world = World::new(1, POLICY);
     let held = Arc::new(());
-    let mut host = WorldHost::new(&world);
+    let mut host = WorldHost::new(&world, POLICY);
     let (of_driver, of_machine) = (Arc::clone(&held), Arc::clone(&held));
     host.drive("driver", async move {
         std::future::pending::<()>().await;

@@ -13,6 +13,8 @@ use std::time::Duration;
 use tokio::runtime::{EnterGuard, Runtime};
 use tokio::time::Instant;
 
+use crate::port::Port;
+use crate::supervised::Fault;
 use crate::timestamp::Timestamp;
 
 /// A driver; it gives the fault for which the node must stop.
@@ -22,6 +24,7 @@ pub(super) type Driver = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 pub(super) struct Task {
     pub(super) name: String,
     pub(super) life: u32,
+    pub(super) faults: Port<Fault>,
     pub(super) driver: Driver,
 }
 
@@ -94,17 +97,14 @@ impl Time {
         self.woken.add(id);
     }
 
-    pub(super) fn is_anybody_woken(&self) -> bool {
-        !self.woken.ids().is_empty()
+    pub(super) fn count_woken(&self) -> usize {
+        self.woken.ids().len()
     }
 
-    /// Takes one of those that are woken; `choose` is given how many there are.
-    pub(super) fn take(&self, choose: impl FnOnce(usize) -> usize) -> Option<u64> {
+    /// Takes one of those that are woken, in the order of their numbers.
+    pub(super) fn take(&self, index: usize) -> Option<u64> {
         let mut ids = self.woken.ids();
-        if ids.is_empty() {
-            return None;
-        }
-        let chosen = ids.iter().nth(choose(ids.len())).copied();
+        let chosen = ids.iter().nth(index).copied();
         ids.take(&chosen?)
     }
 

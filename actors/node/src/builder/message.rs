@@ -51,6 +51,18 @@ pub enum Refusal {
         /// How long it may wait, seconds.
         max_s: u64,
     },
+    /// The hub has blocks that this node does not: it runs on another store, or on an older copy. Whatever it sealed
+    /// would be another block of the same number.
+    #[error(
+        "the hub has block {hub} and this node only {sealed}: it takes nothing. Its operator must start it on the data \
+         folder that has those blocks"
+    )]
+    StoreBehind {
+        /// The last block that the hub has.
+        hub: BlockNumber,
+        /// The last block that is sealed here.
+        sealed: BlockNumber,
+    },
     /// The hub did not answer since the node was started, so that nobody knows how far settlement is.
     #[error("the node has not reached its hub yet: send the same transaction again in a moment")]
     HubUnknown,

@@ -38,6 +38,8 @@ impl Default for PaceLimits {
 /// What the hub says at its tip: told by the driver that reads it. A reorganisation may take some of it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HubProgress {
+    /// The last block of the rollup that is committed there.
+    pub committed: BlockNumber,
     /// The last block of the rollup that is proven there.
     pub proven: BlockNumber,
     /// The time of the hub's last block, Unix seconds.
@@ -71,7 +73,9 @@ impl Pace {
     pub(super) fn refusal(&self, sealed: BlockNumber) -> Option<Refusal> {
         let limits = self.limits?;
         let Some(hub) = self.hub else { return Some(Refusal::HubUnknown) };
-        // A hub that has more than was sealed here belongs to another store: settlement says so and stops.
+        if hub.committed > sealed {
+            return Some(Refusal::StoreBehind { hub: hub.committed, sealed });
+        }
         let waiting = sealed.0.saturating_sub(hub.proven.0);
         let waiting = u64::from(waiting);
         let max = limits.unproven_max.max(1);
@@ -108,7 +112,12 @@ mod tests {
         let limits = PaceLimits { unproven_max: 3, ahead_max_s: 10, age_max_s: 100 };
         let mut pace = Pace::new(Some(limits));
         assert_eq!(pace.refusal(BlockNumber(0)), Some(Refusal::HubUnknown));
-        let heard = |proven, time| HubProgress { proven: BlockNumber(proven), time, oldest: None };
+        let heard = |proven, time| HubProgress {
+            committed: BlockNumber(0),
+            proven: BlockNumber(proven),
+            time,
+            oldest: None,
+        };
         pace.hear(heard(5, 1_000));
         assert_eq!(pace.seal_by(), 1_010);
         for sealed in [0, 5, 7] {
@@ -121,11 +130,25 @@ mod tests {
         pace.hear(heard(4, 1_011));
         assert_eq!(pace.refusal(BlockNumber(8)), behind(4), "the hub was rewound");
     }
+
+    #[test]
+    fn a_store_without_blocks_that_the_hub_has_takes_nothing() {
+        let mut pace = Pace::new(Some(PaceLimits::default()));
+        let (hub, proven) = (BlockNumber(5), BlockNumber(3));
+        pace.hear(HubProgress { committed: hub, proven, time: 1_000, oldest: None });
+        let behind = |sealed| Some(Refusal::StoreBehind { hub, sealed });
+        for sealed in [0, 4].map(BlockNumber) {
+            assert_eq!(pace.refusal(sealed), behind(sealed));
+        }
+        assert_eq!([5, 6].map(|sealed| pace.refusal(BlockNumber(sealed))), [None, None]);
+    }
+
     #[test]
     fn a_block_that_the_hub_does_not_take_stops_those_behind_it() {
         let limits = PaceLimits { unproven_max: 9, ahead_max_s: 10, age_max_s: 100 };
         let mut pace = Pace::new(Some(limits));
-        let hub = HubProgress { proven: BlockNumber(1), time: 1_100, oldest: Some(1_000) };
+        let committed = BlockNumber(1);
+        let hub = HubProgress { committed, proven: committed, time: 1_100, oldest: Some(1_000) };
         for (time, oldest, age_s) in [(1_100, 1_000, None), (1_101, 1_000, Some(101)), (1, 9, None)]
         {
             pace.hear(HubProgress { time, oldest: Some(oldest), ..hub });

@@ -66,6 +66,21 @@ fn what_is_missing_or_out_of_range_is_named() {
 }
 
 #[test]
+fn what_is_left_out_of_the_terms_of_sending_has_its_default() {
+    let sent = |more: &str| {
+        let loaded = parse(&format!("{NODE}{more}")).unwrap();
+        loaded.config.chains["1"].send.clone()
+    };
+    let default = SendPolicy::default();
+    assert_eq!(sent("").max_fee_per_gas, default.max_fee_per_gas);
+    let policy = sent("send = { max_fee_per_gas = 70_000_000_000, max_blobs = 3 }");
+    assert_eq!((policy.max_fee_per_gas, policy.max_blobs), (70_000_000_000, 3));
+    assert_eq!((policy.poll_ms, policy.raises), (default.poll_ms, default.raises));
+    let wrong = parse(&format!("{NODE}send = {{ max_fee_per_gas = -1 }}")).unwrap_err().to_string();
+    assert!(wrong.contains("chains.1.send.max_fee_per_gas"), "{wrong}");
+}
+
+#[test]
 fn one_endpoint_or_two_and_nothing_else() {
     let loaded = parse(&NODE.replace("[\"http://localhost:8545\"]", "[]")).unwrap();
     let chains = loaded.chains(&loaded.config.chains).unwrap();

@@ -163,9 +163,9 @@ fn refused(refusal: &Refusal) -> ErrorObjectOwned {
             error(code::TX_FORMAT, text, hint)
         }
         Refusal::Overloaded => busy(code::LIMIT, text, BUSY_MS),
-        Refusal::SettlementBehind { .. } | Refusal::SettlementStuck { .. } => {
-            busy(code::LIMIT, text, BEHIND_MS)
-        }
+        Refusal::SettlementBehind { .. }
+        | Refusal::SettlementStuck { .. }
+        | Refusal::StoreBehind { .. } => busy(code::LIMIT, text, BEHIND_MS),
         Refusal::HubUnknown => busy(code::UNAVAILABLE, text, BUSY_MS),
         Refusal::Stopping => busy(code::UNAVAILABLE, text, BUSY_MS),
     }

@@ -344,7 +344,15 @@ fn a_builder_that_takes_nothing_is_waited_for_however_long() {
     }
     scene.world.run_for(3_600_000);
     assert_eq!((scene.faults(), scene.pool(HUB)), (vec![], Amount::ZERO));
-    scene.hub.tell(HubProgress { proven: BlockNumber(0), time: 0, oldest: None }).expect("room");
+    scene
+        .hub
+        .tell(HubProgress {
+            committed: BlockNumber(0),
+            proven: BlockNumber(0),
+            time: 0,
+            oldest: None,
+        })
+        .expect("room");
     scene.world.run_for(1_000);
     assert_eq!((scene.faults(), scene.pool(HUB)), (vec![], Amount(UNIT)));
 }

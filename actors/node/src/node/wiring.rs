@@ -75,6 +75,8 @@ pub struct Parts {
     pub deployment: Deployment,
     /// The state before the first block.
     pub genesis: State,
+    /// All blocks up to this one are proven on the hub, finally.
+    pub proven: BlockNumber,
     /// Where the archive is.
     pub store: Arc<dyn Store>,
     /// The chains.

@@ -23,6 +23,8 @@ pub struct Base {
     pub shapes: Vec<ShapeId>,
     /// The state before the first block.
     pub genesis: State,
+    /// All blocks up to this one are proven on the hub, finally: nobody needs their proofs any more.
+    pub proven: BlockNumber,
 }
 
 /// Where the witness maker begins: not behind the first block without a proof.
@@ -32,6 +34,8 @@ pub struct WitnessStart {
     pub state: State,
     /// Its trees.
     pub tree: StateTree,
+    /// All blocks up to this one are proven, whether their proofs are here or not.
+    pub proven: BlockNumber,
 }
 
 /// What a start has read.
@@ -100,7 +104,7 @@ pub fn restore(
 ) -> Result<Restored, RestoreError> {
     let mut found = Candidates::list(archive);
     let newest = found.next_good(BlockNumber(u32::MAX), archive, log, &base.genesis);
-    let proven = proven_prefix(found.proven, archive)?;
+    let proven = proven_prefix(found.proven.max(base.proven), archive)?;
     let witness = match &newest {
         Some((snapshot, tree)) if snapshot.state.system.number <= proven => {
             Some((snapshot.state.clone(), tree.clone()))
@@ -113,7 +117,7 @@ pub fn restore(
     };
     let (state, tree) =
         witness.unwrap_or_else(|| (base.genesis.clone(), StateTree::of(&base.genesis)));
-    let witness = WitnessStart { state, tree };
+    let witness = WitnessStart { state, tree, proven };
 
     let from = newest.as_ref().map(|(snapshot, _)| snapshot.state.system.number);
     let (at, mut builder) = begin(base, config, newest, log);

@@ -120,7 +120,7 @@ fn journal(records: &[Record]) -> SegmentLog<SimDisk> {
 }
 
 fn base() -> Base {
-    Base { network: network(), shapes: shape_ids(), genesis: genesis() }
+    Base { network: network(), shapes: shape_ids(), genesis: genesis(), proven: BlockNumber(0) }
 }
 
 /// Everything that a node's start reads.

@@ -12,6 +12,8 @@ use super::log::{self, Chain, HEADER_BYTES, Log, LogError, RECORD_BYTES_MAX, Rec
 
 const MAGIC: &[u8; 8] = b"zkljrnl1";
 const SEGMENT_HEADER_BYTES: usize = 52;
+/// A segment can be read from every so many bytes on, without what is before.
+const MARK_BYTES: u64 = 1 << 20;
 /// How many bytes a read asks for at first; a larger record gets a second, larger read.
 const READ_BYTES: usize = 256 << 10;
 /// A segment is closed when it reaches this size, in bytes.
@@ -40,8 +42,36 @@ pub struct Cut {
 #[derive(Debug)]
 struct Segment {
     name: String,
-    first: u64,
-    before: Chain,
+    /// Places from which it can be read, the first record before all.
+    marks: Vec<Mark>,
+}
+
+/// A place in a segment from which reading can begin.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    position: u64,
+    /// The chain before the record there.
+    chain: Chain,
+    offset: u64,
+}
+
+impl Segment {
+    fn new(name: String, position: u64, chain: Chain) -> Segment {
+        let offset = as_u64(SEGMENT_HEADER_BYTES);
+        Segment { name, marks: vec![Mark { position, chain, offset }] }
+    }
+
+    /// Notes that a record begins here, if the last mark is far enough behind.
+    fn pass(&mut self, mark: Mark) {
+        let last = self.marks.last().map_or(0, |last| last.offset);
+        if mark.offset >= last + MARK_BYTES {
+            self.marks.push(mark);
+        }
+    }
+
+    fn first(&self) -> u64 {
+        self.marks[0].position
+    }
 }
 
 /// Where sequential reading goes on.
@@ -103,6 +133,11 @@ impl<D: Disk> SegmentLog<D> {
         while offset < bytes.len() {
             match self.check(&bytes[offset..]) {
                 Ok(stored) => {
+                    self.pass(Mark {
+                        position: self.end,
+                        chain: self.chain,
+                        offset: as_u64(offset),
+                    });
                     self.end += 1;
                     self.chain = stored.record.chain;
                     offset += stored.len();
@@ -138,9 +173,12 @@ impl<D: Disk> SegmentLog<D> {
             }
             return Err(self.corrupt(name, 0, "header does not continue the segment before"));
         }
-        let name = name.to_owned();
-        self.segments.push(Segment { name, first: self.end, before: self.chain });
+        self.segments.push(Segment::new(name.to_owned(), self.end, self.chain));
         Ok(())
+    }
+
+    fn pass(&mut self, mark: Mark) {
+        self.segments.last_mut().expect("an open log has a segment").pass(mark);
     }
 
     /// The record at the start of `bytes`, if it is the one that must come next.
@@ -188,7 +226,7 @@ impl<D: Disk> SegmentLog<D> {
         let made = self.disk.create(&name, &self.segment_header());
         made.map_err(|source| io_error(&format!("create {name}"), source))?;
         self.length = as_u64(SEGMENT_HEADER_BYTES);
-        self.segments.push(Segment { name, first: self.end, before: self.chain });
+        self.segments.push(Segment::new(name, self.end, self.chain));
         Ok(())
     }
 
@@ -198,8 +236,9 @@ impl<D: Disk> SegmentLog<D> {
         }
         let (group, mut position, mut chain) = (self.end, self.end, self.chain);
         let mut bytes = Vec::new();
-        let mut records = Vec::with_capacity(payloads.len());
+        let (mut records, mut marks) = (Vec::with_capacity(payloads.len()), Vec::new());
         for payload in payloads {
+            marks.push(Mark { position, chain, offset: self.length + as_u64(bytes.len()) });
             chain = log::next_chain(&chain, position, &payload);
             let record = Record { position, chain, payload };
             log::encode(&record, group, &mut bytes);
@@ -209,21 +248,23 @@ impl<D: Disk> SegmentLog<D> {
         let name = &self.segments.last().expect("an open log has a segment").name;
         let written = self.disk.append(name, &bytes).and_then(|()| self.disk.sync(name));
         written.map_err(|source| io_error(&format!("write and sync {name}"), source))?;
+        marks.into_iter().for_each(|mark| self.pass(mark));
         self.length += as_u64(bytes.len());
         (self.end, self.chain) = (position, chain);
         Ok(records)
     }
 
-    /// Where to begin for reading `position`: where the last read ended, or its segment's start.
+    /// Where to begin for reading `position`: where the last read ended, or the mark before it.
     fn seek(&self, position: u64) -> Cursor {
         if let Some(cursor) = self.cursor.filter(|cursor| cursor.position == position) {
             return cursor;
         }
-        let after = self.segments.partition_point(|segment| segment.first <= position);
-        let index = after.saturating_sub(1);
-        let segment = &self.segments[index];
-        let offset = as_u64(SEGMENT_HEADER_BYTES);
-        Cursor { position: segment.first, chain: segment.before, segment: index, offset }
+        let after = self.segments.partition_point(|segment| segment.first() <= position);
+        let segment = after.saturating_sub(1);
+        let marks = &self.segments[segment].marks;
+        let after = marks.partition_point(|mark| mark.position <= position);
+        let Mark { position, chain, offset } = marks[after.saturating_sub(1)];
+        Cursor { position, chain, segment, offset }
     }
 
     /// Reads one stretch of bytes at the cursor and moves it behind the records that it looked at;
@@ -235,7 +276,7 @@ impl<D: Disk> SegmentLog<D> {
         limit: usize,
     ) -> Result<Vec<Record>, LogError> {
         let next = self.segments.get(cursor.segment + 1);
-        if next.is_some_and(|next| next.first == cursor.position) {
+        if next.is_some_and(|next| next.first() == cursor.position) {
             cursor.segment += 1;
             cursor.offset = as_u64(SEGMENT_HEADER_BYTES);
         }
@@ -303,7 +344,7 @@ impl<D: Disk> Log for SegmentLog<D> {
     }
 
     fn start(&self) -> Chain {
-        self.segments.first().map_or(self.chain, |segment| segment.before)
+        self.segments.first().map_or(self.chain, |segment| segment.marks[0].chain)
     }
 }
 

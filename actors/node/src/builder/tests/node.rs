@@ -307,7 +307,12 @@ fn paced(unproven_max: u64) -> Config {
 
 impl Node {
     fn hear(&self, proven: u32, time: u64) {
-        let hub = HubProgress { proven: BlockNumber(proven), time, oldest: None };
+        let hub = HubProgress {
+            committed: BlockNumber(0),
+            proven: BlockNumber(proven),
+            time,
+            oldest: None,
+        };
         self.builder.port().tell(hub).expect("room");
         self.world.run_for(10);
     }

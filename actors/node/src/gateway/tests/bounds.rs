@@ -138,7 +138,12 @@ fn a_node_that_is_ahead_of_its_hub_says_so() {
         let client = served.client().await;
         let tx = User::new(1).transfer(AccountId(2), 0, User::new(2).owner, UNIT);
         assert_eq!(code_of(client.send(&tx).await), code::UNAVAILABLE, "the hub is unknown");
-        let hub = HubProgress { proven: BlockNumber(0), time: 1_800_000_000, oldest: None };
+        let hub = HubProgress {
+            committed: BlockNumber(0),
+            proven: BlockNumber(0),
+            time: 1_800_000_000,
+            oldest: None,
+        };
         served.hub.tell(hub).expect("room");
         let (alice, _) = alice(&served, &client).await;
         assert_eq!(served.seal(&client).await, BlockNumber(1));
@@ -147,7 +152,10 @@ fn a_node_that_is_ahead_of_its_hub_says_so() {
             Err(ClientError::Rpc { code: code::LIMIT, retry_after_ms: Some(15_000), .. }) => {}
             other => panic!("{other:?}"),
         }
-        served.hub.tell(HubProgress { proven: BlockNumber(1), ..hub }).expect("room");
+        served
+            .hub
+            .tell(HubProgress { committed: BlockNumber(0), proven: BlockNumber(1), ..hub })
+            .expect("room");
         client.send(&tx).await.expect("the hub has caught up");
     });
 }

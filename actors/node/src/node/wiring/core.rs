@@ -27,7 +27,8 @@ pub(super) async fn start_core<P: Platform>(
 
     let shapes: Vec<ShapeId> = parts.deployment.shapes.iter().map(|shape| shape.id).collect();
     let network = Arc::new(parts.deployment.network());
-    let base = Base { network, shapes, genesis: parts.genesis.clone() };
+    let (genesis, proven) = (parts.genesis.clone(), parts.proven);
+    let base = Base { network, shapes, genesis, proven };
     let restored = restore(&base, parts.builder, parts.snapshot_records, &reader, &mut *log)?;
     let Restored { builder: mut machine, witness, snapshots, from, replayed } = restored;
     tracing::info!(snapshot = ?from, replayed, "the state is read");
