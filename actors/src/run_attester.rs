@@ -7,6 +7,7 @@ use zklink_chain::deploy::Deployment;
 use zklink_mechanism::port::Port;
 use zklink_node::config::{AttesterConfig, Loaded, connect, read_key};
 use zklink_node::node::{AttesterSetup, ChainReading, LoneAttester, history_file};
+use zklink_store::journal::disk::make_folder;
 use zklink_transport::Remote;
 
 use crate::cli::AttesterArgs;
@@ -57,7 +58,7 @@ async fn setup(loaded: &Loaded<AttesterConfig>) -> Result<AttesterSetup> {
         config.key_file.display()
     );
     let data = loaded.path(&config.data);
-    std::fs::create_dir_all(&data).with_context(|| format!("making {}", data.display()))?;
+    make_folder(&data).with_context(|| format!("making {}", data.display()))?;
     let mut chains = BTreeMap::new();
     for (id, chain) in loaded.chains(&config.chains)? {
         let deployed = deployment

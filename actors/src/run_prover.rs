@@ -84,6 +84,7 @@ pub(crate) async fn tell_link(mut link: watch::Receiver<Link>, node: String, sho
         match now {
             Link::Idle => {}
             Link::Connected => show.line(format!("connected to {node}")),
+            Link::Refused(why) => show.line(format!("{node} takes nothing: {why}")),
             Link::Down(why) => show.line(format!("no connection to {node}: {why}; trying again")),
         }
     }

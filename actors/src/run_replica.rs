@@ -1,7 +1,10 @@
 //! A replica as a process of its own.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use zklink_chain::deploy::Deployment;
 use zklink_mechanism::port::Port;
 use zklink_node::config::{Loaded, ReplicaConfig};
@@ -16,6 +19,8 @@ use crate::stop;
 
 /// So many questions in a row that fail are told of: some seconds' worth.
 const FAILURES: u32 = 5;
+/// How often it is told how far a replica is that keeps up, while there is something new.
+const QUIET: Duration = Duration::from_secs(60);
 /// So many records behind are told of; fewer are the usual course.
 const BEHIND: u64 = 1_000;
 
@@ -59,7 +64,7 @@ pub(crate) async fn run(args: &ReplicaArgs) -> Result<()> {
 /// Shows how far a replica is while it catches up, and when it has.
 async fn tell_progress(mut followed: watch::Receiver<Followed>, show: Show) {
     let mut catching_up = true;
-    let (mut told, mut complained) = (0, false);
+    let (mut told, mut complained, mut said) = (0, false, Instant::now());
     while followed.changed().await.is_ok() {
         let now = followed.borrow_and_update().clone();
         let Followed { records, of_node, failures, last_error } = now;
@@ -70,9 +75,13 @@ async fn tell_progress(mut followed: watch::Receiver<Followed>, show: Show) {
         complained = failures >= FAILURES;
         let Some(of_node) = of_node else { continue };
         let behind = of_node.saturating_sub(records);
+        if !catching_up && records > told && said.elapsed() >= QUIET {
+            show.line(format!("{records} of {of_node} records"));
+            (told, said) = (records, Instant::now());
+        }
         if behind == 0 && catching_up {
             show.line(format!("all {records} records of the node are here"));
-            catching_up = false;
+            (catching_up, told, said) = (false, records, Instant::now());
         } else if behind >= BEHIND && (!catching_up || records >= told + of_node / 10) {
             show.line(format!("{records} of {of_node} records ({} %)", records * 100 / of_node));
             (catching_up, told) = (true, records);

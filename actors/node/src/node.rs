@@ -41,7 +41,7 @@ use zklink_prover::feed::ProverId;
 use zklink_prover::prover::{self, Groth16Proving, Proving};
 use zklink_store::archive::parity::ParityStore;
 use zklink_store::archive::{ArchiveFault, ArchiveReader, Store, StoreError};
-use zklink_store::journal::disk::FileDisk;
+use zklink_store::journal::disk::{FileDisk, make_folder};
 use zklink_store::journal::segment::SegmentLog;
 use zklink_store::journal::{Log, LogError};
 use zklink_store::replica::ReplicaError;
@@ -183,8 +183,7 @@ impl Setup {
 
 /// The log of the journal in a data folder, which is made if there is none.
 fn open_log(data: &Path, deployment: &Deployment) -> Result<Box<dyn Log>, StartError> {
-    std::fs::create_dir_all(data)
-        .map_err(|source| StartError::Folder { path: data.to_owned(), source })?;
+    make_folder(data).map_err(|source| StartError::Folder { path: data.to_owned(), source })?;
     let disk = FileDisk::open(&data.join("journal"))?;
     let (log, opened) = SegmentLog::open(disk, &deployment.deployment_id.0, SEGMENT_BYTES)?;
     if let Some(cut) = &opened.cut {

@@ -13,6 +13,7 @@ use zklink::shape::shape;
 use zklink_circuit::groth16::Stage;
 use zklink_circuit::proving::{ShapeKeys, write_proof};
 use zklink_circuit::witness::Witness;
+use zklink_mechanism::driver::pause;
 use zklink_mechanism::port::Port;
 
 use crate::feed::{Job, Lease, Leased, ProverId, Submit};
@@ -161,7 +162,7 @@ async fn lease(name: &ProverId, ports: &Ports) -> Option<Leased> {
 /// Hands a proof in until the feed takes or refuses it; true when it was taken. A proof is minutes of work: a feed that
 /// is full, failed or slow gets it again. One that it took without a word it knows as proven.
 async fn hand_in(mut submit: Submit, feed: &Port<Submit>, stop: &watch::Receiver<bool>) -> bool {
-    let job = submit.job;
+    let (job, mut failures) = (submit.job, 0u32);
     while !*stop.borrow() {
         let kept = submit.clone();
         match feed.ask(submit) {
@@ -171,12 +172,17 @@ async fn hand_in(mut submit: Submit, feed: &Port<Submit>, stop: &watch::Receiver
                     tracing::warn!(%job, %refusal, "the feed refused a proof");
                     return false;
                 }
-                Err(error) => tracing::warn!(%job, %error, "the feed did not answer"),
+                // Told once: it may last as long as the node is away.
+                Err(error) if failures == 0 => {
+                    tracing::warn!(%job, %error, "the feed did not answer; the proof is kept and offered again");
+                }
+                Err(error) => tracing::debug!(%job, %error, "the feed did not answer"),
             },
             Err(refused) => tracing::debug!(%job, %refused, "the feed does not take a proof yet"),
         }
         submit = kept;
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause(PAUSE, failures)).await;
+        failures = failures.saturating_add(1);
     }
     false
 }

@@ -28,6 +28,8 @@ const IN_FLIGHT: usize = 32;
 const REQUEST_BYTES_MAX: u32 = 64 << 10;
 /// The largest response: a witness of 64 MiB as hex, and what is around it.
 const RESPONSE_BYTES_MAX: u32 = (2 * 64 + 1) << 20;
+/// The code of an error: the worker is not let in, or not to this method.
+const FORBIDDEN: i32 = -32_001;
 /// How often each side looks whether the other one is there.
 const PING: std::time::Duration = std::time::Duration::from_secs(20);
 /// A side that says nothing for so long is cut off. A large witness must pass a slow line meanwhile.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use jsonrpsee::core::ClientError;
 use jsonrpsee::core::client::async_client::PingConfig;
+use jsonrpsee::types::ErrorObjectOwned;
+use jsonrpsee::types::error::METHOD_NOT_FOUND_CODE;
 use jsonrpsee::ws_client::{HeaderMap, HeaderValue, WsClient, WsClientBuilder};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore, watch};
@@ -18,7 +20,7 @@ use zklink_store::journal::{ReadRecords, Stretch};
 
 use crate::rpc::{Bytes, WorkClient};
 use crate::token::Token;
-use crate::{IN_FLIGHT, PING, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, SILENCE};
+use crate::{FORBIDDEN, IN_FLIGHT, PING, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, SILENCE};
 
 /// How long an answer may take, a large witness on a slow line included.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -36,6 +38,8 @@ pub enum Link {
     Idle,
     /// It stands.
     Connected,
+    /// It stands, and the node refuses what is said: another role, another method.
+    Refused(String),
     /// It does not, and why.
     Down(String),
 }
@@ -146,9 +150,12 @@ impl Shared {
     {
         let client = self.connected().await?;
         match call(Arc::clone(&client), message).await {
-            Ok(answer) => Some(answer),
+            Ok(answer) => {
+                self.becomes(Link::Connected);
+                Some(answer)
+            }
             Err(ClientError::Call(refused)) => {
-                tracing::warn!(reason = refused.message(), "the node does not take a message");
+                self.refused(&refused);
                 None
             }
             Err(error) => {
@@ -214,12 +221,34 @@ impl Shared {
         let rest = pause(FIRST_PAUSE, connection.failures);
         connection.failures = connection.failures.saturating_add(1);
         connection.rests_until = Some(Instant::now() + rest);
-        let down = Link::Down(why);
+        self.becomes(Link::Down(why));
+    }
+
+    /// A refusal that lasts is one of the configuration; a node that has too much to do says so only in the log.
+    fn refused(&self, refused: &ErrorObjectOwned) {
+        match refused.code() {
+            FORBIDDEN => self.becomes(Link::Refused(format!(
+                "{}: compare token_file with the role in the node's [workers]",
+                refused.message()
+            ))),
+            METHOD_NOT_FOUND_CODE => self.becomes(Link::Refused(
+                "it does not know the method: the port must be that of [workers] listen, and node and worker of one \
+                 version"
+                    .to_owned(),
+            )),
+            _ => tracing::debug!(reason = refused.message(), "the node does not take a message"),
+        }
+    }
+
+    /// Tells how the connection is, when that is something else than before.
+    fn becomes(&self, now: Link) {
         self.link.send_if_modified(|link| {
-            let other = *link != down;
+            let other = *link != now;
             if other {
-                tracing::warn!(?down, "no connection to the node");
-                *link = down;
+                if now != Link::Connected {
+                    tracing::warn!(?now, "nothing comes to the node");
+                }
+                *link = now;
             }
             other
         });

@@ -31,7 +31,7 @@ use zklink_store::journal::ReadRecords;
 use crate::rpc::{Bytes, Records, WorkServer};
 use crate::token::Token;
 use crate::workers::{Role, Worker, Workers};
-use crate::{PING, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, SILENCE};
+use crate::{FORBIDDEN, PING, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, SILENCE};
 
 /// Connections of workers.
 const CONNECTIONS_MAX: u32 = 128;
@@ -46,8 +46,6 @@ const PATIENCE: Duration = Duration::from_secs(25);
 /// Jobs whose begin is remembered, for people who want to know how long proofs take.
 const BEGUN_MAX: usize = 256;
 
-/// The worker is not let in, or not to this method.
-const FORBIDDEN: i32 = -32_001;
 /// The machine behind did not answer, or the worker asks too much at once.
 const BUSY: i32 = -32_002;
 

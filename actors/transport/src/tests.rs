@@ -214,6 +214,8 @@ async fn a_role_reaches_its_own_methods_only() {
     assert_eq!(asked(&prover, records).await, Err(Unanswered::Dropped));
     assert_eq!(asked(&signer, records).await, Err(Unanswered::Dropped));
     assert_eq!(asked(&remote(&node, &token(4)), lease()).await, Err(Unanswered::Dropped));
+    let Link::Refused(why) = signer.link().borrow().clone() else { panic!("it was refused") };
+    assert!(why.contains("signer has the role attester") && why.contains("token_file"), "{why}");
     let client = raw(&node, Some(&token(3).header())).await.unwrap();
     let error = client.lease(0).await.unwrap_err().to_string();
     assert!(error.contains("signer has the role attester"), "{error}");

@@ -8,7 +8,7 @@ use zklink_chain::client::{ChainClient, ClientError};
 use zklink_chain::endpoint::VerifiedEndpoint;
 use zklink_chain::pair::Paired;
 
-use super::{ChainConfig, ConfigError, Loaded, read_secret};
+use super::{ChainConfig, ConfigError, Loaded, preset, read_secret};
 
 /// Marks an address that stands in a file.
 const FILE: &str = "file:";
@@ -31,12 +31,30 @@ pub async fn connect<C>(
     if !matches!(config.rpc.len(), 1 | 2) {
         return Err(loaded.wrong(format!("[chains.{chain}] rpc: give one address or two")));
     }
+    if let Some(path) = &config.preset {
+        let of = preset::read(&loaded.path(path))?.evm_chain_id;
+        if of != evm_chain_id {
+            let what = format!(
+                "[chains.{chain}] preset: {} is of the chain with the EIP-155 id {of}, this one has {evm_chain_id}",
+                path.display()
+            );
+            return Err(loaded.wrong(what));
+        }
+    }
     let mut clients: Vec<Arc<VerifiedEndpoint>> = Vec::new();
+    let mut addresses: Vec<String> = Vec::new();
     for address in &config.rpc {
         let address = match address.strip_prefix(FILE) {
             Some(path) => read_secret(&loaded.path(Path::new(path)))?,
             None => address.clone(),
         };
+        if addresses.contains(&address) {
+            let what = format!(
+                "[chains.{chain}] rpc: two endpoints must be two, one that is asked twice always agrees"
+            );
+            return Err(loaded.wrong(what));
+        }
+        addresses.push(address.clone());
         let endpoint = VerifiedEndpoint::new(&address, evm_chain_id, config.limits.clone());
         let endpoint = endpoint.map_err(|source| ConfigError::Endpoint { chain, source })?;
         clients.push(Arc::new(endpoint));

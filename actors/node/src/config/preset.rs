@@ -10,12 +10,14 @@ use super::{ConfigError, MAX_BYTES, secret};
 /// A preset, as far as a node needs it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Preset {
+    pub(super) evm_chain_id: u64,
     pub(super) finality: Finality,
     pub(super) max_log_range: u64,
 }
 
 #[derive(Deserialize)]
 struct Written {
+    evm_chain_id: u64,
     finality: WrittenFinality,
     logs: WrittenLogs,
 }
@@ -56,7 +58,7 @@ pub(super) fn read(path: &Path) -> Result<Preset, ConfigError> {
 }
 
 fn parse(text: &str) -> Result<Preset, toml::de::Error> {
-    let Written { finality, logs } = toml::from_str(text)?;
+    let Written { evm_chain_id, finality, logs } = toml::from_str(text)?;
     let anchor = match finality.rule {
         Rule::Tag { tag: Tag::Finalized } => Anchor::Finalized,
         Rule::Tag { tag: Tag::Safe } => Anchor::Safe,
@@ -65,7 +67,7 @@ fn parse(text: &str) -> Result<Preset, toml::de::Error> {
         Rule::Instant => Anchor::Confirmations(1),
     };
     let finality = Finality { anchor, min_age_seconds: finality.floor_seconds };
-    Ok(Preset { finality, max_log_range: logs.range_max })
+    Ok(Preset { evm_chain_id, finality, max_log_range: logs.range_max })
 }
 
 #[cfg(test)]
@@ -86,8 +88,9 @@ mod tests {
 
     #[test]
     fn rules_become_anchors() {
-        let text = "[finality]\nrule = \"confirmations\"\nblocks = 12\nfloor_seconds = 60\n[logs]\nrange_max = 5\n";
+        let text = "evm_chain_id = 7\n[logs]\nrange_max = 5\n\
+            [finality]\nrule = \"confirmations\"\nblocks = 12\nfloor_seconds = 60\n";
         let finality = Finality { anchor: Anchor::Confirmations(12), min_age_seconds: 60 };
-        assert_eq!(parse(text).unwrap(), Preset { finality, max_log_range: 5 });
+        assert_eq!(parse(text).unwrap(), Preset { evm_chain_id: 7, finality, max_log_range: 5 });
     }
 }

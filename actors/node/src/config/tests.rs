@@ -90,6 +90,29 @@ fn one_endpoint_or_two_and_nothing_else() {
     assert_eq!(error, "etc/node.toml: [chains.1] rpc: give one address or two");
 }
 
+#[test]
+fn a_preset_of_another_chain_and_one_endpoint_twice_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let preset = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/chains/ethereum.toml");
+    std::fs::copy(preset, folder.path().join("ethereum.toml")).unwrap();
+    let refused = |from: &str, to: &str, evm_chain_id| {
+        let figment = Figment::from(Toml::string(&NODE.replace(from, to)));
+        let loaded: Loaded<NodeConfig> =
+            Loaded::parse(&folder.path().join("node.toml"), figment).unwrap();
+        let chains = loaded.chains(&loaded.config.chains).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connected = connect(&loaded, ChainId(1), chains[&ChainId(1)], evm_chain_id);
+        runtime.block_on(connected).err().map(|error| error.to_string())
+    };
+    let preset = "preset = \"ethereum.toml\"";
+    let error = refused("finality = { anchor = \"finalized\" }", preset, 31_337).unwrap();
+    assert!(error.contains("EIP-155 id 1, this one has 31337"), "{error}");
+    assert_eq!(refused("finality = { anchor = \"finalized\" }", preset, 1), None);
+    let (one, twice) = ("[\"http://localhost:8545\"]", "[\"http://a:1\", \"http://a:1\"]");
+    let error = refused(one, twice, 1).unwrap();
+    assert!(error.contains("two endpoints must be two"), "{error}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_secret_that_everybody_may_read_is_refused_and_never_shown() {

@@ -42,6 +42,18 @@ pub struct FileDisk {
     _lock: File,
 }
 
+/// Makes a folder that nobody but its owner may look into, with those above it; one that is there stays as it is.
+///
+/// # Errors
+/// That of the system.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
 impl FileDisk {
     /// Opens a folder, makes it if need be, and locks it.
     ///
@@ -49,7 +61,7 @@ impl FileDisk {
     /// [`LogError::Locked`] when another process (or another value in this one) holds it.
     pub fn open(folder: &Path) -> Result<Self, LogError> {
         let fault = |source| LogError::Io { doing: format!("open {}", folder.display()), source };
-        fs::create_dir_all(folder).map_err(fault)?;
+        make_folder(folder).map_err(fault)?;
         if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_folder(parent).map_err(fault)?;
         }

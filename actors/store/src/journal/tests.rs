@@ -247,6 +247,18 @@ fn the_simulated_disk_and_the_folder_hold_the_same_bytes() {
     assert_eq!(std::fs::read(folder.path().join(FIRST)).unwrap(), simulated.bytes(FIRST));
 }
 
+#[cfg(unix)]
+#[test]
+fn nobody_else_looks_into_a_folder_that_is_made() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempdir().unwrap();
+    let inner = folder.path().join("data/journal");
+    drop(FileDisk::open(&inner).unwrap());
+    for made in [inner.as_path(), &folder.path().join("data")] {
+        assert_eq!(std::fs::metadata(made).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}
+
 // The machine, in the World.
 
 struct Life {
