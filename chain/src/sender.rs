@@ -6,7 +6,7 @@ mod words;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use zklink::token::Address;
 
 use self::memory::{Market, Memory, Offer, Sent};
@@ -34,8 +34,10 @@ pub struct SendPolicy {
     /// Percent of gas above the estimate.
     pub gas_margin_percent: u64,
     /// The most that a unit of gas may cost, wei.
+    #[serde(deserialize_with = "wei")]
     pub max_fee_per_gas: u128,
     /// The most that a unit of blob gas may cost, wei; a blob takes 131,072 of them.
+    #[serde(deserialize_with = "wei")]
     pub max_fee_per_blob_gas: u128,
     /// The most blobs of one transaction. Ethereum takes 6 since Osaka; never more than [`BLOBS_MAX`].
     pub max_blobs: usize,
@@ -44,6 +46,7 @@ pub struct SendPolicy {
     pub blob_proofs: BlobProofs,
     /// The least that goes to the block's producer per unit of gas, wei: empty blocks say that
     /// nothing is needed, and many nodes then refuse nothing.
+    #[serde(deserialize_with = "wei")]
     pub min_priority_fee_per_gas: u128,
     /// How often receipts are looked for, milliseconds.
     pub poll_ms: u64,
@@ -51,6 +54,11 @@ pub struct SendPolicy {
     pub polls_before_raise: u32,
     /// After so many raises the sender gives up; the next attempt with the same nonce goes on above them.
     pub raises: u32,
+}
+
+/// Wei in a configuration: its formats have no numbers of 128 bits, and no gas costs 18 coins.
+fn wei<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+    u64::deserialize(from).map(u128::from)
 }
 
 impl Default for SendPolicy {
