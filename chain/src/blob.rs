@@ -163,9 +163,10 @@ impl Blobs {
         &self,
         form: BlobProofs,
     ) -> Result<&BlobTransactionSidecarVariant, BlobError> {
-        let (made, blobs) = match form {
-            BlobProofs::Cell => (&self.0.cell, &self.0.blobs),
-            BlobProofs::Blob => (&self.0.blob, &self.0.blobs),
+        let blobs = &self.0.blobs;
+        let made = match form {
+            BlobProofs::Cell => &self.0.cell,
+            BlobProofs::Blob => &self.0.blob,
         };
         if let Some(made) = made.get() {
             return Ok(made);

@@ -4,9 +4,7 @@ mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
 
 use zklink::id::ChainId;
 use zklink_mechanism::platform::Reach;
@@ -309,20 +307,11 @@ impl System {
         let opened = SegmentLog::open(self.disk.clone(), &DEPLOYMENT.0, SEGMENT_BYTES);
         let (log, _) = opened.map_err(|error| error.to_string())?;
         let mut host = WorldHost::new(&self.world, RESTARTS);
-        let wiring = self.world.inside(|| {
-            let wiring = pin!(wire(&mut host, Box::new(log), self.parts()));
-            match wiring.poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(wired) => wired.map_err(|error| error.to_string()),
-                Poll::Pending => Err("machines of the World start at once".to_owned()),
-            }
-        });
-        let node = match wiring {
-            Ok(node) => node,
-            Err(error) => {
-                host.kill();
-                return Err(error);
-            }
-        };
+        let wired = self.world.at_once(wire(&mut host, Box::new(log), self.parts()));
+        let node = wired.map_err(|error| {
+            host.kill();
+            error.to_string()
+        })?;
         let (submit, view) = (node.builder.port(), node.view.clone());
         self.show(Some(view.clone()));
         self.requests.set_node(Some(NodeAccess { submit, view }));

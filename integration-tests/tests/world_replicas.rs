@@ -1,8 +1,6 @@
 //! A replica follows a node through its crashes and its own, and a node goes on from its folder.
 
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
 
 use zklink::id::BlockNumber;
 use zklink_integration_tests::auditor::{stored_block, timeless_root};
@@ -47,13 +45,8 @@ fn start(system: &System, disk: &SimDisk, store: &SimStore, node: &ToNode) -> Co
     let (log, _) = SegmentLog::open(disk.clone(), &DEPLOYMENT.0, 16 << 10).expect("it opens");
     let mut host = WorldHost::new(&system.world, RESTARTS);
     let (store, node) = (Arc::new(store.clone()), Port::new(node.clone()));
-    let replica = system.world.inside(|| {
-        let starting = pin!(replica::start(&mut host, Box::new(log), store, node));
-        match starting.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(replica) => replica.expect("disk and store belong together"),
-            Poll::Pending => panic!("machines of the World start at once"),
-        }
-    });
+    let started = replica::start(&mut host, Box::new(log), store, node);
+    let replica = system.world.at_once(started).expect("disk and store belong together");
     Copy { host, replica }
 }
 

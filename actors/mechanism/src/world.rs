@@ -12,8 +12,9 @@ mod time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 
 pub use self::host::WorldHost;
@@ -251,10 +252,16 @@ impl World {
         drop((events, machines, tasks, filter));
     }
 
-    /// Does something where timers are those of this world: makes what drivers will use.
-    pub fn inside<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// What a future gives that waits for nobody, such as the start of machines; timers are those of this world.
+    ///
+    /// # Panics
+    /// When it waits all the same.
+    pub fn at_once<T>(&self, future: impl Future<Output = T>) -> T {
         let _entered = self.time.enter();
-        work()
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("machines of the World start at once: who waits here?"),
+        }
     }
 
     fn next_life(&self) -> u32 {

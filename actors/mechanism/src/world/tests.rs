@@ -176,22 +176,26 @@ fn a_foreign_thread_is_refused() {
 }
 
 /// A counter that says how often it was built.
-fn counted(host: &mut WorldHost, name: &str) -> (MachineRef<Counter>, Arc<Mutex<u64>>) {
+fn counted(
+    world: &World,
+    host: &mut WorldHost,
+    name: &str,
+) -> (MachineRef<Counter>, Arc<Mutex<u64>>) {
     let builds = Arc::new(Mutex::new(0));
     let built = Arc::clone(&builds);
     let origin = Origin::rebuilt(move || {
         *built.lock().unwrap() += 1;
         Ok(Counter::default())
     });
-    (at_once(host.start(&(), name, 64, origin)).unwrap(), builds)
+    (world.at_once(host.start(&(), name, 64, origin)).unwrap(), builds)
 }
 
 #[test]
 fn a_panic_by_order_is_mended_like_any_and_sources_are_built_again_too() {
     let world = World::new(1, POLICY);
     let mut host = WorldHost::new(&world, POLICY);
-    let (ledger, of_ledger) = counted(&mut host, "ledger");
-    let (watcher, of_watcher) = counted(&mut host, "watcher");
+    let (ledger, of_ledger) = counted(&world, &mut host, "ledger");
+    let (watcher, of_watcher) = counted(&world, &mut host, "watcher");
     host.retold_by("ledger", &["watcher".to_owned()]);
     watcher.port().tell(Add(5)).unwrap();
     world.run_for(10);
@@ -208,7 +212,7 @@ fn a_panic_by_order_is_mended_like_any_and_sources_are_built_again_too() {
 fn a_buried_machine_is_not_built_again() {
     let world = World::new(1, POLICY);
     let mut host = WorldHost::new(&world, POLICY);
-    let (address, builds) = counted(&mut host, "counter");
+    let (address, builds) = counted(&world, &mut host, "counter");
     world.panic("counter@1");
     world.bury("counter@1");
     world.run_for(5_000);
@@ -252,7 +256,7 @@ fn a_driver_and_a_machine_talk_and_a_question_times_out() {
     let world = World::new(1, POLICY);
     let mut host = WorldHost::new(&world, POLICY);
     let started = host.start(&(), "counter", 8, Origin::Once(Counter::default()));
-    let counter = at_once(started).unwrap();
+    let counter = world.at_once(started).unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
     let (add, heard): (Port<Add>, _) = (counter.port(), Arc::clone(&told));
     host.drive("asker", async move {
@@ -329,18 +333,10 @@ fn a_world_that_has_ended_holds_nothing() {
         let _held = &of_machine;
         Ok(Counter::default())
     });
-    let counter = at_once(host.start(&(), "counter", 8, origin)).unwrap();
+    let counter = world.at_once(host.start(&(), "counter", 8, origin)).unwrap();
     counter.port().tell(Add(1)).unwrap();
     assert_eq!(Arc::strong_count(&held), 3);
     drop(counter);
     world.end();
     assert_eq!(Arc::strong_count(&held), 1);
-}
-
-fn at_once<T>(future: impl Future<Output = T>) -> T {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match std::pin::pin!(future).poll(&mut context) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("machines of the World start at once"),
-    }
 }

@@ -75,12 +75,12 @@ struct Life {
 fn live(world: &World, disk: &SimDisk, node: &Node) -> Life {
     let mut host = WorldHost::new(world, POLICY);
     let archive: Origin<Sink<Durable>> = Origin::Once(Sink(Vec::new()));
-    let archive = at_once(host.start(&(), "archive", 64, archive)).unwrap();
+    let archive = world.at_once(host.start(&(), "archive", 64, archive)).unwrap();
     let (log, _) = SegmentLog::open(disk.clone(), b"test", 4_096).unwrap();
     let mut log: Box<dyn Log> = Box::new(log);
     let from = Place::end_of(&mut *log).unwrap();
     let machine = Origin::Once(Journal::new(log, archive.port()));
-    let journal = at_once(host.start(&(), "journal", 64, machine)).unwrap();
+    let journal = world.at_once(host.start(&(), "journal", 64, machine)).unwrap();
     let (told, followed) = watch::channel(Followed::default());
     let node = Port::new(node.clone());
     let meaning: Meaning = Box::new(|record| match record.payload.starts_with(b"record") {
@@ -89,14 +89,6 @@ fn live(world: &World, disk: &SimDisk, node: &Node) -> Life {
     });
     host.drive("replica", follow(node, journal.port(), from, meaning, told, host.stopping()));
     Life { host, journal, followed }
-}
-
-fn at_once<T>(future: impl Future<Output = T>) -> T {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match std::pin::pin!(future).poll(&mut context) {
-        std::task::Poll::Ready(value) => value,
-        std::task::Poll::Pending => panic!("machines of the World start at once"),
-    }
 }
 
 fn records_of(disk: &SimDisk) -> Vec<Record> {
