@@ -10,7 +10,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use zklink::amount::{Amount, Fee};
 use zklink::commitment::StateTree;
 use zklink::fixtures::{Dice, ONE, Scenario, USDC};
-use zklink::hash::{Domain, Fr, compress4};
+use zklink::hash::{Domain, Fr, compress4, compress4_each};
 use zklink::id::{AccountId, ChainId, Owner, SubAccountId};
 use zklink::op::{Deposit, Op, Transfer};
 use zklink::state::State;
@@ -108,6 +108,10 @@ fn roots(criterion: &mut Criterion) {
     let lanes: [Fr; 4] = [1, 2, 3, 4].map(Fr::from);
     criterion.bench_function("hash of four elements", |bench| {
         bench.iter(|| compress4(Domain::Node, black_box(lanes)));
+    });
+    let eight = [lanes; 8];
+    criterion.bench_function("eight hashes of four elements", |bench| {
+        bench.iter(|| compress4_each(Domain::Node, black_box(&eight)));
     });
     let (state, mut tree) = crowd();
     tree.root();

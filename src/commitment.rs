@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use crate::amount::Amount;
-use crate::hash::{Domain, Fr, compress4, hash_many};
+use crate::hash::{Domain, Fr, compress4, compress4_each, hash_many, hash_many_each};
 use crate::id::{AccountId, ChainId, Owner, Serial, SlotId, SubAccountId, TokenId};
 use crate::layout::{Packed, field, low_bytes, low_word, power_of_two};
 use crate::state::{Account, Cell, OrderSlot, State, SubAccount, System};
@@ -101,8 +101,12 @@ pub fn order_slot_leaf(slot: &OrderSlot) -> Fr {
 
 /// Leaf of a sub-account: balances, order slots, rest, and `nonce + epoch * 2^32`.
 pub fn sub_account_leaf(roots: &SubAccountRoots, sub: &SubAccount) -> Fr {
+    compress4(Domain::SubAccountLeaf, sub_account_lanes(roots, sub))
+}
+
+fn sub_account_lanes(roots: &SubAccountRoots, sub: &SubAccount) -> [Fr; 4] {
     let counters = Fr::from(u64::from(sub.epoch) << 32 | u64::from(sub.nonce.0));
-    compress4(Domain::SubAccountLeaf, [roots.balances, roots.slots, roots.rest, counters])
+    [roots.balances, roots.slots, roots.rest, counters]
 }
 
 /// The packed word of an account leaf.
@@ -121,9 +125,13 @@ pub fn account_word(account: &Account) -> Fr {
 
 /// Leaf of an account with this root of its sub-accounts.
 pub fn account_leaf(account: &Account, subs: Fr) -> Fr {
+    hash_many(Domain::AccountLeaf, &account_words(account, subs))
+}
+
+fn account_words(account: &Account, subs: Fr) -> [Fr; 6] {
     let (x, y) = account.key.map_or((Fr::zero(), Fr::zero()), |key| (key.x(), key.y()));
     let (owner, recipient) = (low_word(account.owner.low()), low_word(account.recipient.low()));
-    hash_many(Domain::AccountLeaf, &[account_word(account), owner, recipient, x, y, subs])
+    [account_word(account), owner, recipient, x, y, subs]
 }
 
 /// Leaf of a chain: its priority cursor, the root of its pools, and the root of its quarantine index, which is zero
@@ -183,7 +191,20 @@ impl AccountTree {
         let empty = || Tree::with_empty(EMPTY_TOKENS.clone());
         self.balances.entry(sub).or_insert_with(empty)
     }
+
+    /// Roots below the leaf of a sub-account.
+    fn roots(&mut self, sub: SubAccountId) -> SubAccountRoots {
+        let balances = self.balances.get_mut(&sub).map_or_else(empty_tokens_root, Tree::root);
+        let slots = self.slots.get(&sub).copied().unwrap_or_else(empty_slots_root);
+        SubAccountRoots { balances, slots, rest: empty_rest() }
+    }
 }
+
+/// Accounts whose leaves are written together when the trees of a whole state are made.
+const TOGETHER: usize = 4_096;
+
+/// Accounts whose leaves are written, each with the sub-accounts that are.
+type Touched = BTreeMap<AccountId, BTreeSet<SubAccountId>>;
 
 /// The trees of a state. They are kept beside it and follow it block by block.
 #[derive(Clone, Debug)]
@@ -205,8 +226,18 @@ impl StateTree {
             pools: BTreeMap::new(),
             system: system_hash(&state.system),
         };
-        for (id, account) in state.accounts() {
-            tree.write_account(id, account);
+        let mut accounts = state.accounts().peekable();
+        while accounts.peek().is_some() {
+            let mut touched = Touched::new();
+            for (id, account) in accounts.by_ref().take(TOGETHER) {
+                for (sub_id, sub) in &account.sub_accounts {
+                    for (token, amount) in &sub.balances {
+                        tree.set_balance(id, *sub_id, *token, *amount);
+                    }
+                }
+                touched.insert(id, account.sub_accounts.keys().copied().collect());
+            }
+            tree.write_accounts(state, &touched);
         }
         for (id, chain) in state.chains() {
             for (token, amount) in &chain.pools {
@@ -217,25 +248,15 @@ impl StateTree {
         tree
     }
 
-    fn write_account(&mut self, id: AccountId, account: &Account) {
-        for (sub_id, sub) in &account.sub_accounts {
-            for (token, amount) in &sub.balances {
-                self.set_balance(id, *sub_id, *token, *amount);
-            }
-            self.set_sub_account(id, *sub_id, sub);
-        }
-        self.set_account(id, account);
-    }
-
     /// Follows a state in which these cells, their owners, and the system's facts may have changed.
     pub fn update(&mut self, state: &State, cells: &BTreeSet<Cell>) {
-        let mut sub_accounts = BTreeSet::new();
+        let mut accounts = Touched::new();
         let mut chains = BTreeSet::new();
         for cell in cells {
             match *cell {
                 Cell::Balance(account, sub, token) => {
                     self.set_balance(account, sub, token, state.balance(account, sub, token));
-                    sub_accounts.insert((account, sub));
+                    accounts.entry(account).or_default().insert(sub);
                 }
                 Cell::Pool(chain, token) => {
                     self.set_pool(chain, token, state.pool(chain, token));
@@ -246,18 +267,49 @@ impl StateTree {
                 }
             }
         }
-        let nobody = Account::default();
-        for (id, sub_id) in &sub_accounts {
-            let unused = SubAccount::default();
-            self.set_sub_account(*id, *sub_id, state.sub_account(*id, *sub_id).unwrap_or(&unused));
-        }
-        for id in sub_accounts.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>() {
-            self.set_account(id, state.account(id).unwrap_or(&nobody));
-        }
+        self.write_accounts(state, &accounts);
         for id in chains {
             self.set_chain(id, state.cursor(id));
         }
         self.set_system(&state.system);
+    }
+
+    /// Writes the leaves of accounts and of sub-accounts whose balances are written: all of a kind together, so that
+    /// their hashes are made at once.
+    fn write_accounts(&mut self, state: &State, touched: &Touched) {
+        let take = |id: &AccountId| {
+            let tree = self.account_trees.remove(id);
+            (*id, tree.unwrap_or_else(AccountTree::new))
+        };
+        let mut trees: Vec<(AccountId, AccountTree)> = touched.keys().map(take).collect();
+        Tree::hash_together(trees.iter_mut().flat_map(|(_, tree)| tree.balances.values_mut()));
+        let (mut places, mut lanes) = (Vec::new(), Vec::new());
+        let unused = SubAccount::default();
+        for (at, (id, tree)) in trees.iter_mut().enumerate() {
+            for sub_id in &touched[id] {
+                let sub = state.sub_account(*id, *sub_id).unwrap_or(&unused);
+                if !sub.slots.is_empty() {
+                    tree.slots.insert(*sub_id, slots_root(sub));
+                }
+                places.push((at, *sub_id));
+                lanes.push(sub_account_lanes(&tree.roots(*sub_id), sub));
+            }
+        }
+        let leaves = compress4_each(Domain::SubAccountLeaf, &lanes);
+        for ((at, sub_id), leaf) in places.into_iter().zip(leaves) {
+            trees[at].1.sub_accounts.set(u64::from(sub_id.0), leaf);
+        }
+        Tree::hash_together(trees.iter_mut().map(|(_, tree)| &mut tree.sub_accounts));
+        let nobody = Account::default();
+        let words = |(id, tree): &mut (AccountId, AccountTree)| {
+            account_words(state.account(*id).unwrap_or(&nobody), tree.sub_accounts.root())
+        };
+        let words: Vec<[Fr; 6]> = trees.iter_mut().map(words).collect();
+        let leaves = hash_many_each(Domain::AccountLeaf, &words);
+        for ((id, tree), leaf) in trees.into_iter().zip(leaves) {
+            self.accounts.set(u64::from(id.0), leaf);
+            self.account_trees.insert(id, tree);
+        }
     }
 
     /// The trees as far as these leaves and the way from them to the root: what a witness is made of. It
@@ -378,19 +430,16 @@ impl StateTree {
 
     /// Roots below the leaf of a sub-account.
     pub fn sub_account_roots(&mut self, id: AccountId, sub: SubAccountId) -> SubAccountRoots {
-        let tree = self.account_tree(id);
-        let slots = tree.slots.get(&sub).copied().unwrap_or_else(empty_slots_root);
-        SubAccountRoots { balances: tree.balances(sub).root(), slots, rest: empty_rest() }
+        self.account_tree(id).roots(sub)
     }
 
     /// Writes the counters and order slots of a sub-account and takes over the root of its balances.
     pub fn set_sub_account(&mut self, id: AccountId, sub_id: SubAccountId, sub: &SubAccount) {
-        if !sub.slots.is_empty() {
-            let slots = slots_root(sub);
-            self.account_tree(id).slots.insert(sub_id, slots);
-        }
-        let roots = self.sub_account_roots(id, sub_id);
         let tree = self.account_tree(id);
+        if !sub.slots.is_empty() {
+            tree.slots.insert(sub_id, slots_root(sub));
+        }
+        let roots = tree.roots(sub_id);
         tree.sub_accounts.set(u64::from(sub_id.0), sub_account_leaf(&roots, sub));
     }
 

@@ -9,11 +9,15 @@ use std::sync::LazyLock;
 
 use blake2::{Blake2b512, Digest};
 
+mod batch;
 pub mod form;
+#[cfg(target_arch = "x86_64")]
+mod ifma;
 pub mod poseidon2;
 mod poseidon2_t4;
 mod poseidon2_t8;
 
+pub use batch::{compress4_each, hash_many_each};
 /// Parameters of the permutation behind [`compress4`].
 pub use poseidon2_t4::PARAMETERS as T4;
 /// Parameters of the permutation behind [`compress8`].

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::hash::{Domain, Fr, compress4};
+use crate::hash::{Domain, Fr, compress4, compress4_each};
 
 /// The children of the nodes above a leaf, from the leaf's own level up.
 pub type Path = Vec<[Fr; 4]>;
@@ -136,15 +136,40 @@ impl Tree {
     }
 
     fn hash_dirty(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for level in 1..=self.depth() {
-            let mut above = BTreeSet::new();
-            for index in dirty {
-                let value = node(self.children(level - 1, index));
-                self.levels[level].insert(index, value);
-                above.insert(index / ARITY);
+        Tree::hash_together([self]);
+    }
+
+    /// Hashes what was written to several trees of one depth: the nodes of a level at once, which takes less time than
+    /// one after the other.
+    ///
+    /// # Panics
+    /// When the trees have different depths.
+    pub fn hash_together<'a>(trees: impl IntoIterator<Item = &'a mut Tree>) {
+        let written = |tree: &&mut Tree| !tree.dirty.is_empty();
+        let with_dirty = |tree: &'a mut Tree| {
+            let dirty = std::mem::take(&mut tree.dirty);
+            (tree, dirty)
+        };
+        let mut trees: Vec<_> = trees.into_iter().filter(written).map(with_dirty).collect();
+        let Some((first, _)) = trees.first() else { return };
+        let depth = first.depth();
+        assert!(trees.iter().all(|(tree, _)| tree.depth() == depth), "trees of one depth");
+        for level in 1..=depth {
+            let below = |(tree, dirty): &(&'a mut Tree, BTreeSet<u64>)| {
+                let children = dirty.iter().map(|index| tree.children(level - 1, *index));
+                children.collect::<Vec<_>>()
+            };
+            let nodes: Vec<[Fr; 4]> = trees.iter().flat_map(below).collect();
+            let mut values = compress4_each(Domain::Node, &nodes).into_iter();
+            for (tree, dirty) in &mut trees {
+                let mut above = BTreeSet::new();
+                for index in std::mem::take(dirty) {
+                    let value = values.next().expect("a hash for each node");
+                    tree.levels[level].insert(index, value);
+                    above.insert(index / ARITY);
+                }
+                *dirty = above;
             }
-            dirty = above;
         }
     }
 }
@@ -210,6 +235,28 @@ mod tests {
         upper.set_node(2, 1, tree.node_at(2, 1));
         assert_eq!(upper.root(), tree.root());
         assert_eq!(upper.path_from(2, 15), tree.path_from(2, 15));
+    }
+
+    #[test]
+    fn trees_that_are_hashed_together_are_as_if_alone() {
+        let tree = |count: u64| {
+            let mut tree = Tree::new(4, Fr::from(3));
+            for index in 0..count {
+                tree.set(index * index % 256, Fr::from(index + count));
+            }
+            tree
+        };
+        let counts = [0, 1, 7, 100, 3];
+        let mut together: Vec<Tree> = counts.iter().map(|count| tree(*count)).collect();
+        // One of them is hashed already, and has nothing to do.
+        together[2].root();
+        Tree::hash_together(&mut together);
+        for (mut one, count) in together.into_iter().zip(counts) {
+            assert!(one.dirty.is_empty());
+            let mut alone = tree(count);
+            assert_eq!((one.root(), one.path(17)), (alone.root(), alone.path(17)));
+        }
+        Tree::hash_together([]);
     }
 
     #[test]
