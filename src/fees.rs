@@ -13,7 +13,7 @@ use crate::op::Op;
 use crate::reject::Reject;
 use crate::state::State;
 use crate::token::Network;
-use crate::tx::{KeyAuthorisations, SignedTx, Tx};
+use crate::tx::{CheckedTx, KeyAuthorisations, Tx};
 
 /// The least fees of transactions that pay them in one token. Zero asks for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,20 +52,20 @@ impl FeeTable {
         }
     }
 
-    /// [`SignedTx::verify`], and after it the fee: nobody learns from another's transaction what it should have paid.
+    /// [`CheckedTx::verify`], and after it the fee: nobody learns from another's transaction what it should have paid.
     ///
     /// # Errors
-    /// Those of [`SignedTx::verify`]; [`Reject::FeeTooLow`].
+    /// Those of [`CheckedTx::verify`]; [`Reject::FeeTooLow`].
     pub fn admit(
         &self,
-        signed: &SignedTx,
+        tx: &CheckedTx,
         state: &State,
         network: &Network,
         authorised: &KeyAuthorisations,
     ) -> Result<Op, Reject> {
-        let op = signed.verify(state, network, authorised)?;
-        let (token, paid) = signed.tx.fee();
-        let (paid, least) = (paid.amount(), self.least(&signed.tx, state).amount());
+        let op = tx.verify(state, network, authorised)?;
+        let (token, paid) = tx.signed().tx.fee();
+        let (paid, least) = (paid.amount(), self.least(&tx.signed().tx, state).amount());
         if paid < least {
             return Err(Reject::FeeTooLow { token, paid, least });
         }

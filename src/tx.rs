@@ -12,4 +12,4 @@ pub(crate) use ethereum::word;
 pub use ethereum::{evm_address, keccak, recover};
 pub use form::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, TxSignature, WithdrawTx};
 pub use message::TxHash;
-pub use verify::KeyAuthorisations;
+pub use verify::{CheckedTx, KeyAuthorisations};

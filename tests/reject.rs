@@ -16,8 +16,8 @@ use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId, Tok
 use zklink::op::{Deposit, Op};
 use zklink::reject::Reject;
 use zklink::shape::SMALL;
-use zklink::state::DeploymentId;
-use zklink::tx::Tx;
+use zklink::state::{DeploymentId, State};
+use zklink::tx::{CheckedTx, SignedTx, Tx};
 
 /// An account id that nobody has.
 const NOBODY: AccountId = AccountId(777_777);
@@ -287,7 +287,9 @@ fn each_kind_of_transaction_has_its_least_fee() {
             let deployment = world.state.system.deployment;
             let signed = tx.clone().sign(&Scenario::key(USER), deployment, &world.network);
             let signed = signed.expect("it is well formed");
-            let admitted = table.admit(&signed, &world.state, &world.network, &world.authorised);
+            let checked =
+                CheckedTx::new(signed, deployment, &world.network).expect("it has a form");
+            let admitted = table.admit(&checked, &world.state, &world.network, &world.authorised);
             let (paid, least) = (fee.amount(), least.amount());
             if taken {
                 admitted.expect("it pays the least fee");
@@ -445,4 +447,52 @@ fn a_signature_is_not_taken_for_another_field() {
     }
     let junk = unsigned(signed.tx, USER);
     assert_eq!(world.submit(&junk), Err(Reject::Signature));
+}
+
+/// A transaction whose signature was checked on its way is not believed for another key than that under which it was
+/// checked, and one that was not checked is checked at the state.
+#[test]
+fn a_checked_signature_counts_for_its_key_alone() {
+    let mut world = Scenario::new();
+    world.deposit(1, USDC, USER, 1_000_000_000).expect("a deposit");
+    world.set_key(USER).expect("a key");
+    let deployment = world.state.system.deployment;
+    let tx = world.transfer(USER, Scenario::owner(USER), ONE, 0);
+    let signed = tx.sign(&Scenario::key(USER), deployment, &world.network).expect("it has a form");
+    let new = |signed: &SignedTx| {
+        CheckedTx::new(signed.clone(), deployment, &world.network).expect("it has a form")
+    };
+    let at = |checked: &CheckedTx, state: &State| {
+        checked.verify(state, &world.network, &world.authorised).map(drop)
+    };
+    let (own, other) = (Scenario::key(USER).public(), Scenario::key(9).public());
+    assert_eq!(signed.signer(&world.state), Some(own));
+
+    let unchecked = new(&signed);
+    assert_eq!(at(&unchecked, &world.state), Ok(()));
+    let mut checked = new(&signed);
+    checked.check(&other).expect("it names another key, so that nothing is said");
+    assert_eq!((&checked, at(&checked, &world.state)), (&unchecked, Ok(())));
+    checked.check(&own).expect("it is right");
+    assert_eq!(at(&checked, &world.state), Ok(()));
+
+    // The key was changed between the check and the state.
+    let mut changed = world.state.clone();
+    edit_state(&mut changed, |state| {
+        state["accounts"][&world.account(USER).0.to_string()]["key"] = String::from(other).into();
+    });
+    assert_eq!(at(&checked, &changed), Err(Reject::Signature));
+
+    // Another signature by nobody.
+    let mut wrong = signed.clone();
+    wrong.signature.signature.s[0] ^= 1;
+    let mut wrong = new(&wrong);
+    assert_eq!(at(&wrong, &world.state), Err(Reject::Signature));
+    assert_eq!(wrong.check(&own), Err(Reject::Signature));
+    assert_eq!(at(&wrong, &world.state), Err(Reject::Signature), "what failed is not remembered");
+    // One by another key, which it names.
+    let tx = signed.tx.clone().sign(&Scenario::key(9), deployment, &world.network);
+    let mut others = new(&tx.expect("it has a form"));
+    others.check(&other).expect("it is right under that key");
+    assert_eq!(at(&others, &world.state), Err(Reject::Signature));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zklink::reject::Reject;
-use zklink::tx::{SignedTx, TxHash};
+use zklink::tx::{CheckedTx, SignedTx, TxHash};
 use zklink_mechanism::port::{Pending, Port, ReplyTo};
 use zklink_mechanism::timestamp::Timestamp;
 use zklink_node::builder::{Receipt, Refusal, Submit, ViewReader};
@@ -156,7 +156,9 @@ impl Sent {
             State::Waiting(due) if now >= *due => {
                 let Some(node) = node else { return };
                 let (reply, pending) = ReplyTo::new();
-                let submit = Submit { tx: Box::new(self.tx.clone()), reply };
+                let tx = CheckedTx::new(self.tx.clone(), DEPLOYMENT, &network());
+                let tx = Box::new(tx.expect("users of the World sign what has a form"));
+                let submit = Submit { tx, reply };
                 match node.submit.tell(submit) {
                     Ok(()) => self.state = State::Asked(pending),
                     Err(_) => {

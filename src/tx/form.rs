@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::amount::{Amount, Fee};
 use crate::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId, TokenId};
-use crate::key::{PublicKey, Signature};
+use crate::key::{PackedKey, PublicKey, Signature};
 
 /// A payment on L2, as its payer signs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,7 +141,7 @@ pub struct SignedTx {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TxSignature {
     /// The key.
-    pub pub_key: PublicKey,
+    pub pub_key: PackedKey,
     /// The signature.
     pub signature: Signature,
 }

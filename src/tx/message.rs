@@ -10,7 +10,7 @@ use crate::amount::{Amount, Fee};
 use crate::commitment::amount_to_fr;
 use crate::hash::{Domain, Fr, compress4, fr_to_be_bytes};
 use crate::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId, TokenId};
-use crate::key::{SecretKey, sign};
+use crate::key::{PackedKey, SecretKey, sign};
 use crate::layout::low_word;
 use crate::op::{ChangePubKey, Transfer, Withdraw};
 use crate::reject::Reject;
@@ -21,6 +21,12 @@ use crate::token::{Chain, Network, scale_down};
 /// signature is the same transaction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TxHash(#[serde(with = "hex::serde")] pub [u8; 32]);
+
+impl TxHash {
+    pub(super) fn of(message: Fr) -> TxHash {
+        TxHash(keccak(&[&fr_to_be_bytes(message)]))
+    }
+}
 
 impl std::fmt::Display for TxHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -181,7 +187,7 @@ impl Tx {
     /// As [`Tx::message`].
     pub fn hash(&self, deployment: DeploymentId, network: &Network) -> Result<TxHash, Reject> {
         let message = self.message(deployment, network)?;
-        Ok(TxHash(keccak(&[&fr_to_be_bytes(message)])))
+        Ok(TxHash::of(message))
     }
 
     /// Signs the transaction.
@@ -195,7 +201,8 @@ impl Tx {
         network: &Network,
     ) -> Result<SignedTx, Reject> {
         let message = self.message(deployment, network)?;
-        let signature = TxSignature { pub_key: key.public(), signature: sign(key, message) };
+        let signature =
+            TxSignature { pub_key: PackedKey::from(&key.public()), signature: sign(key, message) };
         Ok(SignedTx { tx: self, signature })
     }
 }

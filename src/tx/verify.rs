@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::ethereum::recover;
-use super::form::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, TxSignature, WithdrawTx};
-use super::message::check_account;
+use super::form::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, WithdrawTx};
+use super::message::{TxHash, check_account};
+use crate::hash::Fr;
 use crate::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId};
-use crate::key::{PublicKey, verify};
+use crate::key::{PackedKey, PublicKey, verify};
 use crate::op::{ChangePubKey, Op, Transfer, Withdraw};
 use crate::reject::Reject;
-use crate::state::State;
+use crate::state::{DeploymentId, State};
 use crate::token::Network;
 
 /// Keys that owners authorised by a transaction on a chain, as far as that is final there.
@@ -143,50 +144,161 @@ impl SignedTx {
         network: &Network,
         authorised: &KeyAuthorisations,
     ) -> Result<Op, Reject> {
-        let op = match &self.tx {
+        let (op, signer) = self.resolve(state, network, authorised)?;
+        let message = self.tx.message(state.system.deployment, network)?;
+        self.check_signature(&signer, message)?;
+        Ok(op)
+    }
+
+    /// The key that must sign: that of the account, as the state has it, or the new one.
+    pub fn signer(&self, state: &State) -> Option<PublicKey> {
+        match &self.tx {
+            Tx::Transfer(tx) => state.account(tx.account_id)?.key,
+            Tx::Withdraw(tx) => state.account(tx.account_id)?.key,
+            Tx::ChangePubKey(tx) => Some(tx.new_pub_key),
+        }
+    }
+
+    /// Checks everything but the signature, balances and reserves; gives the operation and the key that must have
+    /// signed.
+    fn resolve(
+        &self,
+        state: &State,
+        network: &Network,
+        authorised: &KeyAuthorisations,
+    ) -> Result<(Op, PublicKey), Reject> {
+        match &self.tx {
             Tx::Transfer(tx) => {
                 let op = tx.resolve(state, network)?;
                 let nonces = (tx.nonce, tx.key_version);
-                self.check_signer(state, tx.account_id, tx.from_sub_account_id, nonces)?;
-                op
+                let of = (tx.account_id, tx.from_sub_account_id);
+                Ok((op, self.check_signer(state, of, nonces)?))
             }
             Tx::Withdraw(tx) => {
                 let op = tx.resolve(network)?;
                 let nonces = (tx.nonce, tx.key_version);
-                self.check_signer(state, tx.account_id, tx.sub_account_id, nonces)?;
-                op
+                let of = (tx.account_id, tx.sub_account_id);
+                Ok((op, self.check_signer(state, of, nonces)?))
             }
             Tx::ChangePubKey(tx) => {
                 let op = tx.resolve(state, network, authorised)?;
-                if self.signature.pub_key != tx.new_pub_key {
+                if self.signature.pub_key != PackedKey::from(&tx.new_pub_key) {
                     return Err(Reject::Signature);
                 }
-                op
+                Ok((op, tx.new_pub_key))
             }
-        };
-        let message = self.tx.message(state.system.deployment, network)?;
-        let TxSignature { pub_key, signature } = &self.signature;
-        verify(pub_key, message, signature).map_err(|_| Reject::Signature)?;
-        Ok(op)
+        }
     }
 
-    /// The account exists, has a key, the nonce is its next one, and the signature names that key.
+    /// The account exists, has a key, the nonce is its next one, and the signature names that key, which is given.
     fn check_signer(
         &self,
         state: &State,
-        id: AccountId,
-        sub: SubAccountId,
+        (id, sub): (AccountId, SubAccountId),
         (nonce, key_version): (Nonce, KeyVersion),
-    ) -> Result<(), Reject> {
+    ) -> Result<PublicKey, Reject> {
         let account = state.account(id).ok_or(Reject::AccountNotFound(id))?;
         let key = account.key.as_ref().ok_or(Reject::KeyNotSet(id))?;
         let expected = account.sub_accounts.get(&sub).map(|sub| sub.nonce).unwrap_or_default();
         check_nonce(expected, nonce)?;
         check_key_version(account.key_version, key_version)?;
-        if *key != self.signature.pub_key {
+        if self.signature.pub_key != PackedKey::from(key) {
             return Err(Reject::Signature);
         }
+        Ok(*key)
+    }
+
+    fn check_signature(&self, signer: &PublicKey, message: Fr) -> Result<(), Reject> {
+        verify(signer, message, &self.signature.signature).map_err(|_| Reject::Signature)
+    }
+}
+
+/// A transaction with what was found out about it on its way to the state: its message and hash, and the key under
+/// which its signature is right. So neither is computed twice, and a wrong signature does not reach whoever owns the
+/// state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedTx {
+    signed: SignedTx,
+    deployment: DeploymentId,
+    message: Fr,
+    hash: TxHash,
+    /// Only [`CheckedTx::check`] writes it.
+    signer: Option<PublicKey>,
+}
+
+impl CheckedTx {
+    /// A transaction of a deployment of which nothing is known but its hash.
+    ///
+    /// # Errors
+    /// As [`Tx::message`].
+    pub fn new(
+        signed: SignedTx,
+        deployment: DeploymentId,
+        network: &Network,
+    ) -> Result<CheckedTx, Reject> {
+        let message = signed.tx.message(deployment, network)?;
+        let hash = TxHash::of(message);
+        Ok(CheckedTx { signed, deployment, message, hash, signer: None })
+    }
+
+    /// The transaction.
+    pub fn signed(&self) -> &SignedTx {
+        &self.signed
+    }
+
+    /// Its hash.
+    pub fn hash(&self) -> TxHash {
+        self.hash
+    }
+
+    /// Checks the signature under a key, if the transaction names this key. If it names another one, a state will say
+    /// what that means.
+    ///
+    /// # Errors
+    /// [`Reject::Signature`].
+    pub fn check(&mut self, key: &PublicKey) -> Result<(), Reject> {
+        if self.signed.signature.pub_key == PackedKey::from(key) {
+            self.signed.check_signature(key, self.message)?;
+            self.signer = Some(*key);
+        }
         Ok(())
+    }
+
+    /// [`SignedTx::verify`] without the signature.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify_unsigned(
+        &self,
+        state: &State,
+        network: &Network,
+        authorised: &KeyAuthorisations,
+    ) -> Result<Op, Reject> {
+        self.signed.resolve(state, network, authorised).map(|(op, _)| op)
+    }
+
+    /// [`SignedTx::verify`]; a signature that was right under the key that must have signed is not checked again.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// When the state is of another deployment than the message.
+    pub fn verify(
+        &self,
+        state: &State,
+        network: &Network,
+        authorised: &KeyAuthorisations,
+    ) -> Result<Op, Reject> {
+        assert_eq!(
+            self.deployment, state.system.deployment,
+            "the message is of another deployment"
+        );
+        let (op, signer) = self.signed.resolve(state, network, authorised)?;
+        if self.signer != Some(signer) {
+            self.signed.check_signature(&signer, self.message)?;
+        }
+        Ok(op)
     }
 }
 

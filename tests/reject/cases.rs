@@ -5,11 +5,13 @@ use zklink::fees::{FeeTable, LeastFees};
 use zklink::fixtures::{ONE, Scenario, USDC};
 use zklink::hash::Fr;
 use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, SubAccountId};
-use zklink::key::sign;
+use zklink::key::{PackedKey, sign};
 use zklink::op::Op;
 use zklink::reject::Reject;
 use zklink::state::State;
-use zklink::tx::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, TxSignature, WithdrawTx};
+use zklink::tx::{
+    ChangePubKeyTx, CheckedTx, KeyAuth, SignedTx, TransferTx, Tx, TxSignature, WithdrawTx,
+};
 
 /// The user whose transactions are broken; his account has the id 2.
 pub(crate) const USER: u8 = 1;
@@ -154,7 +156,9 @@ impl Case {
             _ => unsigned(self.tx.clone(), self.signer),
         };
         let Scenario { state, network, authorised, .. } = &self.world;
-        self.fees.admit(&signed, state, network, authorised)?;
+        if let Ok(checked) = CheckedTx::new(signed.clone(), deployment, network) {
+            self.fees.admit(&checked, state, network, authorised)?;
+        }
         self.world.submit(&signed)
     }
 }
@@ -162,7 +166,8 @@ impl Case {
 /// The transaction with a signature of the user over something else.
 pub(crate) fn unsigned(tx: Tx, n: u8) -> SignedTx {
     let key = Scenario::key(n);
-    let signature = TxSignature { pub_key: key.public(), signature: sign(&key, Fr::one()) };
+    let pub_key = PackedKey::from(&key.public());
+    let signature = TxSignature { pub_key, signature: sign(&key, Fr::one()) };
     SignedTx { tx, signature }
 }
 

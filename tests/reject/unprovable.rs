@@ -5,7 +5,7 @@ use zklink::amount::{Amount, Fee};
 use zklink::block::BlockError;
 use zklink::fixtures::{COIN, ONE, Scenario, USDC};
 use zklink::id::{AccountId, ChainId, Owner, SubAccountId};
-use zklink::key::Signature;
+use zklink::key::{PackedKey, Signature};
 use zklink::op::{Deposit, Op, SlotKind, Transfer, Withdraw};
 use zklink::reject::Reject;
 use zklink::shape::{NANO, SMALL, shape};
@@ -126,7 +126,7 @@ fn signature_that_names_no_signer_is_refused() {
         assert_eq!(world.submit(&junk), Err(Reject::Signature));
     }
     let mut stranger = signed;
-    stranger.signature.pub_key = Scenario::key(8).public();
+    stranger.signature.pub_key = PackedKey::from(&Scenario::key(8).public());
     assert_eq!(world.submit(&stranger), Err(Reject::Signature));
 }
 

@@ -18,7 +18,7 @@ use zklink::key::SecretKey;
 use zklink::shape::shapes;
 use zklink::state::{DeploymentId, State};
 use zklink::token::{Chain, L1Token, Network, Token};
-use zklink::tx::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx};
+use zklink::tx::{ChangePubKeyTx, CheckedTx, KeyAuth, SignedTx, TransferTx, Tx};
 use zklink_mechanism::machine::Handle;
 use zklink_mechanism::timestamp::Timestamp;
 use zklink_mechanism::turn::Turn;
@@ -101,8 +101,8 @@ impl Writer {
     }
 
     fn send(&mut self, tx: SignedTx) {
-        let hash = tx.tx.hash(DEPLOYMENT, &self.base.network).unwrap();
-        self.enter(&Entry::Tx(Box::new(tx), hash));
+        let tx = CheckedTx::new(tx, DEPLOYMENT, &self.base.network).unwrap();
+        self.enter(&Entry::Tx(Box::new(tx)));
     }
 
     fn sign(&self, n: u32, tx: Tx) -> SignedTx {

@@ -335,16 +335,12 @@ impl Machine for Builder {
 
 impl Handle<Submit> for Builder {
     fn handle(&mut self, Submit { tx, reply }: Submit, turn: &mut Turn) {
-        let deployment = self.ledger.state().system.deployment;
-        let hash = match tx.tx.hash(deployment, self.ledger.network()) {
-            Ok(hash) => hash,
-            Err(reject) => return reply.answer(Err(reject.into())),
-        };
+        let hash = tx.hash();
         let Some(reply) = self.answer_known(hash, reply) else { return };
         if let Some(refusal) = self.refusal_now() {
             return reply.answer(Err(refusal));
         }
-        match self.ledger.enter(&Entry::Tx(tx, hash), turn.now) {
+        match self.ledger.enter(&Entry::Tx(tx), turn.now) {
             Ok(entered) => {
                 let receipt = Receipt { hash, place: entered.place };
                 let waiter = Waiter::answer(reply, Ok(receipt));

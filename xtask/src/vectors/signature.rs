@@ -231,7 +231,7 @@ fn message_example(
     ensure!(message == compress4(Domain::Message, formula), "the message is not that of ADR 0004");
     let hash = tx.hash(DEPLOYMENT, &network)?;
     let signed = tx.sign(secret, DEPLOYMENT, &network)?;
-    verify(&signed.signature.pub_key, message, &signed.signature.signature)?;
+    verify(&signed.signature.pub_key.unpack()?, message, &signed.signature.signature)?;
     Ok(MessageExample {
         key,
         header: word(header),

@@ -13,7 +13,7 @@ use zklink::shape::shapes;
 use zklink::state::{DeploymentId, State};
 use zklink::token::{Chain, L1Token, Network, Token};
 use zklink::tx::{
-    ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, TxHash, WithdrawTx, evm_address,
+    ChangePubKeyTx, CheckedTx, KeyAuth, SignedTx, TransferTx, Tx, WithdrawTx, evm_address,
 };
 use zklink_store::record::FinalDeposit;
 
@@ -167,6 +167,10 @@ pub(crate) fn deposit(chain: ChainId, serial: u64, owner: Owner, amount: u128) -
 }
 
 pub(crate) fn entry(tx: SignedTx) -> Entry {
-    let hash: TxHash = tx.tx.hash(DEPLOYMENT, &network()).expect("the fields are in range");
-    Entry::Tx(Box::new(tx), hash)
+    Entry::Tx(checked(tx))
+}
+
+/// A transaction of which nothing but the hash was looked at.
+pub(crate) fn checked(tx: SignedTx) -> Box<CheckedTx> {
+    Box::new(CheckedTx::new(tx, DEPLOYMENT, &network()).expect("the fields are in range"))
 }

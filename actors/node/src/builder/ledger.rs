@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use zklink::amount::Amount;
-use zklink::audit::{Imbalance, audit};
+use zklink::audit::{Books, Imbalance};
 use zklink::block::{Block, Head};
 use zklink::commitment::StateTree;
 use zklink::fees::FeeTable;
@@ -18,7 +18,7 @@ use zklink::reject::Reject;
 use zklink::shape::{Counts, Load, Shape, shape};
 use zklink::state::{Cell, Ended, State};
 use zklink::token::Network;
-use zklink::tx::{KeyAuthorisations, SignedTx, TxHash};
+use zklink::tx::{CheckedTx, KeyAuthorisations};
 use zklink_mechanism::timestamp::Timestamp;
 use zklink_store::record::{
     AcceptedDeposit, AcceptedTx, DepositRefusal, FinalDeposit, KeyAuthorised, Record, SealedBlock,
@@ -35,8 +35,8 @@ const KEYS_A_NONCE: usize = 16;
 /// Something that asks to be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// A user's transaction, with its hash.
-    Tx(Box<SignedTx>, TxHash),
+    /// A user's transaction.
+    Tx(Box<CheckedTx>),
     /// The next deposit of a chain.
     Deposit(FinalDeposit),
 }
@@ -139,6 +139,7 @@ pub struct Ledger {
     shapes: Vec<&'static Shape>,
     state: State,
     tree: StateTree,
+    books: Books,
     keys: KeyAuthorisations,
     open: Open,
     root: Fr,
@@ -170,7 +171,8 @@ impl Ledger {
         let root = tree.root();
         let open = Open::default();
         let (fees, seal_by) = (FeeTable::default(), u64::MAX);
-        Ledger { network, shapes, state, tree, keys, open, root, flushed: true, fees, seal_by }
+        let (books, flushed) = (Books::of(&state), true);
+        Ledger { network, shapes, state, tree, books, keys, open, root, flushed, fees, seal_by }
     }
 
     /// Asks new transactions for these fees from now on. What the journal holds was accepted and stays so.
@@ -216,7 +218,7 @@ impl Ledger {
     /// [`Denied`].
     pub fn enter(&mut self, entry: &Entry, now: Timestamp) -> Result<Entered, Denied> {
         let resolved = match entry {
-            Entry::Tx(tx, _) => self.fees.admit(tx, &self.state, &self.network, &self.keys)?.into(),
+            Entry::Tx(tx) => self.fees.admit(tx, &self.state, &self.network, &self.keys)?.into(),
             Entry::Deposit(deposit) => self.resolve_deposit(deposit)?,
         };
         self.execute(entry, resolved, now)
@@ -231,11 +233,13 @@ impl Ledger {
     ) -> Result<Entered, Denied> {
         let mut records = Vec::new();
         let fee_account = self.fee_account();
+        let before = Books::look(&self.state, op.cells(fee_account));
         let has_shape = self.shape_for(&self.open.load.counts_with(&op, fee_account)).is_some();
         if has_shape && self.open.calldata.has_room(&op) {
             op.apply(&mut self.state)?;
+            self.books.note(before);
         } else if self.shape_for(&Load::default().counts_with(&op, fee_account)).is_some() {
-            records.push(Record::Sealed(self.close_before(&op, now)?));
+            records.push(Record::Sealed(self.close_before(&op, before, now)?));
         } else {
             return Err(Denied::NoShape);
         }
@@ -287,8 +291,10 @@ impl Ledger {
     /// [`ReplayError`]: the journal is of another program, or of another genesis.
     pub fn replay(&mut self, record: &Record) -> Result<Option<Entered>, ReplayError> {
         match record {
-            Record::Tx(AcceptedTx { tx, hash, time }) => {
-                let entry = Entry::Tx(Box::new(tx.clone()), *hash);
+            Record::Tx(AcceptedTx { tx, time, .. }) => {
+                let deployment = self.state.system.deployment;
+                let tx = CheckedTx::new(tx.clone(), deployment, &self.network);
+                let entry = Entry::Tx(Box::new(tx.map_err(Denied::from)?));
                 self.replay_entry(&entry, Timestamp(*time), record).map(Some)
             }
             Record::Deposit(AcceptedDeposit { deposit, time, .. }) => {
@@ -325,7 +331,7 @@ impl Ledger {
     /// Checks everything but the fee, balances and reserves, and gives the operation.
     fn resolve(&self, entry: &Entry) -> Result<Resolved, Denied> {
         match entry {
-            Entry::Tx(tx, _) => Ok(tx.verify(&self.state, &self.network, &self.keys)?.into()),
+            Entry::Tx(tx) => Ok(tx.verify(&self.state, &self.network, &self.keys)?.into()),
             Entry::Deposit(deposit) => self.resolve_deposit(deposit),
         }
     }
@@ -417,6 +423,7 @@ impl Ledger {
         let (account, fees) = (self.fee_account(), self.state.fees());
         let credited = fees.keys().map(|token| Cell::Balance(account, SubAccountId(0), *token));
         let credited: BTreeSet<Cell> = credited.collect();
+        self.books.note(Books::look(&self.state, credited.iter().copied()));
         let ended = self.state.end_block(number, timestamp);
         self.tree.update(&self.state, &credited);
         ended
@@ -426,13 +433,19 @@ impl Ledger {
     ///
     /// Whether the block is really closed turns out with the operation: a rejected one must not be able to seal blocks.
     /// The trees may have ended it all the same; the next end of it writes the same leaves again.
-    fn close_before(&mut self, op: &Op, now: Timestamp) -> Result<SealedBlock, Denied> {
+    fn close_before(
+        &mut self,
+        op: &Op,
+        before: Vec<(Cell, Amount)>,
+        now: Timestamp,
+    ) -> Result<SealedBlock, Denied> {
         let (number, timestamp) = self.next_head(self.seal_time(now))?;
         let ended = self.end(number, timestamp);
         if let Err(reject) = op.apply(&mut self.state) {
             self.state.reopen_block(ended);
             return Err(reject.into());
         }
+        self.books.note(before);
         Ok(self.close(None)?)
     }
 
@@ -449,7 +462,8 @@ impl Ledger {
         let (number, timestamp) = (self.state.system.number, self.state.system.timestamp);
         let (old_root, new_root) = (self.root, self.tree.root());
         self.root = new_root;
-        audit(&self.state).map_err(|imbalance| Broken::Imbalance(number, imbalance))?;
+        let closed = self.books.close(&self.state);
+        closed.map_err(|imbalance| Broken::Imbalance(number, imbalance))?;
         let head = Head { number, timestamp, shape: chosen.id, old_root, new_root };
         Ok(SealedBlock { block: Block { head, ops: open.ops }, sources: open.sources })
     }
@@ -479,8 +493,9 @@ pub(crate) fn forget_keys(
 /// What an executed operation came from, as journal and block say it.
 fn source(entry: &Entry, op: &Op, refused: Option<DepositRefusal>, now: Timestamp) -> Source {
     match entry {
-        Entry::Tx(tx, hash) => {
-            Source::Tx(AcceptedTx { tx: (**tx).clone(), hash: *hash, time: now.0 })
+        Entry::Tx(tx) => {
+            let (hash, time) = (tx.hash(), now.0);
+            Source::Tx(AcceptedTx { tx: tx.signed().clone(), hash, time })
         }
         Entry::Deposit(deposit) => {
             let account = match op {

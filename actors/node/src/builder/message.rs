@@ -2,7 +2,7 @@
 
 use zklink::id::{BlockNumber, ChainId, Serial};
 use zklink::reject::Reject;
-use zklink::tx::{SignedTx, TxHash};
+use zklink::tx::{CheckedTx, TxHash};
 use zklink_mechanism::port::{Message, ReplyTo};
 use zklink_store::record::FinalDeposit;
 
@@ -85,7 +85,7 @@ impl From<Denied> for Refusal {
 #[derive(Debug)]
 pub struct Submit {
     /// The transaction.
-    pub tx: Box<SignedTx>,
+    pub tx: Box<CheckedTx>,
     /// Who waits.
     pub reply: ReplyTo<Result<Receipt, Refusal>>,
 }

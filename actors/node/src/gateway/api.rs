@@ -13,7 +13,7 @@ use zklink::id::{AccountId, BlockNumber, ChainId, Owner, ShapeId, SubAccountId, 
 use zklink::reject::Reject;
 use zklink::shape::shape;
 use zklink::token::Network;
-use zklink::tx::{SignedTx, Tx, TxHash};
+use zklink::tx::{CheckedTx, KeyAuthorisations, SignedTx, Tx, TxHash};
 use zklink_client::error::{busy, code, error, rejected};
 use zklink_client::{
     AccountInfo, AccountQuery, AccountSnapshot, AlarmView, Balances, BlockInfo, BlockOnChain,
@@ -87,11 +87,36 @@ impl Api {
         }
     }
 
+    /// Checks the signature here, on the threads that serve, where the state knows who must sign. A wrong one is
+    /// answered without the builder: a stranger costs it nothing.
+    fn checked(&self, signed: SignedTx) -> RpcResult<Result<CheckedTx, (TxHash, Reject)>> {
+        let network = &self.about.network;
+        let (deployment, signer) = {
+            let view = self.sources.view.read();
+            (view.state.system.deployment, signed.signer(&view.state))
+        };
+        let tx = CheckedTx::new(signed, deployment, network);
+        let mut tx = tx.map_err(|reject| rejected(&reject))?;
+        let Err(reject) = signer.map_or(Ok(()), |key| tx.check(&key)) else { return Ok(Ok(tx)) };
+        // What else is wrong with it comes first, as in the builder. Of a key change that is the owner's signature,
+        // which takes too long while the view is held.
+        let first = match &tx.signed().tx {
+            Tx::ChangePubKey(_) => None,
+            Tx::Transfer(_) | Tx::Withdraw(_) => {
+                let (view, none) = (self.sources.view.read(), KeyAuthorisations::default());
+                tx.verify_unsigned(&view.state, network, &none).err()
+            }
+        };
+        Ok(Err((tx.hash(), first.unwrap_or(reject))))
+    }
+
     /// Asks the builder to execute a transaction.
     async fn submit(&self, tx: SignedTx) -> RpcResult<Hash> {
-        let deployment = self.sources.view.read().state.system.deployment;
-        let hash = tx.tx.hash(deployment, &self.about.network);
-        let hash = hash.map_err(|reject| rejected(&reject))?;
+        let tx = match self.checked(tx)? {
+            Ok(tx) => tx,
+            Err((hash, reject)) => return self.old_or(hash, &Refusal::Rejected(reject)),
+        };
+        let hash = tx.hash();
         let (reply, pending) = ReplyTo::new();
         match self.sources.submit.tell(Submit { tx: Box::new(tx), reply }) {
             Ok(()) => {}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use zklink::audit::{Imbalance, audit};
 use zklink::id::BlockNumber;
 use zklink::op::Op;
 use zklink::reject::Reject;
@@ -54,6 +55,9 @@ pub enum SnapshotFault {
     /// A block does not continue the one before.
     #[error("block {0} does not continue the journal before it")]
     Order(BlockNumber),
+    /// The books of the state behind a block do not balance.
+    #[error("the books behind block {0} do not balance: {1}")]
+    Imbalance(BlockNumber, Imbalance),
     /// An operation of a sealed block is refused.
     #[error("an operation of block {0} is refused: {1}")]
     Refused(BlockNumber, Reject),
@@ -168,6 +172,9 @@ impl SnapshotMaker {
     }
 
     fn take(&mut self, number: BlockNumber) -> Result<Vec<Made>, SnapshotFault> {
+        // The builder checks what each block changed; here the whole is added up.
+        let audited = audit(&self.at.state);
+        audited.map_err(|imbalance| SnapshotFault::Imbalance(number, imbalance))?;
         while let Some(next) = self.proven.next().filter(|next| *next <= number) {
             if self.archive.proof(next)?.is_none() {
                 break;
@@ -186,12 +193,15 @@ impl SnapshotMaker {
 }
 
 /// Makes snapshots until `stop` becomes true. A fault ends it, not the node: the next start takes longer.
+///
+/// # Errors
+/// [`SnapshotFault::Imbalance`]: the node must not go on.
 pub async fn drive(
     mut maker: SnapshotMaker,
     keep: Port<Keep>,
     offload: Offload,
     stop: watch::Receiver<bool>,
-) {
+) -> Result<(), SnapshotFault> {
     while !*stop.borrow() {
         let work = move || {
             let made = maker.step();
@@ -203,9 +213,14 @@ pub async fn drive(
             Ok(None) => tokio::time::sleep(PAUSE).await,
             Ok(Some(made)) if made.is_empty() => {}
             Ok(Some(made)) => store(Keep { made }, &keep, &stop).await,
-            Err(fault) => return tracing::error!(%fault, "no more snapshots are made"),
+            Err(fault @ SnapshotFault::Imbalance(..)) => return Err(fault),
+            Err(fault) => {
+                tracing::error!(%fault, "no more snapshots are made");
+                break;
+            }
         }
     }
+    Ok(())
 }
 
 async fn store(mut keep: Keep, port: &Port<Keep>, stop: &watch::Receiver<bool>) {

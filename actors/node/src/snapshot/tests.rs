@@ -183,7 +183,7 @@ impl Disk {
 fn answer(builder: &mut Builder, tx: &SignedTx) -> Option<Result<Receipt, Refusal>> {
     let (reply, mut pending): (_, Pending<_>) = ReplyTo::new();
     let mut turn = Turn::at(Timestamp(1 << 40));
-    builder.handle(Submit { tx: Box::new(tx.clone()), reply }, &mut turn);
+    builder.handle(Submit { tx: checked(tx.clone()), reply }, &mut turn);
     pending.poll_now().map(|answer| answer.unwrap())
 }
 

@@ -79,7 +79,7 @@ fn start(disk: &SimDisk, store: &SimStore, config: Config) -> Node {
 impl Node {
     fn submit(&self, tx: SignedTx) -> Pending<Result<Receipt, Refusal>> {
         let (reply, pending) = ReplyTo::new();
-        self.builder.port().tell(Submit { tx: Box::new(tx), reply }).expect("room");
+        self.builder.port().tell(Submit { tx: checked(tx), reply }).expect("room");
         pending
     }
 
@@ -209,7 +209,7 @@ fn a_full_journal_leads_to_overload_and_back() {
         (0..6).map(|nonce| node.submit(alice.transfer(ALICE, nonce, bob, UNIT))).collect();
     node.world.run_for(100);
     let (reply, _pending) = ReplyTo::new();
-    let more = Submit { tx: Box::new(alice.transfer(ALICE, 9, bob, UNIT)), reply };
+    let more = Submit { tx: checked(alice.transfer(ALICE, 9, bob, UNIT)), reply };
     assert!(matches!(node.builder.port().tell(more), Err(Refused::Full(_))));
     node.blocked.store(false, SeqCst);
     let answers: Vec<_> = waiting
