@@ -25,6 +25,10 @@ pub trait Disk: Send {
     /// Makes everything that was appended to a file durable.
     fn sync(&mut self, name: &str) -> io::Result<()>;
 
+    /// Writes `bytes` once more where they are already, durably. Bytes whose sync failed may be read and yet not be on
+    /// the disk; a sync alone does not bring them there, because the system takes them for written.
+    fn rewrite(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
     /// Cuts a file to `length` bytes, durably.
     fn truncate(&mut self, name: &str, length: u64) -> io::Result<()>;
 }
@@ -133,6 +137,14 @@ impl Disk for FileDisk {
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
         self.file(name)?.sync_data()
+    }
+
+    fn rewrite(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        // The other handle writes at the end whatever its place is.
+        let mut file = OpenOptions::new().write(true).open(self.folder.join(name))?;
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(bytes)?;
+        file.sync_all()
     }
 
     fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {

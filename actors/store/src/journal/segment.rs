@@ -6,6 +6,9 @@
 //! A group is written and synced before the next one is begun. So a torn write can only be in the
 //! last group, and damage followed by an intact record of a *later* group is no torn write: the
 //! damaged place was durable once. The first is cut and reported, the second refuses to open.
+//!
+//! The last group may also have been written and never synced: its process died before, or its sync
+//! failed. So opening writes what it has found of it once more and syncs it, before it counts.
 
 use super::disk::Disk;
 use super::log::{self, Chain, HEADER_BYTES, Log, LogError, RECORD_BYTES_MAX, Record, Stored};
@@ -130,9 +133,15 @@ impl<D: Disk> SegmentLog<D> {
         let bytes = self.read_bytes(name, 0, usize::MAX)?;
         self.open_segment(name, &bytes)?;
         let mut offset = SEGMENT_HEADER_BYTES;
+        // Where the last group begins, and its number.
+        let mut group = (offset, self.end);
+        let mut cut = None;
         while offset < bytes.len() {
             match self.check(&bytes[offset..]) {
                 Ok(stored) => {
+                    if stored.group != group.1 {
+                        group = (offset, stored.group);
+                    }
                     self.pass(Mark {
                         position: self.end,
                         chain: self.chain,
@@ -150,11 +159,18 @@ impl<D: Disk> SegmentLog<D> {
                 {
                     return Err(self.corrupt(name, offset, reason));
                 }
-                Err(_) => return self.cut(name, offset, bytes.len()).map(Some),
+                Err(_) => {
+                    cut = Some(self.cut(name, offset, bytes.len())?);
+                    break;
+                }
             }
         }
         self.length = as_u64(offset);
-        Ok(None)
+        if last && group.0 < offset {
+            let again = self.disk.rewrite(name, as_u64(group.0), &bytes[group.0..offset]);
+            again.map_err(|source| io_error(&format!("write the end of {name} again"), source))?;
+        }
+        Ok(cut)
     }
 
     fn open_segment(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
@@ -204,7 +220,6 @@ impl<D: Disk> SegmentLog<D> {
         let (length, found) = (as_u64(offset), as_u64(found));
         let done = self.disk.truncate(name, length);
         done.map_err(|source| io_error(&format!("cut {name}"), source))?;
-        self.length = length;
         Ok(Cut { segment: name.to_owned(), length, bytes: found - length })
     }
 

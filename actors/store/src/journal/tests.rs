@@ -339,6 +339,62 @@ fn every_fault_of_the_disk_stops_the_node_and_closes_the_port() {
     }
 }
 
+/// Records whose sync failed can be read by the next process. What it counts must be there after a loss of power too:
+/// somebody may be told of it.
+#[test]
+fn what_a_start_counts_is_on_the_disk() {
+    for groups in [&[&["kept"][..], &["lost", "lost too"]][..], &[&["lost"]]] {
+        let disk = SimDisk::new();
+        let (mut log, _) = open(&disk).unwrap();
+        let (last, before) = groups.split_last().unwrap();
+        let bytes = |group: &[&str]| group.iter().map(|text| text.as_bytes().to_vec()).collect();
+        for group in before {
+            log.append(bytes(group)).unwrap();
+        }
+        disk.fail_at(1, SimFault::SyncFails);
+        assert!(log.append(bytes(last)).is_err());
+        drop(log);
+        let counted = open(&disk).unwrap().1.records;
+        assert_eq!(counted, groups.iter().map(|group| group.len() as u64).sum::<u64>());
+        disk.crash(&mut Seed(1));
+        let (mut log, opened) = open(&disk).unwrap();
+        assert_eq!(opened, Opened { records: counted, cut: None });
+        let written: Vec<&str> = groups.iter().flat_map(|group| group.iter().copied()).collect();
+        assert_eq!(payloads(&mut log), written);
+        // Without a start in between they are gone, and none of them was counted.
+        let end = log.end();
+        disk.fail_at(1, SimFault::SyncFails);
+        assert!(log.append(vec![b"gone".to_vec()]).is_err());
+        disk.crash(&mut Seed(1));
+        assert_eq!(open(&disk).unwrap().1.records, end);
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_write_the_end_again_opens_no_log() {
+    let disk = disk_with(&[&["a"], &["b"]]);
+    disk.fail_at(0, SimFault::SyncFails);
+    let error = open(&disk).err().unwrap();
+    assert!(error.to_string().contains("write the end of"), "{error}");
+    assert_eq!(open(&disk).unwrap().1.records, 2);
+}
+
+#[test]
+fn a_real_folder_is_the_same_after_its_end_was_written_again() {
+    let folder = tempdir().unwrap();
+    let again = || {
+        let disk = FileDisk::open(folder.path()).unwrap();
+        SegmentLog::open(disk, b"test", SEGMENT_BYTES).unwrap().0
+    };
+    again().append(vec![b"first".to_vec()]).unwrap();
+    again().append(vec![b"second".to_vec(), b"third".to_vec()]).unwrap();
+    let before = std::fs::read(folder.path().join(FIRST)).unwrap();
+    assert_eq!(payloads(&mut again()), ["first", "second", "third"]);
+    assert_eq!(std::fs::read(folder.path().join(FIRST)).unwrap(), before);
+    again().append(vec![b"fourth".to_vec()]).unwrap();
+    assert_eq!(payloads(&mut again()), ["first", "second", "third", "fourth"]);
+}
+
 #[test]
 fn a_log_that_failed_once_never_writes_again() {
     let disk = SimDisk::new();
@@ -424,7 +480,16 @@ proptest! {
             });
             acknowledged.extend(told);
             drop(life);
-            disk.crash(&mut chance);
+            disk.mend();
+            if chance.below(2) == 0 {
+                disk.crash(&mut chance);
+            } else {
+                // The process dies alone. What the next one counts, it may tell of.
+                let counted = payloads(&mut open(&disk).unwrap().0);
+                prop_assert!(acknowledged.iter().all(|payload| counted.contains(payload)));
+                acknowledged = counted;
+                disk.crash(&mut chance);
+            }
             let mut found = payloads(&mut open(&disk).unwrap().0);
             found.retain(|payload| acknowledged.contains(payload));
             prop_assert_eq!(&found, &acknowledged);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use zklink_mechanism::world::Seed;
@@ -15,14 +16,18 @@ pub enum SimFault {
     NoSpace,
     /// An append writes only the first half.
     ShortWrite,
-    /// A sync reports an error. What was to be synced may be lost.
+    /// A sync reports an error. What was to be synced can be read as long as the power is on, and is gone afterwards: a
+    /// later sync takes it for written, as systems do.
     SyncFails,
 }
 
 #[derive(Debug, Default, Clone)]
 struct SimFile {
     bytes: Vec<u8>,
+    /// Bytes that a sync has nothing to do for.
     synced: usize,
+    /// Of these, the ones that are not on the disk, because their sync failed.
+    holes: Vec<Range<usize>>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +55,11 @@ impl SimDisk {
         folder.faults.insert(at, fault);
     }
 
+    /// Nothing fails any more that was to fail.
+    pub fn mend(&self) {
+        self.folder().faults.clear();
+    }
+
     /// The power goes: of what was not synced in each file, a random beginning stays, and random
     /// bytes of it are wrong.
     pub fn crash(&self, seed: &mut Seed) {
@@ -57,6 +67,9 @@ impl SimDisk {
             let unsynced = file.bytes.len() - file.synced;
             let kept = file.synced + seed.below_usize(unsynced + 1);
             file.bytes.truncate(kept);
+            for hole in std::mem::take(&mut file.holes) {
+                file.bytes[hole].fill(0);
+            }
             while kept > file.synced && seed.below(2) == 0 {
                 let at = file.synced + seed.below_usize(kept - file.synced);
                 file.bytes[at] ^= u8::try_from(1 + seed.below(255)).unwrap_or(1);
@@ -73,7 +86,7 @@ impl SimDisk {
     /// Replaces the bytes of a file, all of them durable.
     pub fn set_bytes(&self, name: &str, bytes: Vec<u8>) {
         let synced = bytes.len();
-        self.folder().files.insert(name.to_owned(), SimFile { bytes, synced });
+        self.folder().files.insert(name.to_owned(), SimFile { bytes, synced, holes: Vec::new() });
     }
 
     /// Number of syncs so far.
@@ -136,18 +149,38 @@ impl Disk for SimDisk {
     fn sync(&mut self, name: &str) -> io::Result<()> {
         let mut folder = self.folder();
         folder.syncs += 1;
+        let failed = folder.next_fault().is_some();
+        let file = folder.file(name)?;
+        if failed {
+            file.holes.push(file.synced..file.bytes.len());
+        }
+        file.synced = file.bytes.len();
+        if failed { Err(io::Error::other("simulated sync failure")) } else { Ok(()) }
+    }
+
+    fn rewrite(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut folder = self.folder();
         if folder.next_fault().is_some() {
-            return Err(io::Error::other("simulated sync failure"));
+            return Err(io::Error::other("simulated write failure"));
         }
         let file = folder.file(name)?;
-        file.synced = file.bytes.len();
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(file.bytes.len());
+        let end = start.saturating_add(bytes.len()).min(file.bytes.len());
+        assert_eq!(file.bytes[start..end], *bytes, "what is written again was there");
+        file.synced = file.synced.max(end);
+        file.holes.retain(|hole| hole.start < start || end < hole.end);
         Ok(())
     }
 
     fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
         let mut folder = self.folder();
         let file = folder.file(name)?;
-        file.bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        file.bytes.truncate(length);
+        file.holes.retain_mut(|hole| {
+            hole.end = hole.end.min(length);
+            hole.start < hole.end
+        });
         file.synced = file.bytes.len();
         Ok(())
     }
