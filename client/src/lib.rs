@@ -10,6 +10,7 @@
 pub mod client;
 pub mod error;
 pub mod hex_bytes;
+pub mod parameters;
 pub mod rpc;
 pub mod types;
 pub mod wallet;

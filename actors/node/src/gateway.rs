@@ -24,6 +24,7 @@ pub mod limit;
 pub mod origins;
 pub mod present;
 mod sources;
+mod strict;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use faucet::{Dripped, Faucet, FaucetRequest, NoDrip};
 use limit::{Bucket, RateLimit};
 pub use origins::Origins;
 pub use sources::{Reached, Sources, Stages};
+use strict::Strict;
 
 /// Requests that one connection may have in work at once, where it can have several: over HTTP/2.
 const REQUESTS_AT_ONCE: u32 = 8;
@@ -166,7 +168,7 @@ impl Listener {
                 IdleTimer::new(Arc::clone(&bucket), Arc::clone(&self.clock), self.limits.idle);
             let connection = Connection::new(socket, place, idle);
             let layer = RateLimit::new(bucket, Arc::clone(&self.clock));
-            let rpc = RpcServiceBuilder::new().layer(layer);
+            let rpc = RpcServiceBuilder::new().layer(layer).layer(Strict);
             // The server's own count is of requests and of all callers together: one of them could use it up.
             let service = service.clone().max_connections(REQUESTS_AT_ONCE).set_rpc_middleware(rpc);
             let service = service.build(self.methods.clone(), self.stop.clone());

@@ -3,6 +3,8 @@
 use jsonrpsee::core::client::{ClientT, Error};
 use jsonrpsee::core::params::BatchRequestBuilder;
 use jsonrpsee::rpc_params;
+use zklink::id::Nonce;
+use zklink::reject::Reject;
 
 use super::*;
 
@@ -33,6 +35,66 @@ fn what_is_not_json_rpc_is_refused() {
         let named = br#"{"jsonrpc":"2.0","id":1,"method":"getTokenReserve",
             "params":{"tokenId":1,"mapping":false}}"#;
         assert!(served.raw(named).await.contains(r#""result":{"1":"0","2":"0"}"#));
+    });
+}
+
+#[test]
+fn parameters_that_a_method_does_not_have_are_refused() {
+    served(Setup::default(), async |_, served| {
+        let asked = async |method: &str, params: &str| {
+            let body =
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+            served.raw(body.as_bytes()).await
+        };
+        let answer = asked("getTokenReserve", r#"{"tokenId":1,"maping":false}"#).await;
+        assert!(
+            answer.contains("-32602") && answer.contains(r#"did you mean \"mapping\"?"#),
+            "{answer}"
+        );
+        assert!(
+            answer.contains("the parameters of getTokenReserve are tokenId, mapping"),
+            "{answer}"
+        );
+        let answer = asked("getTokenReserve", "[1,false,null]").await;
+        assert!(
+            answer.contains("-32602") && answer.contains("3 parameters are too many"),
+            "{answer}"
+        );
+        let answer = asked("getChangePubkeyChainId", r#"{"chain":1}"#).await;
+        assert!(answer.contains("-32602") && answer.contains("takes no parameters"), "{answer}");
+        let answer = asked("getTokenReserve", &format!(r#"{{"{}":1}}"#, "x".repeat(5_000))).await;
+        assert!(answer.contains("-32602") && answer.len() < 1_000, "{answer}");
+        // In a batch the others are answered.
+        let batch = br#"[{"jsonrpc":"2.0","id":1,"method":"getChangePubkeyChainId","params":[]},
+            {"jsonrpc":"2.0","id":2,"method":"getChangePubkeyChainId","params":[1]}]"#;
+        let answer = served.raw(batch).await;
+        assert!(answer.contains(r#""result":1"#) && answer.contains("too many"), "{answer}");
+        for good in ["[]", "{}", "null"] {
+            let answer = asked("getChangePubkeyChainId", good).await;
+            assert!(answer.contains(r#""result":1"#), "{good}: {answer}");
+        }
+    });
+}
+
+/// Before it reaches the builder, and with what else is wrong first, as there.
+#[test]
+fn a_wrong_signature_is_refused() {
+    served(Setup::default(), async |_, served| {
+        let client = served.client().await;
+        let (user, wallet) = alice(&served, &client).await;
+        let right = wallet.transfer(&client, payment(user.owner, 1)).await.expect("an account");
+        let mut wrong = right.clone();
+        wrong.signature.signature.s[0] ^= 1;
+        assert_eq!(code_of(client.send(&wrong).await), Reject::Signature.code());
+        let Tx::Transfer(transfer) = &mut wrong.tx else { panic!("it is a transfer") };
+        transfer.nonce = Nonce(9);
+        let nonce = Reject::Nonce { expected: Nonce(0), found: Nonce(9) };
+        assert_eq!(code_of(client.send(&wrong).await), nonce.code());
+        let hash = client.send(&right).await.expect("it is right");
+        // The signature is no part of what a transaction is.
+        let mut again = right.clone();
+        again.signature.signature.s[0] ^= 1;
+        assert_eq!(client.send(&again).await.expect("it was executed"), hash);
     });
 }
 
