@@ -6,12 +6,14 @@
 
 mod artifact;
 mod check;
+mod estimate;
 mod file;
 mod guard;
 mod plan;
 mod progress;
 
 pub use check::{Mismatch, verify};
+pub use estimate::{Cost, Estimate, dry_run};
 pub use file::{
     DeployedChain, DeployedHub, DeployedShape, DeployedToken, Deployment, FileError, Genesis,
     HexAddress, Role,
@@ -61,6 +63,18 @@ pub enum DeployError {
         "chain {0} has no BLS12-381 precompiles (EIP-2537), which the hub needs: choose another hub"
     )]
     NoPrecompiles(ChainId),
+    /// A token of the plan is another one on its chain, or none.
+    #[error("chain {chain}: {symbol} at 0x{}: {fault}", hex::encode(address))]
+    Token {
+        /// Where.
+        chain: ChainId,
+        /// What the plan calls it.
+        symbol: String,
+        /// Where the plan says it is.
+        address: Address,
+        /// What is wrong with it.
+        fault: TokenFault,
+    },
     /// An artifact is broken.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -100,6 +114,24 @@ pub enum DeployError {
     /// The record of what is deployed cannot be kept.
     #[error(transparent)]
     Record(#[from] FileError),
+}
+
+/// Why a token of a plan cannot be the token at its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenFault {
+    /// There is nothing.
+    #[error("there is no contract: correct the address, or the chain")]
+    NoContract,
+    /// It counts in other units.
+    #[error(
+        "it has {own} decimals and the configuration says {said}: correct decimals, or the address"
+    )]
+    Decimals {
+        /// What the plan says.
+        said: u8,
+        /// What the token says.
+        own: u8,
+    },
 }
 
 /// Deploys a plan. `senders` holds one for each chain, with the deployer's key; `done` hears of
@@ -142,6 +174,7 @@ pub async fn resume(
     };
     let senders: BTreeMap<ChainId, Sender> = senders.iter().map(patient).collect();
     check::precompiles(plan.hub, &**sender(&senders, plan.hub)?.client()).await?;
+    check::tokens(plan, &senders).await?;
     check::made(&progress, &senders, patience).await?;
     // What was sent last before the stop may be mined, and not recorded.
     let unsure = progress.steps.iter().map(|made| made.chain).collect();
@@ -170,44 +203,6 @@ pub async fn resume(
     let read_back = patience.wait(passing, || verify(&deployment, &senders)).await;
     read_back.map_err(|error| DeployError::Unconfirmed(Box::new(error)))?;
     Ok(deployment)
-}
-
-/// Says what a deployment would do and what the creation of its contracts would cost, and sends
-/// nothing.
-///
-/// # Errors
-/// [`DeployError`], as [`deploy`] would find before its first transaction.
-pub async fn dry_run(
-    plan: &Plan,
-    senders: &BTreeMap<ChainId, Sender>,
-) -> Result<Vec<Step>, DeployError> {
-    check_plan(plan, senders)?;
-    check::precompiles(plan.hub, &**sender(senders, plan.hub)?.client()).await?;
-    let mut steps = Vec::new();
-    let mut creations = Vec::new();
-    for shape in plan.shapes.iter().filter(|shape| shape.existing_verifier.is_none()) {
-        creations.push(plan.verifier_creation(shape));
-    }
-    for chain in plan.chains.keys() {
-        let deployer = sender(senders, *chain)?.address();
-        creations.extend(plan.creations(*chain, deployer));
-    }
-    for (chain, what, artifact, arguments) in creations {
-        let sender = sender(senders, chain)?;
-        let call = Call { from: sender.address(), ..creation(artifact, &arguments)? };
-        let gas = sender.client().estimate_gas(call).await;
-        let gas = gas.map_err(|error| DeployError::Send {
-            chain,
-            what: what.clone(),
-            error: error.into(),
-        })?;
-        steps.push(Step { chain, what, gas: Some(gas) });
-    }
-    for chain in plan.chains.keys() {
-        let later = plan.later_steps(*chain);
-        steps.extend(later.into_iter().map(|what| Step { chain: *chain, what, gas: None }));
-    }
-    Ok(steps)
 }
 
 fn sender(senders: &BTreeMap<ChainId, Sender>, chain: ChainId) -> Result<&Sender, DeployError> {

@@ -12,7 +12,7 @@ use zklink::shape::Shape;
 use crate::block::BlockCircuit;
 use crate::groth16::{
     self, KeyFileError, KeyStore, Making, ProveError, Provenance, ProvingKey, R1cs, R1csError,
-    Stage,
+    Stage, StoredKey,
 };
 use crate::witness::Witness;
 
@@ -81,17 +81,39 @@ impl ShapeKeys {
         shapes: &[&'static Shape],
         mut progress: impl FnMut(&'static Shape, Making),
     ) -> Result<ShapeKeys, KeysError> {
+        let store = KeyStore::new(folder);
+        ShapeKeys::of(shapes, |shape, system| {
+            store.get_or_make(shape.name, system, |making| progress(shape, making))
+        })
+    }
+
+    /// Reads the keys of the shapes from a folder. A key that is missing there would not be the one that contracts know
+    /// if it was made.
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    pub fn read(
+        folder: &Path,
+        shapes: &[&'static Shape],
+        mut progress: impl FnMut(&'static Shape, Making),
+    ) -> Result<ShapeKeys, KeysError> {
+        let store = KeyStore::new(folder);
+        ShapeKeys::of(shapes, |shape, system| {
+            store.get(shape.name, system, |making| progress(shape, making))
+        })
+    }
+
+    fn of(
+        shapes: &[&'static Shape],
+        mut stored: impl FnMut(&'static Shape, &R1cs) -> Result<StoredKey, KeyFileError>,
+    ) -> Result<ShapeKeys, KeysError> {
         let mut keys = BTreeMap::new();
         for shape in shapes {
             let name = shape.name;
-            let store = KeyStore::open(folder).map_err(|source| KeysError::Key { name, source })?;
             let system = R1cs::of(BlockCircuit { shape, witness: None })
                 .map_err(|source| KeysError::Circuit { name, source })?;
-            let stored = store
-                .get_or_make(name, &system, |making| progress(shape, making))
-                .map_err(|source| KeysError::Key { name, source })?;
-            let key = stored.key;
-            let provenance = stored.provenance;
+            let found = stored(shape, &system).map_err(|source| KeysError::Key { name, source })?;
+            let StoredKey { key, provenance } = found;
             keys.insert(shape.id, ShapeKey { shape, system, key, provenance });
         }
         Ok(ShapeKeys(keys))

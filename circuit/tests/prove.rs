@@ -109,12 +109,12 @@ fn unprovable(keys: &ShapeKeys, honest: &Witness) {
 /// A key is made once; the key of another circuit under its name is refused, not replaced.
 fn keys_are_kept(folder: &std::path::Path, nano: &'static Shape, keys: &ShapeKeys) {
     let mut heard = Vec::new();
-    let loaded = ShapeKeys::open(folder, &[nano], |_, making| heard.push(making));
+    let loaded = ShapeKeys::read(folder, &[nano], |_, making| heard.push(making));
     let loaded = loaded.expect("the key is whole");
     assert_eq!(heard, [Making::Loading]);
     assert!(loaded.verifying_key(NANO) == keys.verifying_key(NANO));
 
-    let store = KeyStore::open(folder).expect("the folder is there");
+    let store = KeyStore::new(folder);
     let mut other = nano.clone();
     other.room.queue -= 1;
     let changed: Result<R1cs, R1csError> = R1cs::of(BlockCircuit { shape: &other, witness: None });

@@ -12,6 +12,7 @@ use jsonrpsee::ws_client::{HeaderMap, HeaderValue, WsClient, WsClientBuilder};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::Instant;
+use zklink::state::DeploymentId;
 use zklink_mechanism::driver::pause;
 use zklink_mechanism::port::{Deliver, Envelope, Message, Refused};
 use zklink_prover::feed::{Lease, Submit};
@@ -20,7 +21,11 @@ use zklink_store::journal::{ReadRecords, Stretch};
 
 use crate::rpc::{Bytes, WorkClient};
 use crate::token::Token;
-use crate::{FORBIDDEN, IN_FLIGHT, PING, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, SILENCE};
+use crate::workers::Role;
+use crate::{
+    DEPLOYMENT, FORBIDDEN, HELLO, IN_FLIGHT, OTHER_DEPLOYMENT, PING, PROCESS, REQUEST_BYTES_MAX,
+    RESPONSE_BYTES_MAX, SILENCE, UNKNOWN_TOKEN,
+};
 
 /// How long an answer may take, a large witness on a slow line included.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -80,21 +85,29 @@ struct Connection {
 }
 
 impl Remote {
-    /// A node at `url`, which knows the token. Nothing connects before something is said. Must be called inside of a
-    /// tokio runtime.
+    /// A node of a deployment at `url`, which knows the token. Nothing connects before something is said, or
+    /// [`Remote::stay`] runs. Must be called inside of a tokio runtime.
     ///
     /// # Errors
     /// [`BadNode`].
-    pub fn new(url: &str, token: &Token) -> Result<Remote, BadNode> {
+    pub fn new(url: &str, token: &Token, deployment: DeploymentId) -> Result<Remote, BadNode> {
         let sound = ["ws://", "wss://"].iter().any(|scheme| url.starts_with(scheme));
         if !sound || url.contains('@') {
             return Err(BadNode(url.to_owned()));
         }
-        let mut shown = HeaderValue::from_str(&token.header()).expect("hex fits into a header");
+        let value = |text: String| HeaderValue::from_str(&text).expect("hex fits into a header");
+        let mut shown = value(token.header());
         shown.set_sensitive(true);
+        let headers = [
+            ("authorization", shown),
+            (DEPLOYMENT, value(hex::encode(deployment.0))),
+            (PROCESS, value(format!("{:x}", rand::random::<u64>()))),
+        ];
+        let headers =
+            headers.map(|(name, value)| (name.parse().expect("a name of a header"), value));
         let shared = Shared {
             url: url.to_owned(),
-            headers: HeaderMap::from_iter([("authorization".parse().expect("a name"), shown)]),
+            headers: HeaderMap::from_iter(headers),
             runtime: Handle::current(),
             under_way: Arc::new(Semaphore::new(UNDER_WAY)),
             connection: Mutex::default(),
@@ -114,6 +127,16 @@ impl Remote {
         self.shared.link.subscribe()
     }
 
+    /// Says again and again that this worker is there, so that its node knows, and connects when the connection is
+    /// gone.
+    pub async fn stay(self, role: Role) {
+        loop {
+            let hello = |node: Arc<WsClient>| async move { node.hello(role).await };
+            let _heard: Option<()> = self.shared.answer(hello).await;
+            tokio::time::sleep(HELLO).await;
+        }
+    }
+
     /// Sends a message and gives its answer to whoever waits for it.
     fn send<M: Message, F>(
         &self,
@@ -129,7 +152,7 @@ impl Remote {
         let Envelope { message, reply } = envelope;
         let shared = Arc::clone(&self.shared);
         self.shared.runtime.spawn(async move {
-            let answer = shared.answer(message, call).await;
+            let answer = shared.answer(|node| call(node, message)).await;
             drop(permit);
             if let (Some(reply), Some(answer)) = (reply, answer) {
                 reply.answer(answer);
@@ -140,16 +163,13 @@ impl Remote {
 }
 
 impl Shared {
-    async fn answer<M: Message, F>(
-        &self,
-        message: M,
-        call: impl FnOnce(Arc<WsClient>, M) -> F + Send,
-    ) -> Option<M::Reply>
+    /// What the node answers to a call; nothing when it does not.
+    async fn answer<R, F>(&self, call: impl FnOnce(Arc<WsClient>) -> F + Send) -> Option<R>
     where
-        F: Future<Output = Result<M::Reply, ClientError>> + Send,
+        F: Future<Output = Result<R, ClientError>> + Send,
     {
         let client = self.connected().await?;
-        match call(Arc::clone(&client), message).await {
+        match call(Arc::clone(&client)).await {
             Ok(answer) => {
                 self.becomes(Link::Connected);
                 Some(answer)
@@ -258,11 +278,14 @@ impl Shared {
 /// What a failure means for whoever runs the worker.
 fn in_words(error: &ClientError) -> String {
     let text = error.to_string();
-    if text.contains("401") {
-        return "it does not know the token: compare token_file with the node's [workers]"
-            .to_owned();
+    let refused = |status: u16| text.contains(&format!("status code: {status}"));
+    if refused(UNKNOWN_TOKEN) {
+        "it does not know the token: compare token_file with the node's [workers]".to_owned()
+    } else if refused(OTHER_DEPLOYMENT) {
+        "it is of another deployment: compare the deployment file with the node's".to_owned()
+    } else {
+        text
     }
-    text
 }
 
 impl Deliver<Lease> for Remote {

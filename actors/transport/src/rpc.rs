@@ -8,6 +8,8 @@ use zklink_prover::feed::{JobId, LeaseRefusal, Leased, SubmitRefusal, Submitted}
 use zklink_settlement::book::{Attestation, BadAttestation};
 use zklink_store::journal::{Record, Stretch};
 
+use crate::workers::Role;
+
 /// Bytes as hex.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -56,6 +58,10 @@ impl From<Records> for Stretch {
 /// means that there was none, and the call may be made again.
 #[rpc(server, client)]
 pub(crate) trait Work {
+    /// For all roles: the worker is there. Said every [`HELLO`](crate::HELLO).
+    #[method(name = "hello", with_extensions)]
+    async fn hello(&self, role: Role) -> RpcResult<()>;
+
     /// For provers: something to prove. Of several provers under one token each has its place.
     #[method(name = "lease", with_extensions)]
     async fn lease(

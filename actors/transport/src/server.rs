@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::Service;
 use zklink::id::BlockNumber;
+use zklink::state::DeploymentId;
 use zklink_mechanism::port::{Message, Port};
 use zklink_prover::feed::{
     JobId, Lease, LeaseRefusal, Leased, ProverId, Submit, SubmitRefusal, Submitted,
@@ -31,7 +32,10 @@ use zklink_store::journal::ReadRecords;
 use crate::rpc::{Bytes, Records, WorkServer};
 use crate::token::Token;
 use crate::workers::{Role, Worker, Workers};
-use crate::{FORBIDDEN, PING, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, SILENCE};
+use crate::{
+    DEPLOYMENT, FORBIDDEN, OTHER_DEPLOYMENT, PING, PROCESS, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
+    SILENCE, UNKNOWN_TOKEN,
+};
 
 /// Connections of workers.
 const CONNECTIONS_MAX: u32 = 128;
@@ -72,12 +76,14 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `address` and serves until [`Listener::stop`]. Must be called inside of a tokio runtime.
+    /// Binds `address` and serves workers of a deployment until [`Listener::stop`]. Must be called inside of a tokio
+    /// runtime.
     ///
     /// # Errors
     /// The address cannot be bound.
     pub async fn start(
         address: SocketAddr,
+        deployment: DeploymentId,
         workers: Workers,
         ports: Ports,
     ) -> std::io::Result<Listener> {
@@ -87,7 +93,7 @@ impl Listener {
         let service =
             WorkService { ports, begun: Mutex::default(), reading: tokio::sync::Mutex::default() };
         let methods: Methods = service.into_rpc().into();
-        tokio::spawn(listen(listener, Arc::new(workers), methods, stop));
+        tokio::spawn(listen(listener, Arc::new(Admission { deployment, workers }), methods, stop));
         Ok(Listener { address, handle })
     }
 
@@ -121,7 +127,12 @@ fn config() -> ServerConfig {
         .build()
 }
 
-async fn listen(listener: TcpListener, workers: Arc<Workers>, methods: Methods, stop: StopHandle) {
+async fn listen(
+    listener: TcpListener,
+    admission: Arc<Admission>,
+    methods: Methods,
+    stop: StopHandle,
+) {
     let service = ServerBuilder::with_config(config()).to_service_builder();
     let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
     loop {
@@ -141,7 +152,7 @@ async fn listen(listener: TcpListener, workers: Arc<Workers>, methods: Methods, 
         // Over the limit the socket is closed without a word: a worker comes again.
         let Ok(permit) = Arc::clone(&strangers).try_acquire_owned() else { continue };
         let inner = service.clone().build(methods.clone(), stop.clone());
-        let service = TokenCheck { inner, workers: Arc::clone(&workers) };
+        let service = Admitting { inner, admission: Arc::clone(&admission) };
         let serving = serve_with_graceful_shutdown(socket, service, stop.clone().shutdown());
         // It ends with the upgrade to a WebSocket, which the library counts and pings.
         tokio::spawn(async move {
@@ -155,14 +166,49 @@ async fn listen(listener: TcpListener, workers: Arc<Workers>, methods: Methods, 
     }
 }
 
-/// Stands before the library's service: whoever shows no known token does not reach it.
-#[derive(Clone)]
-struct TokenCheck<S> {
-    inner: S,
-    workers: Arc<Workers>,
+/// Who may connect.
+struct Admission {
+    deployment: DeploymentId,
+    workers: Workers,
 }
 
-impl<S, B> Service<HttpRequest<B>> for TokenCheck<S>
+/// A process of a worker that was let in.
+struct Visitor {
+    worker: Arc<Worker>,
+    process: u64,
+}
+
+/// Why a connection is refused: the status of the response, and its text.
+type NotAdmitted = (u16, &'static str);
+
+impl Admission {
+    /// Who asks to be let in. Of a deployment only those with a token are told.
+    fn admit<B>(&self, request: &HttpRequest<B>) -> Result<Visitor, NotAdmitted> {
+        let header = |name| request.headers().get(name)?.to_str().ok();
+        let token = header("authorization").and_then(Token::from_header);
+        let worker = token.and_then(|token| self.workers.by_token(&token)).ok_or((
+            UNKNOWN_TOKEN,
+            "this node does not know the token: compare token_file with the node's [workers]\n",
+        ))?;
+        if header(DEPLOYMENT) != Some(hex::encode(self.deployment.0).as_str()) {
+            let text = "this node is of another deployment: compare the deployment files\n";
+            return Err((OTHER_DEPLOYMENT, text));
+        }
+        let process = header(PROCESS).and_then(|text| u64::from_str_radix(text, 16).ok());
+        let text =
+            "a worker says which of its processes it is: use a zklink of the node's version\n";
+        Ok(Visitor { worker, process: process.ok_or((400, text))? })
+    }
+}
+
+/// Stands before the library's service: whoever is not admitted does not reach it.
+#[derive(Clone)]
+struct Admitting<S> {
+    inner: S,
+    admission: Arc<Admission>,
+}
+
+impl<S, B> Service<HttpRequest<B>> for Admitting<S>
 where
     S: Service<HttpRequest<B>, Response = HttpResponse, Error = BoxError>,
     S::Future: Send + 'static,
@@ -176,11 +222,13 @@ where
     }
 
     fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
-        let Some(worker) = admitted(&self.workers, &request) else {
-            return Box::pin(std::future::ready(Ok(refused())));
-        };
-        request.extensions_mut().insert(worker);
-        Box::pin(self.inner.call(request))
+        match self.admission.admit(&request) {
+            Ok(visitor) => {
+                request.extensions_mut().insert(Arc::new(visitor));
+                Box::pin(self.inner.call(request))
+            }
+            Err(refused) => Box::pin(std::future::ready(Ok(not_admitted(refused)))),
+        }
     }
 }
 
@@ -190,16 +238,9 @@ fn quick(socket: TcpStream) -> TcpStream {
     socket
 }
 
-/// Who asks to be let in.
-fn admitted<B>(workers: &Workers, request: &HttpRequest<B>) -> Option<Arc<Worker>> {
-    let shown = request.headers().get("authorization")?.to_str().ok()?;
-    workers.by_token(&Token::from_header(shown)?)
-}
-
-fn refused() -> HttpResponse {
-    let text = "this node does not know the token: compare token_file with the node's [workers]\n";
+fn not_admitted((status, text): NotAdmitted) -> HttpResponse {
     let mut response = HttpResponse::new(HttpBody::from(text));
-    *response.status_mut() = 401.try_into().expect("it is a status");
+    *response.status_mut() = status.try_into().expect("it is a status");
     response
 }
 
@@ -232,6 +273,15 @@ impl WorkService {
 
 #[async_trait]
 impl WorkServer for WorkService {
+    async fn hello(&self, extensions: &Extensions, role: Role) -> RpcResult<()> {
+        let worker = worker_of(extensions, role)?;
+        // A replica is there when it reads, and not when only its process is.
+        if role != Role::Replica {
+            worker.is_heard(visitor_of(extensions)?.process);
+        }
+        Ok(())
+    }
+
     async fn lease(
         &self,
         extensions: &Extensions,
@@ -272,6 +322,11 @@ impl WorkServer for WorkService {
     ) -> ResponsePayload<'static, Result<Records, String>> {
         let called = begin_as(extensions, Role::Replica);
         delivered(called, async |_| {
+            if let Ok(Visitor { worker, process }) =
+                visitor_of(extensions).map(|visitor| &**visitor)
+            {
+                worker.is_heard(*process);
+            }
             // One at a time: the journal has other work.
             let _turn = self.reading.lock().await;
             let answer = ask(&self.ports.records, ReadRecords { from }).await?;
@@ -296,11 +351,15 @@ impl fmt::Debug for WorkService {
     }
 }
 
+/// Who calls over a connection.
+fn visitor_of(extensions: &Extensions) -> RpcResult<&Arc<Visitor>> {
+    let visitor = extensions.get::<Arc<Visitor>>();
+    visitor.ok_or_else(|| error(FORBIDDEN, "nobody was let in over this connection"))
+}
+
 /// The worker of a connection, if it may call this.
 fn worker_of(extensions: &Extensions, role: Role) -> RpcResult<Arc<Worker>> {
-    let worker = extensions.get::<Arc<Worker>>();
-    let worker =
-        worker.ok_or_else(|| error(FORBIDDEN, "nobody was let in over this connection"))?;
+    let worker = &visitor_of(extensions)?.worker;
     if worker.role == role {
         return Ok(Arc::clone(worker));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jsonrpsee::core::ClientError;
 use jsonrpsee::ws_client::{HeaderMap, WsClient, WsClientBuilder};
 use zklink::id::{BlockNumber, ChainId, ShapeId};
+use zklink::state::DeploymentId;
 use zklink_mechanism::port::{Deliver, Envelope, Message, Port, Refused, Unanswered};
 use zklink_mechanism::timestamp::Timestamp;
 use zklink_prover::feed::{Job, JobId, Lease, Leased, ProverId, Submit, SubmitRefusal, Submitted};
@@ -21,6 +22,8 @@ const WAIT: Duration = Duration::from_secs(10);
 fn token(byte: u8) -> Token {
     Token::from_hex(&hex::encode([byte; 32])).unwrap()
 }
+
+const DEPLOYMENT_ID: DeploymentId = DeploymentId([6; 31]);
 
 /// Stands where the machines of a node stand: notes who speaks, and answers.
 #[derive(Clone, Default)]
@@ -97,12 +100,20 @@ fn stretch(from: u64) -> Result<Stretch, String> {
     Ok(Stretch { records: (from..7).map(record).collect(), end: 7 })
 }
 
-async fn node(address: SocketAddr, machines: &Machines) -> Listener {
+fn workers() -> Workers {
     let mut workers = Workers::default();
     workers.add("one", Role::Prover, &token(1)).unwrap();
     workers.add("two", Role::Prover, &token(2)).unwrap();
     workers.add("signer", Role::Attester, &token(3)).unwrap();
     workers.add("copy", Role::Replica, &token(4)).unwrap();
+    workers
+}
+
+async fn node(address: SocketAddr, machines: &Machines) -> Listener {
+    node_of(address, machines, workers()).await
+}
+
+async fn node_of(address: SocketAddr, machines: &Machines, workers: Workers) -> Listener {
     let watched = machines.clone();
     let ports = Ports {
         lease: Port::new(machines.clone()),
@@ -115,7 +126,7 @@ async fn node(address: SocketAddr, machines: &Machines) -> Listener {
             }
         }),
     };
-    Listener::start(address, workers, ports).await.unwrap()
+    Listener::start(address, DEPLOYMENT_ID, workers, ports).await.unwrap()
 }
 
 fn anywhere() -> SocketAddr {
@@ -123,7 +134,7 @@ fn anywhere() -> SocketAddr {
 }
 
 fn remote(node: &Listener, token: &Token) -> Remote {
-    Remote::new(&format!("ws://{}", node.address()), token).unwrap()
+    Remote::new(&format!("ws://{}", node.address()), token, DEPLOYMENT_ID).unwrap()
 }
 
 fn lease() -> Lease {
@@ -147,10 +158,24 @@ async fn asked<M: Message>(
     Port::new(port.clone()).ask(message).expect("there is room").wait(WAIT).await
 }
 
-/// A client that shows this header, or none.
-async fn raw(node: &Listener, header: Option<&str>) -> Result<WsClient, ClientError> {
-    let header = header.map(|text| ("authorization".parse().unwrap(), text.parse().unwrap()));
-    let headers = HeaderMap::from_iter(header);
+/// A client that shows this token, or none, and otherwise what it should.
+async fn raw(node: &Listener, token: Option<&str>) -> Result<WsClient, ClientError> {
+    let deployment = hex::encode(DEPLOYMENT_ID.0);
+    raw_with(
+        node,
+        [("authorization", token), (DEPLOYMENT, Some(&deployment)), (PROCESS, Some("7"))],
+    )
+    .await
+}
+
+/// A client that shows these headers.
+async fn raw_with(
+    node: &Listener,
+    headers: [(&str, Option<&str>); 3],
+) -> Result<WsClient, ClientError> {
+    let shown = headers.into_iter().filter_map(|(name, text)| Some((name, text?)));
+    let shown = shown.map(|(name, text)| (name.parse().unwrap(), text.parse().unwrap()));
+    let headers = HeaderMap::from_iter(shown);
     let url = format!("ws://{}", node.address());
     WsClientBuilder::new().set_headers(headers).max_request_size(1 << 20).build(url).await
 }
@@ -200,6 +225,98 @@ async fn an_unknown_a_missing_and_a_malformed_token_are_refused() {
     let Link::Down(why) = stranger.link().borrow().clone() else { panic!("it is connected") };
     assert!(why.contains("does not know the token"), "{why}");
     assert_eq!(machines.heard(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_worker_of_another_deployment_is_refused_and_told_so() {
+    let machines = Machines::default();
+    let node = node(anywhere(), &machines).await;
+    let url = format!("ws://{}", node.address());
+    let other = Remote::new(&url, &token(1), DeploymentId([7; 31])).unwrap();
+    assert_eq!(asked(&other, lease()).await, Err(Unanswered::Dropped));
+    let Link::Down(why) = other.link().borrow().clone() else { panic!("it is connected") };
+    assert!(why.contains("another deployment"), "{why}");
+
+    let (known, unknown) = (token(1).header(), token(9).header());
+    let ours = hex::encode(DEPLOYMENT_ID.0);
+    let refused = async |token: &str, deployment, process| {
+        let headers =
+            [("authorization", Some(token)), (DEPLOYMENT, deployment), (PROCESS, process)];
+        let error = raw_with(&node, headers).await.expect_err("it is not let in").to_string();
+        ["400", "401", "409"].map(|status| error.contains(status))
+    };
+    let (ours, theirs) = (Some(ours.as_str()), Some("07"));
+    assert_eq!(refused(&known, None, Some("7")).await, [false, false, true]);
+    assert_eq!(refused(&known, ours, None).await, [true, false, false]);
+    assert_eq!(refused(&known, ours, Some("seven")).await, [true, false, false]);
+    // Whoever has no token is told nothing of the deployment.
+    assert_eq!(refused(&unknown, theirs, Some("7")).await, [false, true, false]);
+    assert_eq!(machines.heard(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_node_knows_which_of_its_workers_are_there_and_which_are_there_twice() {
+    let machines = Machines::default();
+    let workers = workers();
+    let node = node_of(anywhere(), &machines, workers.clone()).await;
+    let there = || {
+        let heard = workers.presence().into_iter().filter(|worker| worker.processes > 0);
+        let mut heard: Vec<_> = heard.map(|worker| (worker.name, worker.processes)).collect();
+        heard.sort();
+        heard
+    };
+    let until = async |wanted: &[(&str, usize)]| {
+        let wanted: Vec<_> = wanted.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+        let comes = async {
+            while there() != wanted {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(WAIT, comes).await.unwrap_or_else(|_| panic!("{:?}", there()));
+    };
+    until(&[]).await;
+    // An attester has nothing to sign for hours, and is there.
+    let signer = remote(&node, &token(3));
+    tokio::spawn(signer.stay(Role::Attester));
+    until(&[("signer", 1)]).await;
+    tokio::spawn(remote(&node, &token(3)).stay(Role::Attester));
+    until(&[("signer", 2)]).await;
+    // A replica whose process is there and that reads nothing is not.
+    let copy = remote(&node, &token(4));
+    tokio::spawn(copy.clone().stay(Role::Replica));
+    assert!(asked(&copy, lease()).await.is_err(), "its connection stands");
+    until(&[("signer", 2)]).await;
+    asked(&copy, ReadRecords { from: 0 }).await.unwrap().unwrap();
+    until(&[("copy", 1), ("signer", 2)]).await;
+    // One that takes itself for something else is told so, again and again the same.
+    let mistaken = remote(&node, &token(1));
+    let mut link = mistaken.link();
+    tokio::spawn(mistaken.stay(Role::Attester));
+    let refused = link.wait_for(|link| matches!(link, Link::Refused(_)));
+    drop(tokio::time::timeout(WAIT, refused).await.expect("it is told"));
+    until(&[("copy", 1), ("signer", 2)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_not_heard_for_a_minute_is_away() {
+    let workers = workers();
+    let signer = workers.by_token(&token(3)).unwrap();
+    let processes = || {
+        let signer = workers.presence().into_iter().find(|worker| worker.name == "signer");
+        signer.unwrap().processes
+    };
+    assert_eq!(processes(), 0);
+    signer.is_heard(1);
+    tokio::time::advance(AWAY / 2).await;
+    signer.is_heard(2);
+    assert_eq!(processes(), 2);
+    tokio::time::advance(AWAY / 2).await;
+    assert_eq!(processes(), 1);
+    tokio::time::advance(AWAY / 2).await;
+    assert_eq!(processes(), 0);
+    // Whoever takes a new number with each connection fills no memory.
+    (0..1_000).for_each(|process| signer.is_heard(process));
+    assert!(processes() > 1 && processes() < 10, "{}", processes());
 }
 
 #[tokio::test]
@@ -290,6 +407,6 @@ fn workers_that_could_be_taken_for_each_other_are_refused() {
 #[tokio::test]
 async fn an_address_of_another_kind_is_refused() {
     for url in ["http://127.0.0.1:1", "127.0.0.1:1", "ws://user@host:1"] {
-        assert!(Remote::new(url, &token(1)).is_err(), "{url}");
+        assert!(Remote::new(url, &token(1), DEPLOYMENT_ID).is_err(), "{url}");
     }
 }

@@ -1,20 +1,23 @@
 //! Who is let in, and what they may say.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use zklink_prover::feed::ProverId;
 
 use crate::token::Token;
-use crate::{IN_FLIGHT, PLACES_MAX};
+use crate::{AWAY, IN_FLIGHT, PLACES_MAX};
 
+/// Processes of one worker that are told apart. More than one is a mistake already.
+const PROCESSES_MAX: usize = 8;
 /// Longest name: the place of a prover still fits behind it.
 const NAME_BYTES_MAX: usize = 60;
 
 /// What a worker is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Takes jobs and hands in proofs.
@@ -26,7 +29,8 @@ pub enum Role {
 }
 
 impl Role {
-    pub(crate) fn name(self) -> &'static str {
+    /// As in a configuration.
+    pub fn name(self) -> &'static str {
         match self {
             Role::Prover => "prover",
             Role::Attester => "attester",
@@ -42,9 +46,38 @@ pub(crate) struct Worker {
     pub(crate) role: Role,
     /// Bounds its calls, over all of its connections.
     pub(crate) calls: Arc<Semaphore>,
+    /// The processes that showed its token, each with when it was heard last.
+    heard: Mutex<BTreeMap<u64, Instant>>,
+}
+
+/// Whether a worker is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// How many processes with its token were heard in the last minute.
+    pub processes: usize,
 }
 
 impl Worker {
+    /// Notes that one of its processes is at work.
+    pub(crate) fn is_heard(&self, process: u64) {
+        let now = Instant::now();
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.retain(|_, at| now.duration_since(*at) < AWAY);
+        if heard.len() < PROCESSES_MAX || heard.contains_key(&process) {
+            heard.insert(process, now);
+        }
+    }
+
+    fn presence(&self) -> Presence {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let processes = heard.values().filter(|at| at.elapsed() < AWAY).count();
+        Presence { name: self.name.clone(), role: self.role, processes }
+    }
+
     /// How the feed knows its prover at a place: by the name of the token, with the place behind all but the first.
     pub(crate) fn prover(&self, place: u8) -> Option<ProverId> {
         let name = match place {
@@ -69,7 +102,7 @@ pub enum BadWorker {
     SameToken(String, String),
 }
 
-/// The workers of a node.
+/// The workers of a node. Clones are of the same workers.
 #[derive(Clone, Debug, Default)]
 pub struct Workers(BTreeMap<[u8; 32], Arc<Worker>>);
 
@@ -89,13 +122,19 @@ impl Workers {
         // A replica asks for the next records when it has the last ones.
         let in_flight = if role == Role::Replica { 1 } else { IN_FLIGHT };
         let (name, calls) = (name.to_owned(), Arc::new(Semaphore::new(in_flight)));
-        self.0.insert(token.digest(), Arc::new(Worker { name, role, calls }));
+        let heard = Mutex::default();
+        self.0.insert(token.digest(), Arc::new(Worker { name, role, calls, heard }));
         Ok(())
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
         self.0.len()
+    }
+
+    /// Who of them is there.
+    pub fn presence(&self) -> Vec<Presence> {
+        self.0.values().map(|worker| worker.presence()).collect()
     }
 
     /// Whose token this is.

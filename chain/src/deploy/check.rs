@@ -8,12 +8,12 @@ use zklink::id::ChainId;
 use zklink::token::Address;
 
 use super::file::{DeployedChain, DeployedHub, Deployment};
-use super::plan::{deployment_word, local_route_identity, oracle_identity};
-use super::{DeployError, Progress, sender};
+use super::plan::{Plan, TokenSource, deployment_word, local_route_identity, oracle_identity};
+use super::{DeployError, Progress, TokenFault, sender};
 use crate::client::{At, Call, ChainClient, ClientError};
 use crate::contracts::{
-    Endpoint, Groth16Verifier, Hub, KeyRecorder, LightOracle, ReadError, Rollup, Route, narrow,
-    read, to_abi,
+    Endpoint, Erc20, Groth16Verifier, Hub, KeyRecorder, LightOracle, ReadError, Rollup, Route,
+    narrow, read, to_abi,
 };
 use crate::patient::Patience;
 use crate::sender::Sender;
@@ -60,6 +60,39 @@ pub(super) async fn precompiles(
         Ok(_) | Err(ClientError::Refused { .. }) => Err(DeployError::NoPrecompiles(chain)),
         Err(error) => Err(ReadError::Client(error).into()),
     }
+}
+
+/// Asks the tokens that exist what they are. The rollup of their chain would refuse them as well, after much was paid
+/// for. A token may keep silent about its decimals, as there.
+pub(super) async fn tokens(
+    plan: &Plan,
+    senders: &BTreeMap<ChainId, Sender>,
+) -> Result<(), DeployError> {
+    for (chain, of_plan) in &plan.chains {
+        let client = &**sender(senders, *chain)?.client();
+        for token in of_plan.tokens.values() {
+            let TokenSource::Existing(address) = token.source else { continue };
+            let wrong = |fault| DeployError::Token {
+                chain: *chain,
+                symbol: token.symbol.clone(),
+                address,
+                fault,
+            };
+            let code = client.code(address, At::Latest).await.map_err(ReadError::Client)?;
+            if code.is_empty() {
+                return Err(wrong(TokenFault::NoContract));
+            }
+            let said = token.decimals;
+            match read(client, address, &Erc20::decimalsCall {}, At::Latest).await {
+                Ok(own) if own == said => {}
+                Ok(own) => return Err(wrong(TokenFault::Decimals { said, own })),
+                Err(ReadError::NotOurs { .. } | ReadError::Client(ClientError::Refused { .. })) => {
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether the contracts stand that were created before a stop.

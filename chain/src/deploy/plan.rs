@@ -228,26 +228,44 @@ impl Plan {
         creations
     }
 
-    /// The contracts that ask others in their constructor, and the calls of one chain in words: what a dry run cannot
-    /// try.
-    pub(super) fn later_steps(&self, chain: ChainId) -> Vec<String> {
+    /// The contracts that ask others in their constructor, and the calls of one chain: what a dry run cannot try.
+    pub(super) fn later_steps(&self, chain: ChainId) -> Vec<Later> {
         let mut steps = Vec::new();
+        let create = |what: &str| Later { what: what.to_owned(), creates: true };
+        let call = |what: String| Later { what, creates: false };
         if chain == self.hub {
-            steps.push("local route".to_owned());
+            steps.push(create("local route"));
         }
-        steps.extend(["light oracle".to_owned(), "key recorder".to_owned()]);
+        steps.extend(["light oracle", "key recorder"].map(create));
         if chain == self.hub {
-            steps.extend(self.chains.keys().map(|other| format!("hub: add chain {other}")));
-            steps.extend(self.shapes.iter().map(|shape| format!("register shape {}", shape.id)));
-            steps.push("hub: finish the setup".to_owned());
+            steps.extend(self.chains.keys().map(|other| call(format!("hub: add chain {other}"))));
+            let shapes = self.shapes.iter();
+            steps.extend(shapes.map(|shape| call(format!("register shape {}", shape.id))));
+            steps.push(call("hub: finish the setup".to_owned()));
         }
-        steps.push("set the key recorder".to_owned());
+        steps.push(call("set the key recorder".to_owned()));
         if let Some(of_plan) = self.chains.get(&chain) {
-            steps.extend(of_plan.tokens.values().map(|token| format!("add {}", token.symbol)));
+            let tokens = of_plan.tokens.values();
+            steps.extend(tokens.map(|token| call(format!("add {}", token.symbol))));
         }
-        steps.push(format!("add chain {}", self.hub));
-        steps.push("finish the setup".to_owned());
+        steps.push(call(format!("add chain {}", self.hub)));
+        steps.push(call("finish the setup".to_owned()));
         steps
+    }
+}
+
+/// A step that a dry run cannot try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Later {
+    pub(super) what: String,
+    /// Whether it creates a contract.
+    pub(super) creates: bool,
+}
+
+impl Later {
+    /// The most gas that it takes on a chain with Ethereum's prices; a test holds it against a deployment.
+    pub(super) fn gas_max(&self) -> u64 {
+        if self.creates { 2_000_000 } else { 200_000 }
     }
 }
 

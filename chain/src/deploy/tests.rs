@@ -53,12 +53,75 @@ async fn a_dry_run_estimates_and_sends_nothing() {
     let (hub, spoke) = (dev_chain(9001, 1).await, dev_chain(9002, 1).await);
     let clients = [(HUB, &hub, 9001), (SPOKE, &spoke, 9002)];
     let senders = senders(clients.map(|(id, chain, evm)| (id, endpoint(&chain.http_url()), evm)));
-    let steps = dry_run(&plan(&shape_plan(1, 20, 30)), &senders).await.unwrap();
+    let plan = plan(&shape_plan(1, 20, 30));
+    let Estimate { steps, costs } = dry_run(&plan, &senders).await.unwrap();
     let created: Vec<&Step> = steps.iter().filter(|step| step.gas.is_some()).collect();
     assert_eq!(created.len(), 6, "verifier, hub, and rollup and token on two chains");
     assert!(created.iter().all(|step| step.gas > Some(400_000)), "{created:?}");
     assert!(steps.iter().any(|step| step.what == "register shape 1"));
     assert_eq!((hub.latest().unwrap(), spoke.latest().unwrap()), (0, 0));
+
+    // What it says of the costs holds: all of it is paid for, and no step that it could not try takes more.
+    let mut used = BTreeMap::<ChainId, u64>::new();
+    let later: BTreeMap<(ChainId, String), u64> = plan
+        .chains
+        .keys()
+        .flat_map(|id| plan.later_steps(*id).into_iter().map(|later| (*id, later)))
+        .map(|(id, later)| ((id, later.what.clone()), later.gas_max()))
+        .collect();
+    let mut most = (0, 0);
+    deploy(&plan, &senders, &mut |Step { chain, what, gas }| {
+        let gas = gas.unwrap();
+        *used.entry(chain).or_default() += gas;
+        if let Some(max) = later.get(&(chain, what.clone())) {
+            assert!(gas <= *max, "chain {chain}, {what}: {gas}");
+            let most = if *max < 1_000_000 { &mut most.0 } else { &mut most.1 };
+            *most = gas.max(*most);
+        }
+    })
+    .await
+    .unwrap();
+    assert!(most.0 > 50_000 && most.1 > 500_000, "the bounds are not far above it: {most:?}");
+    for cost in costs {
+        let used = used[&cost.chain];
+        assert!(used <= cost.gas && cost.gas <= 2 * used, "{cost:?}, {used}");
+        assert!(cost.price > 0 && cost.wei() < cost.balance, "{cost:?}");
+        assert_eq!(cost.deployer, key("deployer").address());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_another_one_is_found_before_anything_is_paid_for() {
+    let net = Testnet::start(1, &shape_plan(3, 20, 30)).await;
+    let clients = [(HUB, 9001), (SPOKE, 9002)].map(|(id, evm)| (id, net.clients[&id].clone(), evm));
+    let senders = senders(clients);
+    let tokens = &net.deployment.chain(HUB).unwrap().tokens;
+    let address = tokens.iter().find(|token| token.id == USD).unwrap().address;
+    let fault = |address, decimals| {
+        let mut plan = plan(&shape_plan(1, 20, 30));
+        let token = plan.chains.get_mut(&HUB).unwrap().tokens.get_mut(&USD).unwrap();
+        (token.source, token.decimals) = (TokenSource::Existing(address), decimals);
+        let senders = &senders;
+        async move {
+            let nonces = || async { senders[&HUB].client().nonce(senders[&HUB].address()).await };
+            let before = nonces().await.unwrap();
+            let fault = |error| match error {
+                DeployError::Token { fault, .. } => fault,
+                other => panic!("{other}"),
+            };
+            let found = fault(dry_run(&plan, senders).await.err()?);
+            let sent = deploy(&plan, senders, &mut |_| {}).await.unwrap_err();
+            assert_eq!((fault(sent), nonces().await.unwrap()), (found, before), "nothing was sent");
+            Some(found)
+        }
+    };
+    assert_eq!(fault(address, 6).await, None);
+    let wrong = TokenFault::Decimals { said: 18, own: 6 };
+    assert_eq!(fault(address, 18).await, Some(wrong));
+    assert_eq!(fault([0xaa; 20], 6).await, Some(TokenFault::NoContract));
+    // A contract that says nothing of decimals is a token for all that the rollup knows.
+    let silent = net.deployment.chain(HUB).unwrap().key_recorder;
+    assert_eq!(fault(silent, 6).await, None);
 }
 
 #[tokio::test]

@@ -45,18 +45,9 @@ pub struct KeyStore {
 }
 
 impl KeyStore {
-    /// Opens the folder, making it if need be.
-    ///
-    /// # Errors
-    /// [`KeyFileError::Io`].
-    pub fn open(folder: impl AsRef<Path>) -> Result<Self, KeyFileError> {
-        let folder = folder.as_ref().to_path_buf();
-        std::fs::create_dir_all(&folder).map_err(|source| KeyFileError::Io {
-            action: "create the folder",
-            path: folder.clone(),
-            source,
-        })?;
-        Ok(Self { folder })
+    /// The keys of a folder, which is made with the first key.
+    pub fn new(folder: impl AsRef<Path>) -> Self {
+        Self { folder: folder.as_ref().to_path_buf() }
     }
 
     /// The file of a shape.
@@ -66,6 +57,25 @@ impl KeyStore {
     pub fn path(&self, shape: &str) -> Result<PathBuf, KeyFileError> {
         header::check_name(shape)?;
         Ok(self.folder.join(format!("{shape}.key")))
+    }
+
+    /// The key of `shape` from its file.
+    ///
+    /// # Errors
+    /// [`KeyFileError`]; [`KeyFileError::Missing`] when there is none, [`KeyFileError::Stale`] when the circuit has
+    /// changed.
+    pub fn get(
+        &self,
+        shape: &str,
+        system: &R1cs,
+        mut progress: impl FnMut(Making),
+    ) -> Result<StoredKey, KeyFileError> {
+        let path = self.path(shape)?;
+        if !path.exists() {
+            return Err(KeyFileError::Missing { path });
+        }
+        progress(Making::Loading);
+        ProvingKey::load(&path, shape, system, PointCheck::Curve)
     }
 
     /// The key of `shape`, from its file, or made for `system` and saved.
@@ -82,10 +92,15 @@ impl KeyStore {
         mut progress: impl FnMut(Making),
     ) -> Result<StoredKey, KeyFileError> {
         let path = self.path(shape)?;
-        if path.exists() {
-            progress(Making::Loading);
-            return ProvingKey::load(&path, shape, system, PointCheck::Curve);
+        match self.get(shape, system, &mut progress) {
+            Err(KeyFileError::Missing { .. }) => {}
+            found => return found,
         }
+        std::fs::create_dir_all(&self.folder).map_err(|source| KeyFileError::Io {
+            action: "create the folder",
+            path: self.folder.clone(),
+            source,
+        })?;
         progress(Making::Generating);
         let parameters = generate(system, &mut OsRng)?;
         progress(Making::Preparing);

@@ -24,6 +24,12 @@ pub enum KeyFileError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// There is no such file, and none may be made.
+    #[error("{path} is missing; bring the folder of keys with which the contracts were deployed")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file does not begin like a key.
     #[error("{path} is not a key file; move it away and let the key be made")]
     NotAKey {

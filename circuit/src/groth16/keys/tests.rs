@@ -19,8 +19,11 @@ fn circuit() -> RandomCircuit {
 /// A store with one key in it.
 fn made() -> (TempDir, KeyStore, R1cs, StoredKey) {
     let folder = tempfile::tempdir().unwrap();
-    let store = KeyStore::open(folder.path().join("keys")).unwrap();
+    let store = KeyStore::new(folder.path().join("keys"));
     let system = R1cs::of(circuit()).unwrap();
+    let missing = store.get(SHAPE, &system, |_| panic!("it makes nothing")).err().unwrap();
+    assert!(matches!(missing, KeyFileError::Missing { .. }), "{missing}");
+    assert!(!folder.path().join("keys").exists(), "a look changes nothing");
     let mut heard = vec![];
     let stored = store.get_or_make(SHAPE, &system, |step| heard.push(step)).unwrap();
     assert_eq!(heard, [Making::Generating, Making::Preparing, Making::Saving]);
