@@ -64,7 +64,7 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct KeysArgs {
     /// Folder of the proving keys; missing ones are made [default: zklink/keys in the user's cache folder].
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) keys: Option<PathBuf>,
 }
 
@@ -115,6 +115,9 @@ pub(crate) struct DemoArgs {
     /// The rollup's side.
     #[command(flatten)]
     pub(crate) local: DemoLocalArgs,
+    /// Where proving keys are.
+    #[command(flatten)]
+    pub(crate) keys: KeysArgs,
 }
 
 /// What the demonstration lets one choose of the network.
@@ -167,6 +170,10 @@ pub(crate) struct NodeArgs {
     /// The configuration; `ZKLINK_…` variables stand above it, such as ZKLINK_RPC__LISTEN.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+    /// Folder of the proving keys with which the contracts were deployed [default: keys of the configuration, else
+    /// zklink/keys in the user's cache folder].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
 }
 
 /// A prover.
@@ -180,6 +187,10 @@ pub(crate) struct ProverArgs {
     /// The configuration; `ZKLINK_…` variables stand above it, such as ZKLINK_NODE.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+    /// A copy of the folder of proving keys with which the contracts were deployed [default: keys of the configuration,
+    /// else zklink/keys in the user's cache folder].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
 }
 
 const PROVER_HELP: &str = "\
@@ -253,6 +264,10 @@ pub(crate) struct DeployArgs {
     /// Says what would be sent and what it would cost, and sends nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Folder of the proving keys; missing ones are made [default: keys of the configuration, else zklink/keys in the
+    /// user's cache folder].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
 }
 
 /// Proving keys.
@@ -261,6 +276,9 @@ pub(crate) struct MakeKeysArgs {
     /// The shapes; nano and small if none is named. Keys of large ones take long to make and much room.
     #[arg(long, value_enum)]
     pub(crate) shape: Vec<ShapeName>,
+    /// Where they are kept.
+    #[command(flatten)]
+    pub(crate) keys: KeysArgs,
 }
 
 /// A shape on the command line.
@@ -323,11 +341,21 @@ mod tests {
 
     #[test]
     fn options_of_the_development_network_are_refused_before_a_command() {
-        let keys = |line: &[&str]| Cli::try_parse_from(line).map(|cli| cli.keys.keys).ok();
-        let folder = Some(Some(PathBuf::from("k")));
-        assert_eq!(keys(&["zklink", "--keys", "k"]), folder);
-        assert_eq!(keys(&["zklink", "demo", "--keys", "k"]), folder);
+        let parse = |line: &[&str]| Cli::try_parse_from(line).ok();
+        let folder = Some(PathBuf::from("k"));
+        assert_eq!(parse(&["zklink", "--keys", "k"]).unwrap().keys.keys, folder);
+        let Some(Command::Demo(demo)) = parse(&["zklink", "demo", "--keys", "k"]).unwrap().command
+        else {
+            panic!();
+        };
+        assert_eq!(demo.keys.keys, folder);
         // It would be ignored, and nobody would know.
-        assert_eq!(keys(&["zklink", "--shape", "nano", "demo"]), None);
+        assert!(parse(&["zklink", "--shape", "nano", "demo"]).is_none());
+        assert!(parse(&["zklink", "--keys", "k", "demo"]).is_none());
+        // Nor does a command take what it does not use.
+        for command in ["replica", "attester"] {
+            assert!(parse(&["zklink", command, "--config", "c"]).is_some());
+            assert!(parse(&["zklink", command, "--config", "c", "--keys", "k"]).is_none());
+        }
     }
 }

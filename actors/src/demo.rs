@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use processes::{Processes, Tokens};
+use zklink_node::node::{Listens, can_listen};
 
 use crate::chains::Chains;
-use crate::cli::{DemoArgs, KeysArgs};
+use crate::cli::DemoArgs;
 use crate::keys;
 use crate::local::watch::{Log, follow};
 use crate::local::{LocalNetwork, ONE, Options, books, shapes_up_to};
@@ -31,9 +32,10 @@ const BLOCK_TIME: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// What went wrong, in words.
-pub(crate) async fn run(args: &DemoArgs, keys_args: &KeysArgs) -> Result<bool> {
+pub(crate) async fn run(args: &DemoArgs) -> Result<bool> {
     let show = Show::new();
     show.line(format!("zkLink {}: the demonstration", env!("CARGO_PKG_VERSION")));
+    can_listen(Listens::Rpc, args.local.rpc)?;
     let chains = Chains::start(&args.l1, args.key_file.as_deref(), BLOCK_TIME).await?;
     show.title("Chains");
     for (id, l1) in &chains.by_id {
@@ -41,7 +43,7 @@ pub(crate) async fn run(args: &DemoArgs, keys_args: &KeysArgs) -> Result<bool> {
     }
     show.title("Proving keys");
     let shapes = shapes_up_to(args.local.shape.shape());
-    let folder = keys::folder(keys_args.keys.as_deref());
+    let folder = keys::folder(args.keys.keys.as_deref());
     let opened = keys::open_apart(folder.clone(), shapes, &show).await?;
     for key in opened.iter() {
         let rows = crate::show::group(&key.constraints().to_string());

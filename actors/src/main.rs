@@ -37,13 +37,13 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<bool> {
     match cli.command {
         None => play::run(&cli.local, &cli.keys).await.map(|()| true),
-        Some(Command::Demo(demo)) => demo::run(&demo, &cli.keys).await,
-        Some(Command::Node(node)) => run_node::run(&node, &cli.keys).await.map(|()| true),
+        Some(Command::Demo(demo)) => demo::run(&demo).await,
+        Some(Command::Node(node)) => run_node::run(&node).await.map(|()| true),
         Some(Command::Attester(attester)) => run_attester::run(&attester).await.map(|()| true),
-        Some(Command::Prover(prover)) => run_prover::run(&prover, &cli.keys).await.map(|()| true),
+        Some(Command::Prover(prover)) => run_prover::run(&prover).await.map(|()| true),
         Some(Command::Replica(replica)) => run_replica::run(&replica).await.map(|()| true),
-        Some(Command::Deploy(deploy)) => run_deploy::run(&deploy, &cli.keys).await.map(|()| true),
-        Some(Command::Keys(make)) => keys::run(&make, &cli.keys).map(|()| true),
+        Some(Command::Deploy(deploy)) => run_deploy::run(&deploy).await.map(|()| true),
+        Some(Command::Keys(make)) => keys::run(&make).map(|()| true),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use zklink_node::node::{Listens, can_listen};
 
 use crate::chains::Chains;
 use crate::cli::{KeysArgs, L1Kind, LocalArgs};
@@ -25,6 +26,7 @@ const BLOCK_AGE_MS: u64 = 5_000;
 pub(crate) async fn run(args: &LocalArgs, keys_args: &KeysArgs) -> Result<()> {
     let show = Show::new();
     show.line(format!("zkLink {}: a development network", env!("CARGO_PKG_VERSION")));
+    can_listen(Listens::Rpc, args.rpc)?;
     // The chains come first: a program without them should say so before it makes keys for minutes.
     let chains = Chains::start(&L1Kind::Embedded, None, args.block_time()).await?;
     let shapes = shapes_up_to(args.shape.shape());

@@ -8,8 +8,8 @@ use zklink::id::{ChainId, Owner};
 use zklink::state::DeploymentId;
 use zklink::token::Address;
 use zklink_chain::deploy::{
-    ChainPlan, Deployment, Genesis, Plan, Progress, ShapePlan, Step, TokenPlan, TokenSource,
-    dry_run, resume,
+    ChainPlan, Cost, Deployment, Estimate, Genesis, Plan, Progress, ShapePlan, Step, TokenPlan,
+    TokenSource, dry_run, resume,
 };
 use zklink_chain::patient::Patience;
 use zklink_chain::sender::Sender;
@@ -18,16 +18,16 @@ use zklink_circuit::groth16::evm::verifying_key_to_evm;
 use zklink_circuit::proving::ShapeKeys;
 use zklink_node::config::{ChainConfig, DeployConfig, Loaded, TokenConfig, connect, read_key};
 
-use crate::cli::{DeployArgs, KeysArgs};
+use crate::cli::DeployArgs;
 use crate::people::public_addresses;
-use crate::show::{Show, group};
+use crate::show::{Show, decimal, group, hex0x};
 use crate::{keys, stop};
 
 /// Deploys, or says what a deployment would do.
 ///
 /// # Errors
 /// What went wrong, in words.
-pub(crate) async fn run(args: &DeployArgs, keys_args: &KeysArgs) -> Result<()> {
+pub(crate) async fn run(args: &DeployArgs) -> Result<()> {
     let show = Show::new();
     let loaded: Loaded<DeployConfig> = Loaded::read(&args.config)?;
     let config = &loaded.config;
@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &DeployArgs, keys_args: &KeysArgs) -> Result<()> {
         output.display()
     );
     let shapes = loaded.shapes(&config.shapes)?;
-    let folder = keys_args.keys.clone().or(config.keys.as_ref().map(|keys| loaded.path(keys)));
+    let folder = args.keys.clone().or(config.keys.as_ref().map(|keys| loaded.path(keys)));
     let keys = keys::open_apart(keys::folder(folder.as_deref()), shapes, &show).await?;
     let senders = senders(&loaded).await?;
     let begun_file = output.with_extension("begun");
@@ -46,8 +46,12 @@ pub(crate) async fn run(args: &DeployArgs, keys_args: &KeysArgs) -> Result<()> {
     let id = begun.as_ref().map(|begun| begun.deployment_id);
     let plan = plan(&loaded, &keys, &senders, id.unwrap_or_else(|| DeploymentId(rand::random())))?;
     if args.dry_run {
-        for step in dry_run(&plan, &senders).await? {
-            show_step(&show, &step);
+        let Estimate { steps, costs } = dry_run(&plan, &senders).await?;
+        for step in &steps {
+            show_step(&show, step);
+        }
+        for cost in &costs {
+            show_cost(&show, cost);
         }
         show.line("Nothing was sent.");
         return Ok(());
@@ -95,6 +99,20 @@ async fn put_up(
 fn show_step(show: &Show, step: &Step) {
     let gas = step.gas.map(|gas| format!("{:>12} gas", group(&gas.to_string())));
     show.line(format!("chain {}  {:<28} {}", step.chain, step.what, gas.unwrap_or_default()));
+}
+
+/// What the transactions of a chain cost at its present price, and whether the deployer can pay it.
+fn show_cost(show: &Show, cost: &Cost) {
+    let Cost { chain, gas, price, deployer, balance } = *cost;
+    let (gas, gwei) = (group(&gas.to_string()), decimal(price, 9));
+    let (coins, has) = (decimal(cost.wei(), 18), decimal(balance, 18));
+    let deployer = hex0x(deployer);
+    show.line(format!(
+        "chain {chain}: about {gas} gas at {gwei} gwei, {coins} coins; {deployer} has {has}"
+    ));
+    if balance < cost.wei() {
+        show.line(format!("chain {chain}: that is too little: send coins to {deployer}"));
+    }
 }
 
 async fn senders(loaded: &Loaded<DeployConfig>) -> Result<BTreeMap<ChainId, Sender>> {

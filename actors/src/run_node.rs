@@ -1,20 +1,17 @@
 //! The node on configured chains.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use tokio::sync::watch;
 use zklink::fees::FeeTable;
-use zklink::tx::keccak;
-use zklink_chain::deploy::Deployment;
-use zklink_circuit::groth16::evm::verifying_key_to_evm;
-use zklink_circuit::proving::ShapeKeys;
-use zklink_node::config::{Loaded, NodeConfig, connect, read_key};
+use zklink::token::Address;
+use zklink_node::config::{Loaded, NodeConfig, connect};
 use zklink_node::node::{Alarm, ChainSetup, Node, Setup};
 
-use crate::cli::{KeysArgs, NodeArgs};
+use crate::cli::NodeArgs;
 use crate::show::Show;
 use crate::{keys, stop};
 
@@ -22,10 +19,10 @@ use crate::{keys, stop};
 ///
 /// # Errors
 /// What went wrong, in words.
-pub(crate) async fn run(args: &NodeArgs, keys_args: &KeysArgs) -> Result<()> {
+pub(crate) async fn run(args: &NodeArgs) -> Result<()> {
     let show = Show::new();
     let loaded: Loaded<NodeConfig> = Loaded::read(&args.config)?;
-    let setup = setup(&loaded, keys_args, &show).await?;
+    let setup = setup(&loaded, args, &show).await?;
     let chains = setup.chains.len();
     let mut node = Node::start(setup).await?;
     let rpc = node.rpc();
@@ -68,27 +65,19 @@ async fn tell_alarms(mut heard: watch::Receiver<Vec<Alarm>>, show: &Show) {
     }
 }
 
-async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -> Result<Setup> {
+async fn setup(loaded: &Loaded<NodeConfig>, args: &NodeArgs, show: &Show) -> Result<Setup> {
     let config = &loaded.config;
-    let deployment = Deployment::read(&loaded.path(&config.deployment))?;
-    let validator = read_key(&loaded.path(&config.validator_key_file))?;
-    ensure!(
-        validator.address() == deployment.validator,
-        "{} is not the key of the validator that the deployment file names",
-        config.validator_key_file.display()
-    );
-    let mut attesters = Vec::new();
-    for path in &config.attester_key_files {
-        let key = read_key(&loaded.path(path))?;
-        let known = deployment.attesters.iter().any(|known| known.0 == key.address());
-        ensure!(known, "{} is no key of an attester of the deployment", path.display());
-        attesters.push(key);
-    }
+    let deployment = loaded.deployment(&config.deployment)?;
+    let validator =
+        loaded.key_of("validator", &config.validator_key_file, &[deployment.validator])?;
+    let known: Vec<Address> = deployment.attesters.iter().map(|address| address.0).collect();
+    let of_attester = |path: &PathBuf| loaded.key_of("attester", path, &known);
+    let attesters = config.attester_key_files.iter().map(of_attester).collect::<Result<_, _>>()?;
     let mut chains = BTreeMap::new();
     for (id, chain) in loaded.chains(&config.chains)? {
         let deployed = deployment
             .chain(id)
-            .with_context(|| format!("[chains.{id}] is not in the deployment file"))?;
+            .with_context(|| format!("[chains.{id}] is not in the deployment file: remove it"))?;
         let (finality, max_log_range) = loaded.reading(id, chain)?;
         let of_chain = ChainSetup {
             client: connect(loaded, id, chain, deployed.evm_chain_id).await?,
@@ -106,8 +95,8 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
         show.line("No [fees] are configured: transactions and new accounts cost nothing.");
     }
     let folder = config.keys.as_ref().map(|folder| loaded.path(folder));
-    let folder = keys_args.keys.clone().or(folder);
-    let keys = keys_of(&deployment, folder.as_deref(), show).await?;
+    let folder = keys::folder(args.keys.as_deref().or(folder.as_deref()));
+    let keys = keys::of_deployment(&deployment, folder, show).await?;
     let genesis = deployment.genesis.state(deployment.deployment_id);
     Ok(Setup {
         data: loaded.path(&config.data),
@@ -126,31 +115,4 @@ async fn setup(loaded: &Loaded<NodeConfig>, keys_args: &KeysArgs, show: &Show) -
         workers: loaded.workers()?,
         faucet: None,
     })
-}
-
-/// The proving keys of the deployment. A key that is missing here cannot be made: it would be another one than that
-/// which the contracts know.
-pub(crate) async fn keys_of(
-    deployment: &Deployment,
-    folder: Option<&Path>,
-    show: &Show,
-) -> Result<ShapeKeys> {
-    let mut shapes = Vec::new();
-    for deployed in &deployment.shapes {
-        let shape = zklink::shape::shape(deployed.id);
-        shapes.push(shape.with_context(|| {
-            format!("this program does not know shape {} of the deployment", deployed.id)
-        })?);
-    }
-    let keys = keys::open_apart(keys::folder(folder), shapes, show).await?;
-    for deployed in &deployment.shapes {
-        let key = keys.verifying_key(deployed.id).context("a key for each shape was opened")?;
-        ensure!(
-            keccak(&[&verifying_key_to_evm(key)]) == deployed.key_hash,
-            "the proving key of shape {} is not the one that the contracts know: bring the folder of keys with which \
-             the contracts were deployed",
-            deployed.id
-        );
-    }
-    Ok(keys)
 }

@@ -6,17 +6,15 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use zklink_chain::deploy::Deployment;
 use zklink_mechanism::port::Port;
 use zklink_node::config::{Loaded, ProverConfig};
 use zklink_prover::feed::ProverId;
 use zklink_prover::prover::{self, Groth16Proving, Ports, Watching, Work};
-use zklink_transport::{Link, Remote};
+use zklink_transport::{Link, Remote, Role};
 
-use crate::cli::{KeysArgs, ProverArgs};
-use crate::run_node::keys_of;
+use crate::cli::ProverArgs;
 use crate::show::Show;
-use crate::stop;
+use crate::{keys, stop};
 
 /// How long a prover may take to hear that it shall stop. Its proof is given up at once.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -25,18 +23,18 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// What went wrong, in words.
-pub(crate) async fn run(args: &ProverArgs, keys_args: &KeysArgs) -> Result<()> {
+pub(crate) async fn run(args: &ProverArgs) -> Result<()> {
     let show = Show::new();
     let loaded: Loaded<ProverConfig> = Loaded::read(&args.config)?;
     let config = &loaded.config;
     let (provers, token) = (loaded.provers()?, loaded.token(&config.token_file)?);
-    let remote = Remote::new(&config.node, &token)?;
-    let deployment = Deployment::read(&loaded.path(&config.deployment))?;
+    let deployment = loaded.deployment(&config.deployment)?;
+    let remote = Remote::new(&config.node, &token, deployment.deployment_id)?;
     let folder = config.keys.as_ref().map(|folder| loaded.path(folder));
-    let folder = keys_args.keys.clone().or(folder);
-    let keys = Arc::new(keys_of(&deployment, folder.as_deref(), &show).await?);
+    let folder = keys::folder(args.keys.as_deref().or(folder.as_deref()));
+    let keys = Arc::new(keys::of_deployment(&deployment, folder, &show).await?);
     show.line(format!("zkLink {}: {provers} prover(s). Ctrl-C stops.", env!("CARGO_PKG_VERSION")));
-    tokio::spawn(tell_link(remote.link(), config.node.clone(), show.clone()));
+    tokio::spawn(stay(remote.clone(), Role::Prover, config.node.clone(), show.clone()));
     let (stop, stopped) = watch::channel(false);
     let mut drivers = JoinSet::new();
     for place in 0..provers {
@@ -77,15 +75,21 @@ fn telling(show: Show) -> Watching {
     })
 }
 
-/// Shows when the node is reached, and when it is not.
-pub(crate) async fn tell_link(mut link: watch::Receiver<Link>, node: String, show: Show) {
-    while link.changed().await.is_ok() {
-        let now = link.borrow_and_update().clone();
-        match now {
-            Link::Idle => {}
-            Link::Connected => show.line(format!("connected to {node}")),
-            Link::Refused(why) => show.line(format!("{node} takes nothing: {why}")),
-            Link::Down(why) => show.line(format!("no connection to {node}: {why}; trying again")),
+/// Stays connected to the node, and shows when it is reached and when it is not.
+pub(crate) async fn stay(remote: Remote, role: Role, node: String, show: Show) {
+    let mut link = remote.link();
+    let telling = async {
+        while link.changed().await.is_ok() {
+            let now = link.borrow_and_update().clone();
+            match now {
+                Link::Idle => {}
+                Link::Connected => show.line(format!("connected to {node}")),
+                Link::Refused(why) => show.line(format!("{node} takes nothing: {why}")),
+                Link::Down(why) => {
+                    show.line(format!("no connection to {node}: {why}; trying again"));
+                }
+            }
         }
-    }
+    };
+    tokio::join!(remote.stay(role), telling);
 }

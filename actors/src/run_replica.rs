@@ -5,15 +5,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use zklink_chain::deploy::Deployment;
 use zklink_mechanism::port::Port;
 use zklink_node::config::{Loaded, ReplicaConfig};
 use zklink_node::node::LoneReplica;
 use zklink_store::replica::Followed;
-use zklink_transport::Remote;
+use zklink_transport::{Remote, Role};
 
 use crate::cli::ReplicaArgs;
-use crate::run_prover::tell_link;
+use crate::run_prover::stay;
 use crate::show::Show;
 use crate::stop;
 
@@ -33,8 +32,8 @@ pub(crate) async fn run(args: &ReplicaArgs) -> Result<()> {
     let loaded: Loaded<ReplicaConfig> = Loaded::read(&args.config)?;
     let config = &loaded.config;
     let token = loaded.token(&config.token_file)?;
-    let remote = Remote::new(&config.node, &token)?;
-    let deployment = Deployment::read(&loaded.path(&config.deployment))?;
+    let deployment = loaded.deployment(&config.deployment)?;
+    let remote = Remote::new(&config.node, &token, deployment.deployment_id)?;
     let data = loaded.path(&config.data);
     let started = LoneReplica::start(&data, &deployment, Port::new(remote.clone())).await;
     let mut replica = started.with_context(|| format!("the replica in {}", data.display()))?;
@@ -44,7 +43,7 @@ pub(crate) async fn run(args: &ReplicaArgs) -> Result<()> {
         env!("CARGO_PKG_VERSION"),
         data.display()
     ));
-    tokio::spawn(tell_link(remote.link(), config.node.clone(), show.clone()));
+    tokio::spawn(stay(remote.clone(), Role::Replica, config.node.clone(), show.clone()));
     tokio::spawn(tell_progress(replica.followed.clone(), show.clone()));
     let reason = tokio::select! {
         asked = stop::asked() => {

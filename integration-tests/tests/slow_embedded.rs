@@ -30,8 +30,8 @@ async fn story() {
     let listen = "127.0.0.1:0".parse().unwrap();
     let setup = Setup { workers: Some((listen, workers)), ..world.setup(data.path(), 1) };
     let mut node = Node::start(setup).await.unwrap();
-    let address = node.workers().expect("it listens for workers");
-    let remote = Remote::new(&format!("ws://{address}"), &token).unwrap();
+    let url = format!("ws://{}", node.workers().expect("it listens for workers"));
+    let remote = Remote::new(&url, &token, world.deployment.deployment_id).unwrap();
     let replica = LoneReplica::start(copy.path(), &world.deployment, Port::new(remote)).await;
     let replica = replica.unwrap();
     let rpc = Client::connect(&format!("http://{}", node.rpc())).await.unwrap();

@@ -1,5 +1,6 @@
-//! Chores of the repository: `tidy`, `vectors`, `docs`, `figures`, `poseidon2`, `mutants`, `test`.
+//! Chores of the repository: `tidy`, `vectors`, `docs`, `figures`, `poseidon2`, `mutants`, `cycle`, `test`.
 
+mod cycle;
 mod docs;
 mod figures;
 mod mutants;
@@ -38,6 +39,8 @@ enum Chore {
     Test,
     /// Runs a seeded sample of mutants of the protocol against its tests and says how many they notice.
     Mutants(mutants::Options),
+    /// Measures a clean build and, for each crate, an edit until its tests have run, in the development profile.
+    Cycle(cycle::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -73,5 +76,6 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Chore::Test => test::run(&root),
         Chore::Mutants(options) => mutants::run(&root, &options),
+        Chore::Cycle(options) => cycle::run(&root, &options),
     }
 }

@@ -21,6 +21,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use zklink::id::{ChainId, Owner, TokenId};
 use zklink::shape::{Shape, shapes};
+use zklink::token::Address;
+use zklink_chain::account::EthKey;
+use zklink_chain::client::hex0x;
+use zklink_chain::deploy::Deployment;
 use zklink_chain::endpoint::{EndpointError, EndpointLimits};
 use zklink_chain::finality::Finality;
 use zklink_chain::sender::SendPolicy;
@@ -32,6 +36,7 @@ use crate::snapshot::Policy;
 
 pub use connect::connect;
 pub use secret::{read_key, read_secret};
+pub(crate) use suggest::nearest;
 pub use terms::FeesConfig;
 pub use workers::{AttesterConfig, ProverConfig, ReplicaConfig, WorkerConfig, WorkersConfig};
 
@@ -67,6 +72,14 @@ pub enum ConfigError {
     /// The values do not fit.
     #[error("{path}: {what}")]
     Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
+    /// The values of the file fit, and those of the environment do not.
+    #[error("the {PREFIX}… variables of the environment, which stand above {path}: {what}")]
+    Environment {
         /// The file.
         path: PathBuf,
         /// What is wrong, and what would be right.
@@ -285,15 +298,30 @@ impl<C: DeserializeOwned> Loaded<C> {
     pub fn read(path: &Path) -> Result<Loaded<C>, ConfigError> {
         let text = secret::read_bounded(path, MAX_BYTES)?;
         secret::only_owner_writes(path)?;
-        let environment = Env::prefixed(PREFIX).split("__");
-        Loaded::parse(path, Figment::from(Toml::string(&text)).merge(environment))
+        let environment = Figment::from(Env::prefixed(PREFIX).split("__"));
+        Loaded::merged(path, Figment::from(Toml::string(&text)), environment)
     }
 
-    fn parse(path: &Path, figment: Figment) -> Result<Loaded<C>, ConfigError> {
+    #[cfg(test)]
+    fn parse(path: &Path, file: Figment) -> Result<Loaded<C>, ConfigError> {
+        Loaded::merged(path, file, Figment::new())
+    }
+
+    fn merged(path: &Path, file: Figment, environment: Figment) -> Result<Loaded<C>, ConfigError> {
         let path = path.to_owned();
-        match figment.extract() {
+        match file.clone().merge(environment).extract() {
             Ok(config) => Ok(Loaded { config, path }),
-            Err(error) => Err(ConfigError::Content { path, what: suggest::explain(&error) }),
+            Err(error) => {
+                let what = suggest::explain(&error);
+                // Who reads a file that is right looks for the fault there in vain.
+                let sound = file.extract::<C>().is_ok();
+                Err(if sound {
+                    let variable = format!("{PREFIX}{}", suggest::key(&error, "__").to_uppercase());
+                    ConfigError::Environment { path, what: format!("{variable}: {what}") }
+                } else {
+                    ConfigError::Content { path, what }
+                })
+            }
         }
     }
 }
@@ -307,6 +335,38 @@ impl<C> Loaded<C> {
     /// An error that names the file.
     pub fn wrong(&self, what: impl Into<String>) -> ConfigError {
         ConfigError::Content { path: self.path.clone(), what: what.into() }
+    }
+
+    /// The deployment file that the configuration names.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub fn deployment(&self, path: &Path) -> Result<Deployment, ConfigError> {
+        let read = Deployment::read(&self.path(path));
+        read.map_err(|error| {
+            self.wrong(format!(
+                "deployment {}: {error}; zklink deploy writes this file: bring a copy of it, or correct the path",
+                path.display()
+            ))
+        })
+    }
+
+    /// A private key of somebody whom the deployment names by one of these addresses.
+    ///
+    /// # Errors
+    /// It cannot be read, or belongs to somebody else.
+    pub fn key_of(&self, who: &str, path: &Path, known: &[Address]) -> Result<EthKey, ConfigError> {
+        let key = read_key(&self.path(path))?;
+        if known.contains(&key.address()) {
+            return Ok(key);
+        }
+        let known: Vec<String> = known.iter().map(|address| hex0x(address)).collect();
+        Err(self.wrong(format!(
+            "{} is the key of {}, and the {who} of the deployment file is {}: correct the path, or the deployment file",
+            path.display(),
+            hex0x(&key.address()),
+            known.join(" or ")
+        )))
     }
 
     /// The chains by their numbers.

@@ -14,6 +14,7 @@ pub mod follow;
 mod health;
 mod held_back;
 pub mod hub;
+mod listen;
 pub mod rebuild;
 mod replica;
 pub mod wiring;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use zklink::fees::FeeTable;
 use zklink::id::{BlockNumber, ChainId};
 use zklink::state::State;
 use zklink_chain::account::EthKey;
@@ -61,6 +63,7 @@ pub use self::wiring::attesting::{
 pub use alarm::{Alarm, Bounds, Kind};
 pub use health::Health;
 pub use held_back::{HeldBack, ReadHeldBack};
+pub use listen::{CannotListen, Listens, can_listen};
 pub use replica::LoneReplica;
 
 /// How long one machine may take to finish what it has.
@@ -151,6 +154,7 @@ impl Setup {
             chains: self.chains.clone(),
             attesters: attesters.map(|(number, key)| self.attester(number, key)).collect(),
             proving,
+            workers: self.workers.as_ref().map(|(_, workers)| workers.clone()).unwrap_or_default(),
             builder: builder::Config {
                 block_age_max_ms: self.block_max_age_ms,
                 pace: Some(self.terms.pace),
@@ -221,14 +225,9 @@ pub enum StartError {
     /// A machine does not come up.
     #[error("a machine did not start: {0}")]
     Machine(#[from] Unanswered),
-    /// The RPC address cannot be bound.
-    #[error("cannot listen on {address}: {source}; is another node running there?")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// There is no place to listen on.
+    #[error(transparent)]
+    Listen(#[from] CannotListen),
     /// The folder cannot be used.
     #[error("cannot use {path}: {source}")]
     Folder {
@@ -261,6 +260,9 @@ impl Node {
     /// [`StartError`].
     pub async fn start(setup: Setup) -> Result<Node, StartError> {
         check(&setup)?;
+        // Before the journal is replayed, which may take minutes.
+        can_listen(Listens::Rpc, setup.rpc)?;
+        setup.workers.iter().try_for_each(|(at, _)| can_listen(Listens::Workers, *at))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let supervised = Host::supervised_by(Arc::clone(&clock), Supervisor::new(RESTARTS));
         let (mut host, supervisor) = supervised.await?;
@@ -274,7 +276,14 @@ impl Node {
         if tokio::time::timeout(HUB_PATIENCE, wired.hub.first()).await.is_err() {
             tracing::warn!("the hub does not answer: nothing is executed until it does");
         }
-        let gateway = start_gateway(&setup, clock, &wired).await?;
+        let serving = Serving {
+            address: setup.rpc,
+            limits: setup.limits.clone(),
+            deployment: &setup.deployment,
+            fees: setup.terms.fees.clone(),
+            faucet: setup.faucet.clone(),
+        };
+        let gateway = serve(serving, clock, &wired).await?;
         Ok(Node {
             host: host.run(supervisor.port()),
             address: gateway.address(),
@@ -355,15 +364,37 @@ async fn let_workers_in(
     let (lease, submit) = (provers.lease.clone(), provers.submit.clone());
     let (attest, records) = (wired.book.port(), wired.journal.port());
     let ports = Ports { lease, submit, attest, records, watching: events.of_provers() };
-    let listening = Listener::start(address, workers, ports).await;
-    listening.map(Some).map_err(|source| StartError::Listen { address, source })
+    let deployment = setup.deployment.deployment_id;
+    let listening = Listener::start(address, deployment, workers, ports).await;
+    listening.map(Some).map_err(|source| {
+        StartError::Listen(CannotListen { what: Listens::Workers, address, source })
+    })
 }
 
-async fn start_gateway(
-    setup: &Setup,
+/// Where and to whom a node is open.
+pub struct Serving<'a> {
+    /// Where the RPC listens.
+    pub address: SocketAddr,
+    /// What its users may use.
+    pub limits: Limits,
+    /// The contracts.
+    pub deployment: &'a Deployment,
+    /// The least fees.
+    pub fees: FeeTable,
+    /// Gives test tokens on a development network.
+    pub faucet: Option<Arc<dyn Faucet>>,
+}
+
+/// Opens the RPC of a node that is wired.
+///
+/// # Errors
+/// [`StartError::Listen`].
+pub async fn serve(
+    serving: Serving<'_>,
     clock: Arc<dyn Clock>,
     wired: &Wired<Host>,
 ) -> Result<Gateway, StartError> {
+    let Serving { address, limits, deployment, fees, faucet } = serving;
     let Health { settlement, report, .. } = wired.health.clone();
     let sources = Sources {
         view: wired.view.clone(),
@@ -372,20 +403,19 @@ async fn start_gateway(
         proving: Some(wired.feed.port()),
         stages: Arc::new(HubStages { hub: wired.hub.clone(), settlement, report }),
         alarms: wired.alarm_views.clone(),
-        faucet: setup.faucet.clone(),
+        faucet,
     };
     let about = About {
-        network: Arc::new(setup.deployment.network()),
-        fees: setup.terms.fees.clone(),
-        shapes: setup.deployment.shapes.iter().map(|shape| shape.id).collect(),
+        network: Arc::new(deployment.network()),
+        fees,
+        shapes: deployment.shapes.iter().map(|shape| shape.id).collect(),
         confirmations: BTreeMap::new(),
-        key_chain: setup.deployment.hub,
+        key_chain: deployment.hub,
     };
-    let api = Api::new(sources, about, setup.limits.request_timeout);
-    let (address, limits) = (setup.rpc, setup.limits.clone());
+    let api = Api::new(sources, about, limits.request_timeout);
     Gateway::start(address, limits, clock, api)
         .await
-        .map_err(|source| StartError::Listen { address, source })
+        .map_err(|source| StartError::Listen(CannotListen { what: Listens::Rpc, address, source }))
 }
 
 /// Refuses a setup whose parts do not fit together.
@@ -393,11 +423,16 @@ fn check(setup: &Setup) -> Result<(), StartError> {
     let refuse = |text: String| Err(StartError::Setup(text));
     for chain in &setup.deployment.chains {
         if !setup.chains.contains_key(&chain.id) {
-            return refuse(format!("chain {} of the deployment is not configured", chain.id));
+            let id = chain.id;
+            return refuse(format!(
+                "chain {id} of the deployment is not configured: add [chains.{id}] with rpc"
+            ));
         }
     }
     if setup.chains.len() != setup.deployment.chains.len() {
-        return refuse("a configured chain is not in the deployment file".into());
+        return refuse(
+            "a chain of the configuration is not in the deployment file: remove it".into(),
+        );
     }
     for shape in &setup.deployment.shapes {
         if setup.keys.get(shape.id).is_none() {

@@ -15,6 +15,7 @@ use zklink_node::node::{AttesterSetup, Bounds, ChainReading, ChainSetup};
 use zklink_prover::feed::{self, ProverId};
 use zklink_prover::prover::Proving;
 use zklink_settlement::attester::history::History;
+use zklink_transport::Workers;
 
 use super::{ENDPOINTS, System};
 use crate::network::{HUB, attesters, deployment, genesis, validator};
@@ -55,6 +56,7 @@ impl System {
             chains: self.chains.keys().map(|id| (*id, self.chain_setup(*id))).collect(),
             attesters: attesters.map(|(number, key)| self.attester(number, key)).collect(),
             proving,
+            workers: Workers::default(),
             builder: self.config.builder,
             fees: FeeTable::default(),
             mailbox: self.config.mailbox,

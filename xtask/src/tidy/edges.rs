@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 /// A crate and what it may use of ours.
-const ALLOWED: [(&str, &[Edge]); 15] = [
+const ALLOWED: [(&str, &[Edge]); 16] = [
     ("zklink", &[]),
     ("zklink-circuit", &[Edge::always("zklink")]),
     ("zklink-client", &[Edge::always("zklink")]),
@@ -99,7 +99,20 @@ const ALLOWED: [(&str, &[Edge]); 15] = [
             Edge::always("zklink-prover"),
             Edge::always("zklink-settlement"),
             Edge::always("zklink-node"),
-            Edge::for_tests("zklink-transport"),
+            Edge::always("zklink-transport"),
+        ],
+    ),
+    (
+        "zklink-load",
+        &[
+            Edge::always("zklink"),
+            Edge::always("zklink-chain"),
+            Edge::always("zklink-mechanism"),
+            Edge::always("zklink-store"),
+            Edge::always("zklink-prover"),
+            Edge::always("zklink-settlement"),
+            Edge::always("zklink-transport"),
+            Edge::always("zklink-node"),
         ],
     ),
     ("zklink-xtask", &[Edge::always("zklink"), Edge::always("zklink-circuit")]),

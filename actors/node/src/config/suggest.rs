@@ -10,15 +10,16 @@ const DISTANCE_MAX: usize = 3;
 pub(super) fn explain(error: &Error) -> String {
     match &error.kind {
         Kind::UnknownField(field, known) => {
-            let place = error.path.iter().filter(|part| *part != field).cloned();
-            let key: Vec<String> = place.chain([field.clone()]).collect();
-            let key = key.join(".");
+            let key = key(error, ".");
             match nearest(field, known) {
                 Some(near) => format!("unknown key {key:?}: did you mean {near:?}?"),
                 None => format!("unknown key {key:?}: there are {}", known.join(", ")),
             }
         }
-        Kind::MissingField(field) => format!("{:?} is missing", full(error, field)),
+        Kind::MissingField(_) => format!("{:?} is missing", key(error, ".")),
+        Kind::InvalidType(Actual::Str(_), wanted) if wanted == "a sequence" => {
+            format!("{}: found a text, wanted a list: [\"...\"]", quoted(error))
+        }
         // The value may be a secret, or an address that holds one: it is never shown.
         Kind::InvalidType(actual, wanted) | Kind::InvalidValue(actual, wanted) => {
             format!("{}: found {}, wanted {wanted}", quoted(error), kind_of(actual))
@@ -29,6 +30,19 @@ pub(super) fn explain(error: &Error) -> String {
         }
         kind => without_secrets(&format!("{}: {kind}", quoted(error))),
     }
+}
+
+/// The key that an error is about, its parts with this between them.
+pub(super) fn key(error: &Error, between: &str) -> String {
+    let mut parts: Vec<&str> = error.path.iter().map(String::as_str).collect();
+    if let Kind::UnknownField(field, _) = &error.kind {
+        parts.retain(|part| part != field);
+        parts.push(field);
+    }
+    if let Kind::MissingField(field) = &error.kind {
+        parts.push(field);
+    }
+    parts.join(between)
 }
 
 fn quoted(error: &Error) -> String {
@@ -72,12 +86,8 @@ fn is_number(text: &str) -> bool {
     text.trim().chars().all(|letter| letter.is_ascii_digit())
 }
 
-fn full(error: &Error, field: &str) -> String {
-    let parts: Vec<&str> = error.path.iter().map(String::as_str).chain([field]).collect();
-    parts.join(".")
-}
-
-fn nearest(field: &str, known: &[&'static str]) -> Option<&'static str> {
+/// The known name that another one resembles, if one does.
+pub(crate) fn nearest(field: &str, known: &[&'static str]) -> Option<&'static str> {
     let distances = known.iter().map(|name| (distance(field, name), *name));
     let (distance, name) = distances.min()?;
     (distance <= DISTANCE_MAX && distance < name.len()).then_some(name)

@@ -17,7 +17,15 @@ finality = { anchor = "finalized" }
 "#;
 
 fn parse(text: &str) -> Result<Loaded<NodeConfig>, ConfigError> {
-    Loaded::parse(Path::new("etc/node.toml"), Figment::from(Toml::string(text)))
+    with_environment(text, &[])
+}
+
+fn with_environment(
+    text: &str,
+    variables: &[(&str, &str)],
+) -> Result<Loaded<NodeConfig>, ConfigError> {
+    let set = variables.iter().fold(Figment::new(), |set, (key, value)| set.merge((*key, *value)));
+    Loaded::merged(Path::new("etc/node.toml"), Figment::from(Toml::string(text)), set)
 }
 
 #[test]
@@ -189,5 +197,71 @@ fn no_error_shows_an_address() {
         assert!(!error.contains(secret) && error.len() < 300, "{error}");
     }
     let error = parse(&NODE.replace(line, r#"rpc = "https://host/key""#)).unwrap_err().to_string();
-    assert_eq!(error, "etc/node.toml: \"chains.1.rpc\": found a text, wanted a sequence");
+    assert_eq!(error, "etc/node.toml: \"chains.1.rpc\": found a text, wanted a list: [\"...\"]");
+}
+
+#[test]
+fn a_variable_of_the_environment_is_not_blamed_on_the_file() {
+    let listen = |address| with_environment(NODE, &[("rpc.listen", address)]);
+    let loaded = listen("127.0.0.1:1").unwrap();
+    assert_eq!(loaded.config.rpc.listen.port(), 1);
+    let error = with_environment(NODE, &[("rpc.lisen", "127.0.0.1:1")]).unwrap_err().to_string();
+    let wanted = "the ZKLINK_… variables of the environment, which stand above etc/node.toml: \
+                  ZKLINK_RPC__LISEN: unknown key \"rpc.lisen\": did you mean \"listen\"?";
+    assert_eq!(error, wanted);
+    let error = listen("nowhere").unwrap_err().to_string();
+    assert!(error.contains("ZKLINK_RPC__LISTEN:"), "{error}");
+    // A fault of the file is one of the file, whatever the environment says.
+    let faulty = NODE.replace("data =", "dta =");
+    let error = with_environment(&faulty, &[("rpc.listen", "127.0.0.1:1")]).unwrap_err();
+    assert!(error.to_string().starts_with("etc/node.toml: unknown key"), "{error}");
+}
+
+#[test]
+fn what_belongs_to_another_deployment_is_named_with_what_is_expected() {
+    let loaded = parse(NODE).unwrap();
+    let error = loaded.deployment(Path::new("deployment.toml")).unwrap_err().to_string();
+    assert!(error.contains("etc/node.toml: deployment deployment.toml"), "{error}");
+    assert!(error.contains("zklink deploy writes this file"), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    std::fs::write(&path, "11".repeat(32)).unwrap();
+    #[cfg(unix)]
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let address = EthKey::from_hex(&"11".repeat(32)).unwrap().address();
+    let key = |known: &[Address]| loaded.key_of("validator", &path, known);
+    assert_eq!(key(&[[7; 20], address]).unwrap().address(), address);
+    let error = key(&[[7; 20]]).unwrap_err().to_string();
+    for part in [hex0x(&address), hex0x(&[7; 20])] {
+        assert!(error.contains(&part), "{error}");
+    }
+    assert!(!error.contains(&"11".repeat(32)), "{error}");
+}
+
+/// Whoever follows the examples deploys with one and starts a node with the other.
+#[test]
+fn the_examples_of_a_deployment_and_of_a_node_belong_together() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+    let figment = |name: &str| Figment::from(Toml::file_exact(folder.join(name)));
+    let of = |name: &str| (folder.join(name), figment(name));
+    let (path, text) = of("node.toml");
+    let node: Loaded<NodeConfig> = Loaded::parse(&path, text).unwrap();
+    let (path, text) = of("deploy.toml");
+    let deploy: Loaded<DeployConfig> = Loaded::parse(&path, text).unwrap();
+    let (path, text) = of("attester.toml");
+    let attester: Loaded<AttesterConfig> = Loaded::parse(&path, text).unwrap();
+    let chains = deploy.chains(&deploy.config.chains).unwrap();
+    let mut tokens = std::collections::BTreeSet::new();
+    for (id, chain) in &chains {
+        tokens.extend(deploy.tokens(chain).unwrap().into_keys());
+        for others in [&node.config.chains, &attester.config.chains] {
+            assert_eq!(chain.rpc, others[&id.to_string()].rpc, "chain {id}");
+        }
+    }
+    for others in [&node.config.chains, &attester.config.chains] {
+        assert_eq!(others.len(), chains.len());
+    }
+    node.terms(&tokens).unwrap();
+    assert_eq!(node.config.deployment, deploy.config.output);
+    assert_eq!(node.config.keys, deploy.config.keys);
 }

@@ -40,11 +40,17 @@ pub enum Kind {
     AttesterStopped,
     /// An attester cannot read a chain.
     AttesterFails,
+    /// A worker with a process of its own is not connected, or does not follow.
+    WorkerAway,
+    /// Two processes are one worker.
+    WorkerTwice,
+    /// The hub has blocks that this node lacks.
+    StoreBehind,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 17] = [
         Kind::HeldBack,
         Kind::WatcherHalted,
         Kind::ChainInDoubt,
@@ -59,6 +65,9 @@ impl Kind {
         Kind::SettlementStandsStill,
         Kind::AttesterStopped,
         Kind::AttesterFails,
+        Kind::WorkerAway,
+        Kind::WorkerTwice,
+        Kind::StoreBehind,
     ];
 
     /// Its name in the RPC, in the log and in the documents. Never changed: people's alert rules have it.
@@ -78,6 +87,9 @@ impl Kind {
             Kind::SettlementStandsStill => "settlement-stands-still",
             Kind::AttesterStopped => "attester-stopped",
             Kind::AttesterFails => "attester-fails",
+            Kind::WorkerAway => "worker-away",
+            Kind::WorkerTwice => "worker-twice",
+            Kind::StoreBehind => "store-behind",
         }
     }
 }
@@ -102,6 +114,8 @@ pub struct Bounds {
     pub proof_s: u64,
     /// Sealed blocks of which the hub moves none on.
     pub settlement_s: u64,
+    /// A worker that is not there, or there twice. A restart of its process is over sooner.
+    pub worker_s: u64,
 }
 
 impl Default for Bounds {
@@ -115,6 +129,7 @@ impl Default for Bounds {
             transaction_s: 900,
             proof_s: 1_800,
             settlement_s: 3_600,
+            worker_s: 300,
         }
     }
 }
@@ -127,7 +142,8 @@ impl Bounds {
             | Kind::WatcherHalted
             | Kind::SettlementDiverged
             | Kind::StepRefused
-            | Kind::AttesterStopped => 0,
+            | Kind::AttesterStopped
+            | Kind::StoreBehind => 0,
             Kind::ChainInDoubt => self.in_doubt_s,
             Kind::ChainStandsStill => self.stands_still_s,
             Kind::ChainUnread | Kind::AttesterFails => self.unread_s,
@@ -136,6 +152,7 @@ impl Bounds {
             Kind::TransactionStuck => self.transaction_s,
             Kind::ProofMissing => self.proof_s,
             Kind::SettlementStandsStill => self.settlement_s,
+            Kind::WorkerAway | Kind::WorkerTwice => self.worker_s,
         };
         seconds.saturating_mul(1_000)
     }

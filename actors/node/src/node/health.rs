@@ -14,6 +14,7 @@ use zklink_prover::feed::ReadProgress;
 use zklink_settlement::HubView;
 use zklink_settlement::attester::AttesterStatus;
 use zklink_settlement::driver::{Report, SettlementStatus};
+use zklink_transport::{Presence, Role, Workers};
 
 use super::ReadHeldBack;
 use super::alarm::{Alarm, Bounds, Condition, Kind, Lasting};
@@ -51,6 +52,8 @@ pub(super) struct Watched {
     pub(super) proving: Port<ReadProgress>,
     /// The last sealed block.
     pub(super) sealed: Box<dyn Fn() -> BlockNumber + Send + Sync>,
+    /// Provers, attesters and replicas with processes of their own.
+    pub(super) workers: Workers,
     /// What the hub has.
     pub(super) hub: Box<dyn Fn() -> HubView + Send + Sync>,
     pub(super) clock: Arc<dyn Clock>,
@@ -108,6 +111,7 @@ impl Watched {
         }
         found.extend(self.of_proofs().await);
         found.extend(of_hub((self.sealed)(), &(self.hub)()));
+        found.extend(self.workers.presence().iter().filter_map(of_worker));
         found
     }
 
@@ -212,14 +216,35 @@ fn of_attester(
     Some(of(Kind::AttesterFails, Some(chain), attester.to_string(), text))
 }
 
-/// Sealed blocks that are not released, and how far they are.
+/// Blocks that are sealed and not released, and how far they are; or blocks of the hub that are not here.
 fn of_hub(sealed: BlockNumber, hub: &HubView) -> Option<Condition> {
     let HubView { committed, proven, released, .. } = hub;
+    if *committed > sealed {
+        let text = format!(
+            "the hub has block {committed} and this node only {sealed}: its folder is an older copy, and it takes \
+             nothing"
+        );
+        return Some(of(Kind::StoreBehind, None, String::new(), text));
+    }
     let text = format!(
         "block {sealed} is sealed; the hub has {committed}, has proven {proven} and released {released}"
     );
     let subject = format!("{committed} {proven} {released}");
     (*released < sealed).then(|| of(Kind::SettlementStandsStill, None, subject, text))
+}
+
+fn of_worker(worker: &Presence) -> Option<Condition> {
+    let Presence { name, role, processes } = worker;
+    let who = format!("{} {name}", role.name());
+    let (kind, text) = match processes {
+        0 if *role == Role::Replica => {
+            (Kind::WorkerAway, format!("{who} does not read the journal"))
+        }
+        0 => (Kind::WorkerAway, format!("{who} is not connected")),
+        1 => return None,
+        _ => (Kind::WorkerTwice, format!("{processes} processes show the token of {who}")),
+    };
+    Some(of(kind, None, name.clone(), text))
 }
 
 #[cfg(test)]

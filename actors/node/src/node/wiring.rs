@@ -30,6 +30,7 @@ use zklink_settlement::book::AttestationBook;
 use zklink_settlement::driver::Report;
 use zklink_store::archive::{Archive, ArchiveReader, Keep, Store};
 use zklink_store::journal::{Journal, Log};
+use zklink_transport::Workers;
 
 use self::attesting::AttesterSetup;
 use self::core::start_core;
@@ -85,6 +86,8 @@ pub struct Parts {
     pub attesters: Vec<AttesterSetup>,
     /// Proofs.
     pub proving: ProvingParts,
+    /// Those who work in processes of their own: that they are there is watched.
+    pub workers: Workers,
     /// The bounds of the builder.
     pub builder: builder::Config,
     /// The least fees.
@@ -187,6 +190,7 @@ pub async fn wire<P: Platform>(
         clients: parts.clients(),
         held_back: held_back.port(),
         proving: feed.port(),
+        workers: parts.workers.clone(),
         sealed: Box::new(move || view.read().head.map_or(BlockNumber(0), |head| head.number)),
         hub: Box::new(move || hub_told.seen().map(|tip| tip.view).unwrap_or_default()),
         clock: platform.clock(),

@@ -123,6 +123,7 @@ fn scene() -> Scene {
         clients: [(CHAIN, Arc::new(Complains(endpoint("http://127.0.0.1:9"))) as _)].into(),
         held_back: Port::new(Answers(held)),
         proving: Port::new(Answers(progress)),
+        workers: Workers::default(),
         sealed: Box::new(|| BlockNumber(9)),
         hub: Box::new(move || hub_heard.borrow().clone()),
         views: watch::Sender::default(),
@@ -205,6 +206,37 @@ async fn what_the_drivers_say_is_an_alarm_of_its_kind() {
         assert!(found.contains(&Kind::WatcherHalted) && found.contains(&Kind::AttesterStopped));
         assert!(!found.contains(&Kind::ChainUnread), "a halt says it all");
     }
+}
+
+#[tokio::test]
+async fn a_hub_that_is_ahead_is_an_alarm_at_once_and_not_one_of_settlement() {
+    let (scene, mut lasting) = (scene(), Lasting::default());
+    scene.hub.send_modify(|hub| hub.committed = BlockNumber(10));
+    let at_once = [Kind::HeldBack, Kind::StoreBehind];
+    assert_eq!(scene.kinds(&mut lasting, 0).await, at_once);
+    let found = scene.kinds(&mut lasting, 4_000).await;
+    assert!(!found.contains(&Kind::SettlementStandsStill), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_worker_that_is_not_there_or_there_twice_is_an_alarm() {
+    let (mut scene, mut lasting) = (scene(), Lasting::default());
+    let token = zklink_transport::Token::from_hex(&"5a".repeat(32)).unwrap();
+    scene.watched.workers.add("copy", Role::Replica, &token).unwrap();
+    for (seconds, alarmed) in [(0, false), (299, false), (300, true)] {
+        let found = scene.kinds(&mut lasting, seconds).await;
+        assert_eq!(found.contains(&Kind::WorkerAway), alarmed, "{seconds}");
+    }
+    let condition = |role, processes| {
+        let condition = of_worker(&Presence { name: "one".into(), role, processes })?;
+        Some((condition.kind, condition.text))
+    };
+    let away = |text: &str| Some((Kind::WorkerAway, text.to_owned()));
+    assert_eq!(condition(Role::Replica, 0), away("replica one does not read the journal"));
+    assert_eq!(condition(Role::Prover, 0), away("prover one is not connected"));
+    assert_eq!(condition(Role::Attester, 1), None);
+    let twice = "2 processes show the token of attester one".to_owned();
+    assert_eq!(condition(Role::Attester, 2), Some((Kind::WorkerTwice, twice)));
 }
 
 #[tokio::test]
