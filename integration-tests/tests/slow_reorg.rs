@@ -189,6 +189,9 @@ fn credited(node: &Node, chain: ChainId) -> Vec<FinalDeposit> {
     found
 }
 
+/// How long a commit that was taken back may take to come again. Far more than it does.
+const COMMIT_AGAIN: Duration = Duration::from_secs(80);
+
 /// Waits until a settlement step is mined whose block can still be replaced, replaces it, and waits
 /// until it is done again.
 async fn lose_a_commit(chains: &Chains, world: &World, node: &Node, wallet: &Wallet) {
@@ -207,7 +210,7 @@ async fn lose_a_commit(chains: &Chains, world: &World, node: &Node, wallet: &Wal
     println!("{} at block {} is taken back: depth {depth}, {lost:?}", first.step, first.block);
     assert!(lost.settlement > 0);
     drop(held);
-    until("the second commit", async || {
+    let again = async || {
         let all = node.health().report.done();
         // More may go into one transaction the second time.
         let begins = |done: &Step| match (done, &first.step) {
@@ -216,8 +219,13 @@ async fn lose_a_commit(chains: &Chains, world: &World, node: &Node, wallet: &Wal
         };
         let same = all.iter().filter(|done| done.chain == hub && begins(&done.step));
         (same.count() >= 2).then_some(())
-    })
-    .await;
+    };
+    let waited = tokio::time::timeout(COMMIT_AGAIN, until("the second commit", again)).await;
+    // What settlement was doing says more than that it did not come.
+    let doing = || node.health().settlement[&hub].borrow().clone();
+    let done = || node.health().report.done().into_iter().map(|done| done.step.to_string());
+    let story = || format!("{:?}, after {:?}", doing(), done().collect::<Vec<_>>());
+    waited.unwrap_or_else(|_| panic!("the second commit did not happen: {}", story()));
 }
 
 /// Waits until nothing is left to do on any chain.
@@ -311,6 +319,7 @@ async fn story() {
 
 #[test]
 fn what_the_final_chain_has_is_credited_and_nothing_else() {
-    drop(tracing_subscriber::fmt().with_env_filter("error").with_test_writer().try_init());
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "error".to_owned());
+    drop(tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init());
     zklink_mechanism::shell::run(story());
 }
