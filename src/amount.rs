@@ -11,7 +11,18 @@ pub const DECIMALS: u8 = 18;
 /// An amount of a unified token, in units of 10^-18.
 ///
 /// In JSON it is a decimal string, because it does not fit the numbers of JavaScript.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    Default,
+)]
 pub struct Amount(pub u128);
 
 impl Amount {
@@ -78,7 +89,9 @@ impl<'de> Deserialize<'de> for Amount {
 /// A fee as two bytes: `mantissa * 10^exponent` with 11 bits of mantissa (high) and 5 of exponent (low).
 ///
 /// zkLink's fee format. The largest is 2047 * 10^31 < 2^114, so that a fee always fits an [`Amount`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, borsh::BorshSerialize, borsh::BorshDeserialize, Default,
+)]
 pub struct Fee(pub u16);
 
 impl Fee {

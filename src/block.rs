@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::commitment::StateTree;
+use crate::commitment::{OtherLeaf, StateTree};
 use crate::hash::{Domain, Fr, compress8, fr_to_be_bytes};
 use crate::id::{AccountId, BlockNumber, ChainId, ShapeId};
 use crate::layout::{BadWord, HEAD_WORD, HEAD_WORDS, narrow};
@@ -95,6 +95,9 @@ pub enum BlockError {
     /// The replay leads to another root.
     #[error("block {0} leads to another root than it says")]
     Root(BlockNumber),
+    /// State and trees do not belong together.
+    #[error(transparent)]
+    Trees(#[from] OtherLeaf),
 }
 
 impl Block {
@@ -176,11 +179,13 @@ impl Block {
         if tree.root() != self.head.old_root {
             return Err(BlockError::Root(number));
         }
+        let cells = self.cells(state);
+        tree.prepare(state, cells.iter().filter_map(Cell::account))?;
         for (index, op) in self.ops.iter().enumerate() {
             op.apply(state).map_err(|reject| BlockError::Op { index, reject })?;
         }
         state.end_block(number, self.head.timestamp);
-        tree.update(state, &self.cells(state));
+        tree.update(state, &cells);
         if tree.root() != self.head.new_root {
             return Err(BlockError::Root(number));
         }

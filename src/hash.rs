@@ -10,9 +10,9 @@ use std::sync::LazyLock;
 use blake2::{Blake2b512, Digest};
 
 mod batch;
-pub mod form;
 #[cfg(target_arch = "x86_64")]
-mod ifma;
+mod eight;
+pub mod form;
 pub mod poseidon2;
 mod poseidon2_t4;
 mod poseidon2_t8;

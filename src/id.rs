@@ -8,7 +8,10 @@ use sha3::{Digest, Keccak256};
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident($int:ty)) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+        #[derive(
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, borsh::BorshSerialize,
+            borsh::BorshDeserialize, Default,
+        )]
         #[serde(transparent)]
         pub struct $name(pub $int);
 
@@ -147,7 +150,18 @@ impl BlockNumber {
 ///
 /// A key pair is the same owner on every EVM chain. A contract owns on one chain only, its home: whoever controls the
 /// same address on another chain is somebody else.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    Default,
+)]
 pub struct Owner {
     /// The chain of a contract; zero for a key pair.
     pub home: ChainId,

@@ -6,13 +6,18 @@
 
 pub mod base;
 mod batch;
+#[cfg(target_arch = "x86_64")]
+mod eight;
 
 use std::fmt;
+use std::io::{self, Read, Write};
 
 use blake2::{Blake2b512, Digest};
+use borsh::{BorshDeserialize, BorshSerialize};
 use jubjub::{AffinePoint, ExtendedPoint, Scalar};
 use serde::{Deserialize, Serialize};
 
+use crate::binary;
 use crate::hash::{Domain, Fr, compress4, fr_to_be_bytes, hash_many};
 
 pub use batch::verify_batch;
@@ -197,6 +202,57 @@ impl fmt::Debug for PublicKey {
     }
 }
 
+/// The compressed encoding; reading it makes all checks.
+impl BorshSerialize for PublicKey {
+    fn serialize<W: Write>(&self, to: &mut W) -> io::Result<()> {
+        to.write_all(&self.to_bytes())
+    }
+}
+
+impl BorshDeserialize for PublicKey {
+    fn deserialize_reader<R: Read>(from: &mut R) -> io::Result<Self> {
+        let bytes = <[u8; 32]>::deserialize_reader(from)?;
+        Self::from_bytes(bytes).map_err(|error| binary::malformed(&error.to_string()))
+    }
+}
+
+/// The form of a key of an account that is kept: both coordinates, so that reading costs no square root. The order of
+/// the point is not checked again, as [`PublicKey::from_state`] says.
+pub mod kept {
+    use std::io::{Read, Result, Write};
+
+    use borsh::{BorshDeserialize, BorshSerialize};
+
+    use super::PublicKey;
+    use crate::binary::{element, malformed};
+
+    /// Writes a key, if there is one.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn serialize<W: Write>(key: &Option<PublicKey>, to: &mut W) -> Result<()> {
+        key.is_some().serialize(to)?;
+        if let Some(key) = key {
+            element::serialize(&key.x(), to)?;
+            element::serialize(&key.y(), to)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what [`serialize`] wrote.
+    ///
+    /// # Errors
+    /// Those of the reader, and a point that is not on the curve.
+    pub fn deserialize<R: Read>(from: &mut R) -> Result<Option<PublicKey>> {
+        if !bool::deserialize_reader(from)? {
+            return Ok(None);
+        }
+        let (x, y) = (element::deserialize(from)?, element::deserialize(from)?);
+        let key = PublicKey::from_state(x, y);
+        key.map(Some).map_err(|error| malformed(&error.to_string()))
+    }
+}
+
 impl From<PublicKey> for String {
     fn from(key: PublicKey) -> Self {
         format!("0x{}", hex::encode(key.to_bytes()))
@@ -213,7 +269,7 @@ impl TryFrom<String> for PublicKey {
 
 /// The compressed encoding of a public key, which nobody has looked into: what a transaction names. A key that the
 /// state knows is recognised by its bytes, which no other key has, and spares finding its point again.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PackedKey(pub [u8; 32]);
 
@@ -254,7 +310,9 @@ impl TryFrom<String> for PackedKey {
 }
 
 /// A signature as it travels: whether it is one shows only in [`verify`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Signature {
     /// The commitment `R`, a compressed point.
@@ -356,8 +414,14 @@ fn check_equation(
 /// without exceptional cases.
 #[must_use]
 pub fn challenge(commitment: &AffinePoint, key: &PublicKey, m: Fr) -> u128 {
-    let lanes = [commitment.get_u(), key.x(), m, commitment.get_v()];
-    let digest = compress4(Domain::Challenge, lanes);
+    low_bits(compress4(Domain::Challenge, challenge_lanes(commitment, key, m)))
+}
+
+fn challenge_lanes(commitment: &AffinePoint, key: &PublicKey, m: Fr) -> [Fr; 4] {
+    [commitment.get_u(), key.x(), m, commitment.get_v()]
+}
+
+fn low_bits(digest: Fr) -> u128 {
     let mut low = [0; 16];
     low.copy_from_slice(&digest.to_bytes()[..16]);
     u128::from_le_bytes(low)

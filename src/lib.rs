@@ -10,7 +10,12 @@ pub mod id;
 
 pub mod amount;
 
+#[cfg(target_arch = "x86_64")]
+mod ifma;
+
 pub mod hash;
+
+pub mod binary;
 
 pub mod key;
 

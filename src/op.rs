@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use crate::amount::Amount;
@@ -26,8 +27,12 @@ pub use deposit::Deposit;
 pub use transfer::Transfer;
 pub use withdraw::Withdraw;
 
+/// The version of what operations do: raised with every change after which a transaction or operation that was accepted
+/// could be refused, or have another effect. What was accepted under other rules is not judged by these.
+pub const RULES: u8 = 1;
+
 /// An operation of a block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 pub enum Op {
     /// Tokens that were locked on a chain appear on L2.
     Deposit(Deposit),

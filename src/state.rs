@@ -3,27 +3,46 @@
 //! This is the plain form that operations change. [`crate::commitment`] gives it a root.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use borsh::{BorshDeserialize, BorshSerialize};
+use imbl::OrdMap;
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use crate::amount::Amount;
+use crate::binary;
 use crate::id::{
     AccountId, BlockNumber, ChainId, KeyVersion, Nonce, Owner, Serial, SlotId, SubAccountId,
     TokenId,
 };
-use crate::key::PublicKey;
+use crate::key::{self, PublicKey};
 use crate::reject::Reject;
 
 /// Names a deployment: every signed message binds it, so that none can be replayed on another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    BorshSerialize,
+    BorshDeserialize,
+    Default,
+)]
 pub struct DeploymentId(#[serde(with = "hex::serde")] pub [u8; 31]);
 
 /// A user of L2.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize, Default,
+)]
 pub struct Account {
     /// Who may set the key and whom forced exits pay.
     pub owner: Owner,
     /// The key that signs, once it is set.
+    #[borsh(serialize_with = "key::kept::serialize", deserialize_with = "key::kept::deserialize")]
     pub key: Option<PublicKey>,
     /// Count of the keys that the account has had.
     pub key_version: KeyVersion,
@@ -34,25 +53,50 @@ pub struct Account {
     /// Who gets on other chains than its home what a contract is owed after a freeze; nobody until it is set.
     pub recipient: Owner,
     /// The sub-accounts that were ever used.
-    pub sub_accounts: BTreeMap<SubAccountId, SubAccount>,
+    #[borsh(
+        serialize_with = "binary::map::serialize",
+        deserialize_with = "binary::map::deserialize"
+    )]
+    pub sub_accounts: LiteMap<SubAccountId, SubAccount>,
 }
 
 /// A part of an account that one dApp works with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize, Default,
+)]
 pub struct SubAccount {
     /// Count of signed operations.
     pub nonce: Nonce,
     /// Epoch of its orders: raising it cancels them all.
     pub epoch: u32,
     /// What it holds. Zero balances are not kept.
-    pub balances: BTreeMap<TokenId, Amount>,
+    #[borsh(
+        serialize_with = "binary::map::serialize",
+        deserialize_with = "binary::map::deserialize"
+    )]
+    pub balances: LiteMap<TokenId, Amount>,
     /// Its orders that were matched at least once. Fresh slots are not kept.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub slots: BTreeMap<SlotId, OrderSlot>,
+    #[serde(default, skip_serializing_if = "LiteMap::is_empty")]
+    #[borsh(
+        serialize_with = "binary::map::serialize",
+        deserialize_with = "binary::map::deserialize"
+    )]
+    pub slots: LiteMap<SlotId, OrderSlot>,
 }
 
 /// What is known of the order in a slot. A slot of an older epoch than that of its sub-account reads as fresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    BorshSerialize,
+    BorshDeserialize,
+    Default,
+)]
 pub struct OrderSlot {
     /// Nonce of the order; it never wraps.
     pub nonce: Nonce,
@@ -63,16 +107,33 @@ pub struct OrderSlot {
 }
 
 /// What L2 knows of a connected chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize, Default,
+)]
 pub struct ChainState {
     /// The next priority request that will be taken from the chain's queue.
     pub cursor: Serial,
     /// What the contract there owes to L2 users, per token. Zero pools are not kept.
-    pub pools: BTreeMap<TokenId, Amount>,
+    #[borsh(
+        serialize_with = "binary::map::serialize",
+        deserialize_with = "binary::map::deserialize::<TokenId, Amount, _, _>"
+    )]
+    pub pools: OrdMap<TokenId, Amount>,
 }
 
 /// Facts of the rollup itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    BorshSerialize,
+    BorshDeserialize,
+    Default,
+)]
 pub struct System {
     /// Number of the last block.
     pub number: BlockNumber,
@@ -106,13 +167,34 @@ pub enum Cell {
     Cursor(ChainId),
 }
 
-/// The whole state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+impl Cell {
+    /// The account to which it belongs, if it is a balance.
+    pub fn account(&self) -> Option<AccountId> {
+        match self {
+            Cell::Balance(account, ..) => Some(*account),
+            Cell::Pool(..) | Cell::Cursor(_) => None,
+        }
+    }
+}
+
+/// The whole state. A copy costs nothing: it shares everything with the original until one of them changes.
+#[derive(
+    Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize, Default,
+)]
 pub struct State {
-    accounts: BTreeMap<AccountId, Account>,
+    #[borsh(
+        serialize_with = "binary::map::serialize",
+        deserialize_with = "binary::map::deserialize::<AccountId, Arc<Account>, _, _>"
+    )]
+    accounts: OrdMap<AccountId, Arc<Account>>,
     #[serde(skip)]
-    owners: BTreeMap<Owner, AccountId>,
-    chains: BTreeMap<ChainId, ChainState>,
+    #[borsh(skip)]
+    owners: OrdMap<Owner, AccountId>,
+    #[borsh(
+        serialize_with = "binary::map::serialize",
+        deserialize_with = "binary::map::deserialize::<ChainId, ChainState, _, _>"
+    )]
+    chains: OrdMap<ChainId, ChainState>,
     /// Fees of the open block: they are the fee account's when the block ends.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     fees: BTreeMap<TokenId, Amount>,
@@ -137,20 +219,24 @@ impl State {
 
     /// Restores what is derived after the state was read from a store.
     pub fn rebuild_index(&mut self) {
-        self.owners.clear();
-        for (id, account) in &self.accounts {
-            self.owners.entry(account.owner).or_insert(*id);
-        }
+        // Of several accounts of one owner the first one counts: it is written last.
+        let owners = self.accounts.iter().rev();
+        self.owners = owners.map(|(id, account)| (account.owner, *id)).collect();
     }
 
     /// The account, if it exists.
     pub fn account(&self, id: AccountId) -> Option<&Account> {
-        self.accounts.get(&id)
+        self.accounts.get(&id).map(Arc::as_ref)
     }
 
     /// All accounts in order of their ids.
     pub fn accounts(&self) -> impl Iterator<Item = (AccountId, &Account)> {
-        self.accounts.iter().map(|(id, account)| (*id, account))
+        self.accounts.iter().map(|(id, account)| (*id, account.as_ref()))
+    }
+
+    /// How many accounts there are.
+    pub fn account_count(&self) -> usize {
+        self.accounts.len()
     }
 
     /// The account of this owner.
@@ -163,7 +249,7 @@ impl State {
     /// # Errors
     /// [`Reject::AccountsFull`].
     pub fn next_account(&self) -> Result<AccountId, Reject> {
-        let after_last = match self.accounts.last_key_value() {
+        let after_last = match self.accounts.get_max() {
             Some((last, _)) => last.0.checked_add(1).map(AccountId),
             None => Some(AccountId(0)),
         };
@@ -261,17 +347,17 @@ impl State {
         // An owner with several accounts, which only an operator can make, is known by the first place.
         let first = self.owners.entry(account.owner).or_insert(id);
         *first = id.min(*first);
-        self.accounts.insert(id, account);
+        self.accounts.insert(id, Arc::new(account));
     }
 
     /// The account for writing.
     pub(crate) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
-        self.accounts.get_mut(&id)
+        self.accounts.get_mut(&id).map(Arc::make_mut)
     }
 
     /// The sub-account of an existing account for writing, made when it is new.
     pub(crate) fn sub_account_mut(&mut self, id: AccountId, sub: SubAccountId) -> &mut SubAccount {
-        let account = self.accounts.get_mut(&id).expect("checked by the operation");
+        let account = self.account_mut(id).expect("checked by the operation");
         account.sub_accounts.entry(sub).or_default()
     }
 
@@ -283,7 +369,12 @@ impl State {
         token: TokenId,
         amount: Amount,
     ) {
-        put(&mut self.sub_account_mut(account, sub).balances, token, amount);
+        // Zeros are not kept, so that equal states are equal values.
+        let balances = &mut self.sub_account_mut(account, sub).balances;
+        match amount {
+            Amount::ZERO => balances.remove(&token),
+            _ => balances.insert(token, amount),
+        };
     }
 
     /// Adds to a balance; the account exists.
@@ -311,7 +402,11 @@ impl State {
 
     /// Sets a pool.
     pub(crate) fn set_pool(&mut self, chain: ChainId, token: TokenId, amount: Amount) {
-        put(&mut self.chain_mut(chain).pools, token, amount);
+        let pools = &mut self.chain_mut(chain).pools;
+        match amount {
+            Amount::ZERO => pools.remove(&token),
+            _ => pools.insert(token, amount),
+        };
     }
 }
 
@@ -319,15 +414,6 @@ impl State {
 fn first_free(taken: impl Iterator<Item = AccountId>) -> Option<AccountId> {
     let mut places = taken.zip(0..);
     places.find(|(id, place)| id.0 != *place).map(|(_, place)| AccountId(place))
-}
-
-/// Keeps the map free of zeros, so that equal states are equal values.
-fn put(map: &mut BTreeMap<TokenId, Amount>, token: TokenId, amount: Amount) {
-    if amount == Amount::ZERO {
-        map.remove(&token);
-    } else {
-        map.insert(token, amount);
-    }
 }
 
 #[cfg(test)]

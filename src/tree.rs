@@ -4,6 +4,7 @@
 //! for, each once, however many leaves below it changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::hash::{Domain, Fr, compress4, compress4_each};
 
@@ -21,12 +22,17 @@ pub fn node(children: [Fr; 4]) -> Fr {
 /// A tree with `4^depth` leaves.
 #[derive(Clone, Debug)]
 pub struct Tree {
-    /// Level 0 holds the leaves, the last level the root. Nodes with the empty value may be missing.
-    levels: Vec<BTreeMap<u64, Fr>>,
-    /// The value of an untouched node of each level.
-    empty: Vec<Fr>,
+    /// Nodes by their places, see [`place`]. Nodes with the empty value may be missing.
+    nodes: BTreeMap<u64, Fr>,
+    /// The value of an untouched node of each level; level 0 holds the leaves, the last level the root.
+    empty: Arc<[Fr]>,
     /// Nodes of level 1 whose children changed.
     dirty: BTreeSet<u64>,
+}
+
+/// The key of a node: one map for all levels, because a tree of few leaves has few nodes on each.
+fn place(level: usize, index: u64) -> u64 {
+    (level as u64) << 56 | index
 }
 
 impl Tree {
@@ -36,12 +42,31 @@ impl Tree {
         for level in 0..depth {
             empty.push(node([empty[level]; 4]));
         }
-        Tree::with_empty(empty)
+        Tree::with_empty(empty.into())
     }
 
     /// A tree with known values of the empty nodes, from the leaf to the root: spares hashing them again.
-    pub fn with_empty(empty: Vec<Fr>) -> Tree {
-        Tree { levels: vec![BTreeMap::new(); empty.len()], empty, dirty: BTreeSet::new() }
+    pub fn with_empty(empty: Arc<[Fr]>) -> Tree {
+        assert!(empty.len() <= 25, "an index has at most 48 bits");
+        Tree { nodes: BTreeMap::new(), empty, dirty: BTreeSet::new() }
+    }
+
+    /// As [`Tree::with_empty`], with these leaves in ascending order.
+    ///
+    /// # Panics
+    /// When an index is outside of the tree.
+    pub fn of_leaves(empty: Arc<[Fr]>, leaves: impl IntoIterator<Item = (u64, Fr)>) -> Tree {
+        let mut tree = Tree::with_empty(empty);
+        tree.nodes = leaves.into_iter().collect();
+        let last = tree.nodes.last_key_value().map_or(0, |(last, _)| *last);
+        assert!(last < 1 << (2 * tree.depth()), "a leaf outside of the tree");
+        tree.dirty = tree.nodes.keys().map(|index| index / ARITY).collect();
+        tree
+    }
+
+    /// The leaves that were written, in order.
+    pub fn leaves(&self) -> impl Iterator<Item = (u64, Fr)> {
+        self.nodes.range(..place(1, 0)).map(|(index, leaf)| (*index, *leaf))
     }
 
     /// Number of levels above the leaves.
@@ -63,7 +88,7 @@ impl Tree {
         if self.leaf(index) == leaf {
             return;
         }
-        self.levels[0].insert(index, leaf);
+        self.nodes.insert(place(0, index), leaf);
         self.dirty.insert(index / ARITY);
     }
 
@@ -99,35 +124,35 @@ impl Tree {
     /// Writes a node whose leaves are written elsewhere: what lies below it is not in this tree any more.
     pub fn set_node(&mut self, level: usize, index: u64, value: Fr) {
         self.hash_dirty();
-        self.levels[level].insert(index, value);
+        self.nodes.insert(place(level, index), value);
         let mut at = index;
         for level in level..self.depth() {
             at /= ARITY;
             let value = node(self.children(level, at));
-            self.levels[level + 1].insert(at, value);
+            self.nodes.insert(place(level + 1, at), value);
         }
     }
 
     /// The tree as far as these leaves and the nodes beside their ways to the root. Other paths are not in it.
     pub fn opened(&mut self, leaves: impl IntoIterator<Item = u64>) -> Tree {
         self.hash_dirty();
-        let mut opened = Tree::with_empty(self.empty.clone());
+        let mut opened = Tree::with_empty(Arc::clone(&self.empty));
         let mut at: BTreeSet<u64> = leaves.into_iter().collect();
         for level in 0..self.depth() {
             at = at.into_iter().map(|index| index / ARITY).collect();
             for index in at.iter().flat_map(|parent| ARITY * parent..ARITY * (parent + 1)) {
-                if let Some(node) = self.levels[level].get(&index) {
-                    opened.levels[level].insert(index, *node);
+                if let Some(node) = self.nodes.get(&place(level, index)) {
+                    opened.nodes.insert(place(level, index), *node);
                 }
             }
         }
         let root = self.value(self.depth(), 0);
-        opened.levels[self.depth()].insert(0, root);
+        opened.nodes.insert(place(self.depth(), 0), root);
         opened
     }
 
     fn value(&self, level: usize, index: u64) -> Fr {
-        self.levels[level].get(&index).copied().unwrap_or(self.empty[level])
+        self.nodes.get(&place(level, index)).copied().unwrap_or(self.empty[level])
     }
 
     /// The values on `level` below the node `parent` of the next one.
@@ -165,7 +190,7 @@ impl Tree {
                 let mut above = BTreeSet::new();
                 for index in std::mem::take(dirty) {
                     let value = values.next().expect("a hash for each node");
-                    tree.levels[level].insert(index, value);
+                    tree.nodes.insert(place(level, index), value);
                     above.insert(index / ARITY);
                 }
                 *dirty = above;
@@ -214,7 +239,7 @@ mod tests {
             tree.set(index, Fr::from(index + 100));
         }
         let mut opened = tree.opened([0, 17, 255]);
-        assert!(opened.levels.iter().map(BTreeMap::len).sum::<usize>() < 50);
+        assert!(opened.nodes.len() < 50);
         for index in [17, 0, 255] {
             assert_eq!(opened.path(index), tree.path(index));
             opened.set(index, Fr::from(7));
@@ -257,6 +282,26 @@ mod tests {
             assert_eq!((one.root(), one.path(17)), (alone.root(), alone.path(17)));
         }
         Tree::hash_together([]);
+    }
+
+    #[test]
+    fn a_tree_of_leaves_is_the_one_in_which_they_were_written() {
+        for leaves in [vec![], vec![0], vec![0, 1, 17, 200, 255]] {
+            let mut one = Tree::new(4, Fr::from(3));
+            let leaves: Vec<(u64, Fr)> =
+                leaves.into_iter().map(|index| (index, Fr::from(index + 9))).collect();
+            leaves.iter().for_each(|(index, leaf)| one.set(*index, *leaf));
+            let mut other = Tree::of_leaves(Arc::clone(&one.empty), leaves.clone());
+            assert_eq!((other.root(), other.path(17)), (one.root(), one.path(17)));
+            assert_eq!(other.leaves().collect::<Vec<_>>(), leaves);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "outside of the tree")]
+    fn a_leaf_outside_of_the_tree_is_no_leaf() {
+        let empty = Tree::new(2, Fr::zero()).empty;
+        Tree::of_leaves(empty, [(16, Fr::one())]);
     }
 
     #[test]

@@ -496,3 +496,44 @@ fn a_checked_signature_counts_for_its_key_alone() {
     others.check(&other).expect("it is right under that key");
     assert_eq!(at(&others, &world.state), Err(Reject::Signature));
 }
+
+/// Transactions that are checked together are refused one by one, each for its own signature.
+#[test]
+fn signatures_that_are_checked_together_count_each_for_itself() {
+    let mut world = Scenario::new();
+    world.deposit(1, USDC, USER, 1_000_000_000).expect("a deposit");
+    world.set_key(USER).expect("a key");
+    let deployment = world.state.system.deployment;
+    let own = Scenario::key(USER).public();
+    let sign = |tx: Tx, key| tx.sign(&key, deployment, &world.network).expect("it has a form");
+    // More than are checked one by one. Every fifth is wrong, every seventh names another key.
+    let mut signed = Vec::new();
+    for place in 0..40u32 {
+        let tx = world.transfer(USER, Scenario::owner(USER), u128::from(place) * ONE, 0);
+        let key = Scenario::key(if place % 7 == 6 { 9 } else { USER });
+        let mut signed_tx = sign(tx, key);
+        if place % 5 == 4 {
+            signed_tx.signature.signature.s[0] ^= 1;
+        }
+        signed.push(signed_tx);
+    }
+    // One has no form: an account that no tree has.
+    let Tx::Transfer(mut nowhere) = signed[3].tx.clone() else { unreachable!("a transfer") };
+    nowhere.account_id = AccountId(u32::MAX);
+    signed[3].tx = Tx::Transfer(nowhere);
+
+    let mut formed = CheckedTx::new_each(signed.clone(), deployment, &world.network);
+    for (tx, signed) in formed.iter().zip(&signed) {
+        assert_eq!(*tx, CheckedTx::new(signed.clone(), deployment, &world.network));
+    }
+    assert_eq!(formed[3], Err(Reject::BadAccount(AccountId(u32::MAX))));
+    let known = formed.iter_mut().flatten().map(|tx| (tx, own));
+    let results = CheckedTx::check_each(known);
+    assert_eq!(results.len(), 39);
+    signed.remove(3);
+    for ((checked, result), signed) in formed.iter().flatten().zip(results).zip(&signed) {
+        let mut alone = CheckedTx::new(signed.clone(), deployment, &world.network).expect("formed");
+        assert_eq!((result, checked), (alone.check(&own), &alone), "{signed:?}");
+    }
+    assert_eq!(CheckedTx::check_each([]), []);
+}

@@ -29,8 +29,8 @@ use zklink_circuit::proving::ShapeKeys;
 use zklink_client::Client;
 use zklink_node::builder::Terms;
 use zklink_node::gateway::{Limits, Origins};
-use zklink_node::node::{Bounds, ChainSetup, Node, Setup};
-use zklink_node::snapshot::Policy;
+use zklink_node::node::{Bounds, ChainSetup, Disk, Node, Setup};
+use zklink_node::roots::Policy;
 use zklink_transport::Workers;
 
 use crate::chains::{CHAINS, Chains};
@@ -131,6 +131,7 @@ impl LocalNetwork {
             // Nobody should have to pay on a network whose tokens anybody may mint.
             terms: Terms::default(),
             snapshot_records: Policy::RECORDS,
+            disk_least_mib: Disk::LEAST_MIB,
             alarms: Bounds::default(),
             provers: usize::from(!outside),
             workers: options.outside.map(|workers| (ANY_PORT, workers)),

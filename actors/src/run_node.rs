@@ -110,6 +110,7 @@ async fn setup(loaded: &Loaded<NodeConfig>, args: &NodeArgs, show: &Show) -> Res
         block_max_age_ms: config.block_max_age_ms,
         terms,
         snapshot_records: config.snapshot_records,
+        disk_least_mib: config.disk_least_mib,
         alarms: config.alarms,
         provers: config.provers,
         workers: loaded.workers()?,

@@ -289,6 +289,7 @@ impl Witness {
         let set = block.working_set(state)?;
         let system = state.system;
         let [accounts_root, chains_root, markets_root, _] = tree.parts();
+        tree.prepare(state, set.accounts.iter().copied())?;
         let mut opened = tree.opened(&set.places());
         let mut leaves = Leaves::before(&set, state, &mut opened);
         block.replay(state, tree)?;

@@ -12,6 +12,7 @@ use world::{ONE, USDC, World, account, embedded, until};
 use zklink::amount::{Amount, Fee};
 use zklink::commitment::StateTree;
 use zklink::id::{ChainId, Owner, SubAccountId};
+use zklink::state::State;
 use zklink_client::wallet::{Payment, Payout};
 use zklink_client::{Client, Wallet};
 use zklink_mechanism::port::Port;
@@ -92,9 +93,15 @@ async fn story() {
     for folder in [&data, &copy] {
         let node = Node::start(world.setup(folder.path(), 1)).await.unwrap();
         assert_eq!(node.view().read().state, before);
-        assert_eq!(StateTree::of(&before).root(), node.view().read().root);
+        check_root(&node, &before).await;
         node.stop("done").await;
     }
+}
+
+/// The node finds the root of the state, which it makes behind the journal.
+async fn check_root(node: &Node, state: &State) {
+    let known = async || node.archive().root(state.system.number).unwrap();
+    assert_eq!(until("the root", known).await, StateTree::of(state).root());
 }
 
 #[test]

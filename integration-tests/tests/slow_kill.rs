@@ -165,7 +165,7 @@ impl Load {
     }
 }
 
-/// Waits until every deposit is credited and the open block is sealed; returns the root.
+/// Waits until every deposit is credited and the open block is sealed and has its root; returns that.
 async fn quiet(run: &Run, deposits: &BTreeMap<ChainId, u64>) -> Hash {
     let rpc = run.rpc().await;
     let owner = Owner::from_evm(EthKey::from_seed("depositor").address());
@@ -180,6 +180,12 @@ async fn quiet(run: &Run, deposits: &BTreeMap<ChainId, u64>) -> Hash {
     until("the last block", async || {
         let open = rpc.pending_block(0, None, None, None).await.unwrap();
         open.is_empty().then_some(())
+    })
+    .await;
+    until("its root", async || {
+        let sealed = rpc.snapshot(AccountId(0).into(), None, None).await.unwrap().block_number;
+        let rooted = rpc.latest_block().await.unwrap().last_block_number;
+        (sealed == rooted).then_some(())
     })
     .await;
     rpc.network().await.unwrap().state_root

@@ -30,7 +30,7 @@ use zklink_chain::contracts::{Rollup, RollupEvent, WatchedContracts, read, rollu
 use zklink_chain::wallet::Wallet;
 use zklink_node::node::Node;
 use zklink_settlement::{Step, read_hub_view, read_tip};
-use zklink_store::record::{FinalDeposit, SealedBlock, Source};
+use zklink_store::record::{FinalDeposit, Source};
 
 const ROUNDS: u64 = 6;
 /// The deepest reorganisation.
@@ -177,10 +177,9 @@ fn credited(node: &Node, chain: ChainId) -> Vec<FinalDeposit> {
     let mut found = Vec::new();
     let head = node.archive().head().unwrap().unwrap_or_default();
     for number in 1..=head.0 {
-        let bytes = node.archive().block(BlockNumber(number)).unwrap().unwrap();
-        let sealed: SealedBlock = serde_json::from_slice(&bytes).unwrap();
-        for source in sealed.sources {
-            if let Source::Deposit(deposit) = source {
+        let body = node.archive().body(BlockNumber(number)).unwrap().unwrap();
+        for executed in body.executed {
+            if let Source::Deposit(deposit) = executed.source {
                 found.push(deposit.deposit);
             }
         }
@@ -311,8 +310,9 @@ async fn story() {
         assert_eq!(node.health().settlement[chain].borrow().diverged, None);
     }
     zklink::audit::audit(&node.view().read().state).unwrap();
-    let root = StateTree::of(&node.view().read().state).root();
-    assert_eq!(root, node.view().read().root);
+    let state = node.view().read().state.clone();
+    let root = node.archive().root(state.system.number).unwrap();
+    assert_eq!(root, Some(StateTree::of(&state).root()));
     println!("{lost:?}; {sealed} blocks released");
     node.stop("the story is over").await;
 }

@@ -6,7 +6,7 @@ use zklink::amount::{Amount, Fee};
 use zklink::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId, TokenId};
 use zklink::key::{PublicKey, SecretKey};
 use zklink::op::{ChangePubKey, Deposit, Op};
-use zklink::shape::{DEEPEST, SMALL, shape};
+use zklink::shape::shapes;
 use zklink::state::{DeploymentId, State};
 use zklink::token::Network;
 use zklink::tx::{SignedTx, TransferTx, Tx, TxHash, keccak};
@@ -48,11 +48,10 @@ pub(crate) fn deployment() -> Deployment {
             least_deposit: 1,
         }],
     };
-    let shapes = [SMALL, DEEPEST].map(|id| {
-        let shape = shape(id).expect("both are known");
+    let shapes = shapes().iter().map(|shape| {
         let length = |words| u32::try_from(words).expect("a shape has thousands of words");
         DeployedShape {
-            id,
+            id: shape.id,
             onchain_words: length(shape.onchain_words()),
             data_words: length(shape.data_words()),
             verifier: [7; 20],
@@ -69,7 +68,7 @@ pub(crate) fn deployment() -> Deployment {
         threshold: 1,
         attesters: vec![HexAddress([9; 20])],
         chains: vec![chain],
-        shapes: shapes.into(),
+        shapes: shapes.collect(),
     }
 }
 
@@ -83,6 +82,11 @@ impl Crowd {
     /// So many of them.
     pub(crate) fn of(active: u32) -> Crowd {
         Crowd { keys: (0..active).map(key).collect(), network: deployment().network() }
+    }
+
+    /// All of them, from their first transactions on.
+    pub(crate) fn all(&self) -> Senders {
+        Senders { first: 0, users: self.active(), nonce: 0 }
     }
 
     /// How many there are.
@@ -151,14 +155,22 @@ pub(crate) struct Request {
     signed: SignedTx,
 }
 
-/// Transfers, in the order in which they are sent. Each user is a sender in turn.
-pub(crate) fn signed_transfers(crowd: &Crowd, count: usize) -> Vec<Request> {
+/// Who sends: each of so many users in turn, the first of them with this nonce.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Senders {
+    pub(crate) first: u32,
+    pub(crate) users: u32,
+    pub(crate) nonce: u32,
+}
+
+/// Transfers, in the order in which they are sent.
+pub(crate) fn signed_transfers(crowd: &Crowd, senders: Senders, count: usize) -> Vec<Request> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let size = count.div_ceil(threads).max(1);
     let parts: Vec<Vec<Request>> = std::thread::scope(|scope| {
         let part = |begin: usize| {
             scope.spawn(move || {
-                (begin..count.min(begin + size)).map(|at| request(crowd, at)).collect()
+                (begin..count.min(begin + size)).map(|at| request(crowd, senders, at)).collect()
             })
         };
         let running: Vec<_> = (0..count).step_by(size).map(part).collect();
@@ -168,11 +180,11 @@ pub(crate) fn signed_transfers(crowd: &Crowd, count: usize) -> Vec<Request> {
 }
 
 /// The transfer at a place: what it is follows from the place alone.
-fn request(crowd: &Crowd, at: usize) -> Request {
+fn request(crowd: &Crowd, senders: Senders, at: usize) -> Request {
     let number = u64::try_from(at).expect("it fits");
-    let active = crowd.active();
-    let sender = u32::try_from(number % u64::from(active)).expect("below a number of 32 bits");
-    let turn = u32::try_from(number / u64::from(active)).expect("fewer turns than that");
+    let (active, users) = (crowd.active(), u64::from(senders.users));
+    let sender = senders.first + u32::try_from(number % users).expect("below 2^32");
+    let turn = senders.nonce + u32::try_from(number / users).expect("fewer turns than that");
     // Which receiver follows from the place, as if it was drawn.
     let drawn = keccak(&[b"receiver", &number.to_be_bytes()]);
     let [first, second, ..] = drawn.as_chunks::<4>().0 else {

@@ -6,7 +6,9 @@
 
 mod crowd;
 mod drive;
+mod kills;
 mod node;
+mod overload;
 mod process;
 mod report;
 
@@ -34,6 +36,10 @@ struct Cli {
 enum Command {
     /// Signed transfers at one rate. Two thirds of them go to one of 100 busy accounts.
     Transfers(TransfersArgs),
+    /// Kills nodes under load, one after the other, each at another moment, and starts each of them again
+    Kills(KillsArgs),
+    /// Many times as many transfers as a node takes, and how it does before, meanwhile and afterwards
+    Overload(OverloadArgs),
     /// The same transfers in states of more and more accounts: what the cost of a transfer grows by.
     Growth(GrowthArgs),
     /// The node under load, as a process: what the other commands start.
@@ -82,6 +88,24 @@ struct GrowthArgs {
     accounts: Vec<u32>,
 }
 
+#[derive(Debug, Args)]
+struct KillsArgs {
+    #[command(flatten)]
+    load: LoadArgs,
+    /// How many nodes are killed, each on a fresh folder.
+    #[arg(long, default_value_t = 102)]
+    times: u32,
+}
+
+#[derive(Debug, Args)]
+struct OverloadArgs {
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Times the rate that are sent meanwhile.
+    #[arg(long, default_value_t = 10)]
+    times: u32,
+}
+
 fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Node(args) => {
@@ -93,6 +117,18 @@ fn main() -> Result<ExitCode> {
             let kill_after = kill_after.map(|seconds| Duration::from_secs(seconds.into()));
             let report = transfers(&load, accounts, kill_after)?;
             print(std::slice::from_ref(&report));
+            write(&load, &report)?;
+            Ok(ExitCode::from(u8::from(report.lost_acknowledgements > 0)))
+        }
+        Command::Kills(KillsArgs { load, times }) => {
+            let report = kills::run(&load, times)?;
+            kills::print(&report);
+            write(&load, &report)?;
+            Ok(ExitCode::from(u8::from(report.lost_acknowledgements > 0)))
+        }
+        Command::Overload(OverloadArgs { load, times }) => {
+            let report = overload::run(&load, times)?;
+            overload::print(&report);
             write(&load, &report)?;
             Ok(ExitCode::from(u8::from(report.lost_acknowledgements > 0)))
         }
@@ -125,7 +161,7 @@ fn transfers(load: &LoadArgs, accounts: u32, kill_after: Option<Duration>) -> Re
     let crowd = Crowd::of(load.active.min(accounts));
     let count = usize::try_from(u64::from(load.rate) * u64::from(load.seconds))?;
     eprintln!("signing {count} transfers");
-    let requests = signed_transfers(&crowd, count);
+    let requests = signed_transfers(&crowd, crowd.all(), count);
     let signature_share_us = crowd::verification_us(&crowd, &requests);
     eprintln!("starting a node with {accounts} accounts");
     let folder = tempfile::tempdir().context("making a folder")?;
@@ -139,6 +175,6 @@ fn transfers(load: &LoadArgs, accounts: u32, kill_after: Option<Duration>) -> Re
     let after = driven.usage.since(&before);
     let rss = (before.rss_mib, driven.usage.rss_mib);
     node.stop()?;
-    let lost = report::lost(folder.path(), &requests, &driven)?;
+    let lost = report::lost(folder.path(), &[(&requests, &driven)])?;
     Ok(Report::of(load, accounts, &driven, lost, (after, own, rss, signature_share_us)))
 }

@@ -25,7 +25,7 @@ use zklink_node::events::Events;
 use zklink_node::gateway::Limits;
 use zklink_node::node::wiring::{Parts, ProvingParts, wire};
 use zklink_node::node::{Bounds, ChainSetup, RESTARTS, Serving, serve};
-use zklink_node::snapshot::Policy;
+use zklink_node::roots::Policy;
 use zklink_prover::feed;
 use zklink_settlement::driver::Report;
 use zklink_store::archive::parity::ParityStore;
@@ -70,6 +70,7 @@ pub(crate) async fn run(args: &NodeArgs) -> Result<()> {
         limits: Limits::default(),
         deployment: &deployment,
         fees: FeeTable::default(),
+        finality: BTreeMap::new(),
         faucet: None,
     };
     let gateway = serve(serving, clock, &wired).await?;
@@ -124,6 +125,7 @@ fn parts(args: &NodeArgs) -> Result<Parts> {
         fees: FeeTable::default(),
         mailbox: 4_096,
         snapshot_records: Policy::RECORDS,
+        disk: None,
         alarms: Bounds::default(),
         events: Events::new(),
         report: Report::default(),

@@ -89,7 +89,7 @@ impl Report {
     }
 }
 
-fn quantiles(driven: &Driven) -> Quantiles {
+pub(crate) fn quantiles(driven: &Driven) -> Quantiles {
     let mut late: Vec<u32> = driven.acknowledged.iter().map(|(_, micros)| *micros).collect();
     late.sort_unstable();
     let at = |share: f64| {
@@ -100,18 +100,21 @@ fn quantiles(driven: &Driven) -> Quantiles {
     Quantiles { p50: at(0.5), p99: at(0.99), p999: at(0.999) }
 }
 
-/// Acknowledged transactions that the journal of the folder does not have. The node must not run any more.
-pub(crate) fn lost(folder: &Path, requests: &[Request], driven: &Driven) -> Result<usize> {
+/// Acknowledged transactions of several runs that the journal of the folder does not have. The node must not run any
+/// more.
+pub(crate) fn lost(folder: &Path, runs: &[(&[Request], &Driven)]) -> Result<usize> {
     let disk = FileDisk::open(&folder.join("journal"))?;
     let (mut log, _) = SegmentLog::open(disk, &deployment().deployment_id.0, SEGMENT_BYTES)?;
     let mut kept: BTreeSet<TxHash> = BTreeSet::new();
     replay(&mut log, 0, |record| {
-        if let Ok(Record::Tx(tx)) = Record::decode(&record.payload) {
-            kept.insert(tx.hash);
+        if let Ok(Record::Executed(executed)) = Record::decode(&record.payload) {
+            kept.insert(executed.source.hash());
         }
         Ok::<_, LogError>(())
     })?;
-    let acknowledged = driven.acknowledged.iter().map(|(place, _)| requests[*place].hash);
+    let acknowledged = runs.iter().flat_map(|(requests, driven)| {
+        driven.acknowledged.iter().map(|(place, _)| requests[*place].hash)
+    });
     Ok(acknowledged.filter(|hash| !kept.contains(hash)).count())
 }
 

@@ -16,7 +16,7 @@ pub const VERSION: u32 = 1;
 pub enum Column {
     /// The few values of the store as a whole, by the `KEY_` constants below.
     Meta = 0,
-    /// Sealed blocks: number (u32) -> the block's bytes.
+    /// Sealed blocks without their roots: number (u32) -> the block's bytes.
     Blocks = 1,
     /// Where a transaction is: its hash (32 bytes) -> 0 when pending, or 1, block (u32), index (u32).
     Transactions = 2,
@@ -39,11 +39,13 @@ pub enum Column {
     /// The deposits that a transaction of a chain made: its hash (32 bytes) -> their count (u64); its
     /// hash, place (u64, from zero) -> the hash of the deposit (32 bytes).
     Deposits = 9,
+    /// The root of the state behind a block: number (u32), zero for genesis -> the root (32 bytes).
+    Roots = 10,
 }
 
 impl Column {
     /// All columns, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::Blocks,
         Self::Transactions,
@@ -54,6 +56,7 @@ impl Column {
         Self::Seals,
         Self::Keys,
         Self::Deposits,
+        Self::Roots,
     ];
 
     /// Its number in parity-db.
@@ -69,6 +72,8 @@ pub const KEY_SCHEMA: &[u8] = b"schema";
 pub const KEY_APPLIED: &[u8] = b"applied";
 /// In [`Column::Meta`]: the number of the last block (u32).
 pub const KEY_HEAD: &[u8] = b"head";
+/// In [`Column::Meta`]: the number of the last block whose root is known (u32).
+pub const KEY_ROOTED: &[u8] = b"rooted";
 /// In [`Column::Meta`]: the snapshots that are kept: the block up to which all are proven (u32), then
 /// the block of each snapshot (u32), in order.
 pub const KEY_SNAPSHOTS: &[u8] = b"snapshots";

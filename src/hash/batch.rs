@@ -8,7 +8,7 @@ use super::{Domain, Fr, compress4};
 #[must_use]
 pub fn compress4_each(domain: Domain, inputs: &[[Fr; 4]]) -> Vec<Fr> {
     #[cfg(target_arch = "x86_64")]
-    if inputs.len() >= WORTH && super::ifma::is_there() {
+    if inputs.len() >= WORTH && crate::ifma::is_there() {
         return in_eights(domain, inputs);
     }
     inputs.iter().map(|lanes| compress4(domain, *lanes)).collect()
@@ -38,16 +38,19 @@ const WORTH: usize = 2;
 
 #[cfg(target_arch = "x86_64")]
 fn in_eights(domain: Domain, inputs: &[[Fr; 4]]) -> Vec<Fr> {
-    use super::ifma::{self, LANES};
+    use super::eight;
+    use crate::ifma::LANES;
     let (eights, rest) = inputs.as_chunks::<LANES>();
+    let (pairs, single) = eights.as_chunks::<2>();
     let mut hashes: Vec<Fr> = Vec::with_capacity(inputs.len());
-    hashes.extend(eights.iter().flat_map(|eight| ifma::compress4(domain, eight)));
+    hashes.extend(pairs.iter().flat_map(|pair| eight::compress4(domain, pair)).flatten());
+    hashes.extend(single.iter().flat_map(|one| eight::compress4(domain, &[*one])).flatten());
     if rest.len() < WORTH {
         hashes.extend(rest.iter().map(|lanes| compress4(domain, *lanes)));
     } else {
         let mut padded = [[Fr::zero(); 4]; LANES];
         padded[..rest.len()].copy_from_slice(rest);
-        hashes.extend(&ifma::compress4(domain, &padded)[..rest.len()]);
+        hashes.extend(&eight::compress4(domain, &[padded])[0][..rest.len()]);
     }
     hashes
 }

@@ -81,25 +81,26 @@ pub fn small_order_points() -> [AffinePoint; 8] {
 }
 
 /// Row `i` holds `d * 256^i * B` for every byte `d`.
-static BASE_TABLE: LazyLock<Vec<[AffineNielsPoint; 256]>> = LazyLock::new(|| {
+static BASE_TABLE: LazyLock<Vec<[AffineNielsPoint; 256]>> =
+    LazyLock::new(|| multiples().map(|row| row.map(|point| point.to_niels())).collect());
+
+/// Rows of `d * 256^i * B` for every byte `d`, from the lowest place up.
+pub(super) fn multiples() -> impl Iterator<Item = [AffinePoint; 256]> {
     let mut row_base = ExtendedPoint::from(base());
-    (0..32)
-        .map(|_| {
-            let step = row_base;
-            let mut multiples = [ExtendedPoint::identity(); 256];
-            for digit in 1..256 {
-                multiples[digit] = multiples[digit - 1] + step;
-            }
-            row_base = multiples[255] + step;
-            let mut row = [AffineNielsPoint::identity(); 256];
-            let affine = jubjub::batch_normalize(&mut multiples);
-            for (place, point) in row.iter_mut().zip(affine) {
-                *place = point.to_niels();
-            }
-            row
-        })
-        .collect()
-});
+    (0..32).map(move |_| {
+        let step = row_base;
+        let mut multiples = [ExtendedPoint::identity(); 256];
+        for digit in 1..256 {
+            multiples[digit] = multiples[digit - 1] + step;
+        }
+        row_base = multiples[255] + step;
+        let mut row = [AffinePoint::identity(); 256];
+        for (place, point) in row.iter_mut().zip(jubjub::batch_normalize(&mut multiples)) {
+            *place = point;
+        }
+        row
+    })
+}
 
 /// `scalar * B` for a public scalar, 32 bytes little-endian: one addition a byte.
 #[must_use]

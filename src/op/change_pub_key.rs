@@ -1,5 +1,6 @@
 //! An account gets a signing key.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use super::{Published, check_place, debit};
@@ -14,7 +15,7 @@ use crate::state::State;
 
 /// A key change. The new key signs it, so that nobody can set a key that he does not hold, and the contract of the
 /// named chain checks that the owner wants it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 pub struct ChangePubKey {
     /// The chain whose contract checks the owner's authorisation.
     pub chain: ChainId,

@@ -1,5 +1,6 @@
 //! Tokens that were locked on a chain appear on L2.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use super::{Published, check_place};
@@ -18,7 +19,9 @@ use crate::state::State;
 /// One that cannot be credited (the tree of accounts is full, the owner could never use it) is refused: it moves the
 /// cursor and nothing else, and its payer gets the tokens back on the chain. The proof knows no reason for a refusal
 /// and needs none: whatever is refused is refunded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize,
+)]
 pub struct Deposit {
     /// The chain where the tokens are locked.
     pub chain: ChainId,

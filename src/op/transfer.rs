@@ -1,5 +1,6 @@
 //! Tokens move between sub-accounts.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use super::{check_place, debit, next_nonce, signer};
@@ -12,7 +13,9 @@ use crate::reject::Reject;
 use crate::state::State;
 
 /// A payment on L2. Where the receiver has no account yet, it makes one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize,
+)]
 pub struct Transfer {
     /// The account that pays and signs.
     pub account: AccountId,

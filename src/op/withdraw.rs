@@ -1,5 +1,6 @@
 //! Tokens leave to a chain, any one that has the token.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use super::{Published, check_place, debit, next_nonce, signer};
@@ -15,7 +16,9 @@ use crate::token::scale_up;
 /// A payout on a chain.
 ///
 /// The amount is in the units of the chain, so that dust below them cannot be expressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize,
+)]
 pub struct Withdraw {
     /// The chain that pays.
     pub chain: ChainId,

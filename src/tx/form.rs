@@ -1,5 +1,6 @@
 //! The forms of a transaction: what stands in the JSON that a user sends, and nothing about its meaning.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Amount, Fee};
@@ -7,7 +8,7 @@ use crate::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId, Toke
 use crate::key::{PackedKey, PublicKey, Signature};
 
 /// A payment on L2, as its payer signs it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TransferTx {
     /// The account that pays.
@@ -31,7 +32,7 @@ pub struct TransferTx {
 }
 
 /// A payout on a chain, as its payer signs it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WithdrawTx {
     /// The chain that pays.
@@ -55,7 +56,7 @@ pub struct WithdrawTx {
 }
 
 /// A key change, as the holder of the new key signs it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChangePubKeyTx {
     /// The chain whose contract checks the owner's authorisation.
@@ -79,7 +80,7 @@ pub struct ChangePubKeyTx {
 }
 
 /// How the owner of an account authorises a key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 #[serde(tag = "type", deny_unknown_fields)]
 pub enum KeyAuth {
     /// By a transaction to the contract of the chain, sent before.
@@ -104,7 +105,7 @@ impl KeyAuth {
 }
 
 /// What a user wants.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 #[serde(tag = "type")]
 pub enum Tx {
     /// A payment on L2.
@@ -127,7 +128,7 @@ impl Tx {
 }
 
 /// What a user sends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 pub struct SignedTx {
     /// The transaction.
     #[serde(flatten)]
@@ -137,7 +138,7 @@ pub struct SignedTx {
 }
 
 /// An L2 signature and the key that made it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TxSignature {
     /// The key.

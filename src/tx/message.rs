@@ -1,6 +1,7 @@
 //! What the signatures bind: the field element under the L2 signature, the hash made of it, and the EIP-712 digest by
 //! which an owner authorises a key.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use super::ethereum::{keccak, word};
@@ -19,7 +20,19 @@ use crate::token::{Chain, Network, scale_down};
 
 /// Identifies a transaction: the Keccak hash of what its L2 signature binds, so that a copy with another
 /// signature is the same transaction.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    BorshSerialize,
+    BorshDeserialize,
+)]
 pub struct TxHash(#[serde(with = "hex::serde")] pub [u8; 32]);
 
 impl TxHash {
@@ -78,13 +91,13 @@ impl Header {
     }
 }
 
-/// What an L2 signature binds.
-fn message(deployment: DeploymentId, header: Fr, third: Fr, fourth: Fr) -> Fr {
-    compress4(Domain::Message, [low_word(deployment.0), header, third, fourth])
+/// What an L2 signature binds: the message is its hash.
+fn message(deployment: DeploymentId, header: Fr, third: Fr, fourth: Fr) -> [Fr; 4] {
+    [low_word(deployment.0), header, third, fourth]
 }
 
 impl TransferTx {
-    fn message(&self, deployment: DeploymentId) -> Result<Fr, Reject> {
+    fn message(&self, deployment: DeploymentId) -> Result<[Fr; 4], Reject> {
         let header = Header {
             code: Transfer::CODE,
             account: self.account_id,
@@ -109,7 +122,7 @@ impl WithdrawTx {
         Ok((scale_down(self.amount, token.scale()).ok_or(dust)?, token.scale()))
     }
 
-    fn message(&self, deployment: DeploymentId, network: &Network) -> Result<Fr, Reject> {
+    fn message(&self, deployment: DeploymentId, network: &Network) -> Result<[Fr; 4], Reject> {
         let (l1_amount, scale) = self.l1_amount(network)?;
         let header = Header {
             code: Withdraw::CODE,
@@ -130,7 +143,7 @@ impl WithdrawTx {
 }
 
 impl ChangePubKeyTx {
-    fn message(&self, deployment: DeploymentId) -> Result<Fr, Reject> {
+    fn message(&self, deployment: DeploymentId) -> Result<[Fr; 4], Reject> {
         let header = Header {
             code: ChangePubKey::CODE,
             account: self.account_id,
@@ -174,6 +187,15 @@ impl Tx {
     /// # Errors
     /// When a field is so far out of range that the message cannot be formed.
     pub fn message(&self, deployment: DeploymentId, network: &Network) -> Result<Fr, Reject> {
+        Ok(compress4(Domain::Message, self.bound(deployment, network)?))
+    }
+
+    /// What the message is the hash of.
+    pub(super) fn bound(
+        &self,
+        deployment: DeploymentId,
+        network: &Network,
+    ) -> Result<[Fr; 4], Reject> {
         match self {
             Tx::Transfer(tx) => tx.message(deployment),
             Tx::Withdraw(tx) => tx.message(deployment, network),

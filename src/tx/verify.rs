@@ -1,22 +1,22 @@
 //! Whether a transaction may be executed, and how an [`Op`] comes out of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::ethereum::recover;
 use super::form::{ChangePubKeyTx, KeyAuth, SignedTx, TransferTx, Tx, WithdrawTx};
 use super::message::{TxHash, check_account};
-use crate::hash::Fr;
+use crate::hash::{Domain, Fr, compress4_each};
 use crate::id::{AccountId, ChainId, KeyVersion, Nonce, Owner, SubAccountId};
-use crate::key::{PackedKey, PublicKey, verify};
+use crate::key::{PackedKey, PublicKey, Signature, SignatureError, verify, verify_batch};
 use crate::op::{ChangePubKey, Op, Transfer, Withdraw};
 use crate::reject::Reject;
 use crate::state::{DeploymentId, State};
 use crate::token::Network;
 
 /// Keys that owners authorised by a transaction on a chain, as far as that is final there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct KeyAuthorisations(pub BTreeSet<(ChainId, Owner, Nonce, String)>);
 
 impl KeyAuthorisations {
@@ -241,6 +241,24 @@ impl CheckedTx {
         Ok(CheckedTx { signed, deployment, message, hash, signer: None })
     }
 
+    /// As [`CheckedTx::new`], for several transactions, which takes less time than one by one.
+    pub fn new_each(
+        signed: Vec<SignedTx>,
+        deployment: DeploymentId,
+        network: &Network,
+    ) -> Vec<Result<CheckedTx, Reject>> {
+        let bound: Vec<_> = signed.iter().map(|tx| tx.tx.bound(deployment, network)).collect();
+        let lanes: Vec<[Fr; 4]> = bound.iter().flatten().copied().collect();
+        let mut messages = compress4_each(Domain::Message, &lanes).into_iter();
+        let formed = signed.into_iter().zip(bound).map(|(signed, bound)| {
+            bound?;
+            let message = messages.next().expect("one for each that can be formed");
+            let hash = TxHash::of(message);
+            Ok(CheckedTx { signed, deployment, message, hash, signer: None })
+        });
+        formed.collect()
+    }
+
     /// The transaction.
     pub fn signed(&self) -> &SignedTx {
         &self.signed
@@ -262,6 +280,34 @@ impl CheckedTx {
             self.signer = Some(*key);
         }
         Ok(())
+    }
+
+    /// [`CheckedTx::check`] for several transactions, which takes less time than one by one. The results are in the
+    /// same order; a wrong signature is nothing to the others.
+    pub fn check_each<'a>(
+        txs: impl IntoIterator<Item = (&'a mut CheckedTx, PublicKey)>,
+    ) -> Vec<Result<(), Reject>> {
+        let (mut results, mut named) = (Vec::new(), Vec::new());
+        for (place, (tx, key)) in txs.into_iter().enumerate() {
+            results.push(Ok(()));
+            if tx.signed.signature.pub_key == PackedKey::from(&key) {
+                named.push((place, tx, key));
+            }
+        }
+        let items: Vec<(PublicKey, Fr, Signature)> = named
+            .iter()
+            .map(|(_, tx, key)| (*key, tx.message, tx.signed.signature.signature))
+            .collect();
+        let wrong: BTreeMap<usize, SignatureError> =
+            verify_batch(&items).err().into_iter().flatten().collect();
+        for (item, (place, tx, key)) in named.into_iter().enumerate() {
+            if wrong.contains_key(&item) {
+                results[place] = Err(Reject::Signature);
+            } else {
+                tx.signer = Some(key);
+            }
+        }
+        results
     }
 
     /// [`SignedTx::verify`] without the signature.

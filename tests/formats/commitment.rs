@@ -37,8 +37,8 @@ fn power(exponent: u64) -> Fr {
     Fr::from(2).pow_vartime(&[exponent, 0, 0, 0])
 }
 
-fn amounts(of: &BTreeMap<TokenId, Amount>) -> Fr {
-    let leaves = of.iter().map(|(token, amount)| (u64::from(token.0), number(amount.0)));
+fn amounts<'a>(of: impl IntoIterator<Item = (&'a TokenId, &'a Amount)>) -> Fr {
+    let leaves = of.into_iter().map(|(token, amount)| (u64::from(token.0), number(amount.0)));
     merkle(8, Fr::zero(), &leaves.collect())
 }
 
@@ -91,11 +91,12 @@ fn leaf(account: &Account) -> Fr {
 fn naive_root(state: &State) -> Fr {
     let accounts = state.accounts().map(|(id, account)| (u64::from(id.0), leaf(account)));
     let accounts = merkle(12, leaf(&Account::default()), &accounts.collect());
-    let chain = |cursor: u64, pools: &BTreeMap<TokenId, Amount>| {
-        compress4(Domain::ChainLeaf, [Fr::from(cursor), amounts(pools), Fr::zero(), Fr::zero()])
+    let chain = |cursor: u64, pools: Fr| {
+        compress4(Domain::ChainLeaf, [Fr::from(cursor), pools, Fr::zero(), Fr::zero()])
     };
-    let chains = state.chains().map(|(id, of)| (u64::from(id.0), chain(of.cursor.0, &of.pools)));
-    let chains = merkle(3, chain(0, &BTreeMap::new()), &chains.collect());
+    let chains = state.chains();
+    let chains = chains.map(|(id, of)| (u64::from(id.0), chain(of.cursor.0, amounts(&of.pools))));
+    let chains = merkle(3, chain(0, amounts(&BTreeMap::new())), &chains.collect());
     let markets = merkle(8, Fr::zero(), &BTreeMap::new());
     let system = &state.system;
     let clock = number(system.number.0.into()) + Fr::from(system.timestamp) * power(32);

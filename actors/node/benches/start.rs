@@ -23,9 +23,10 @@ use zklink_mechanism::machine::Handle;
 use zklink_mechanism::timestamp::Timestamp;
 use zklink_mechanism::turn::Turn;
 use zklink_node::builder::{Config, Entered, Entry, Ledger};
-use zklink_node::snapshot::{Base, Policy, Restored, restore};
+use zklink_node::roots::{Policy, Rooted};
+use zklink_node::snapshot::{Base, Restored, restore};
 use zklink_store::archive::parity::ParityStore;
-use zklink_store::archive::{Archive, Keep};
+use zklink_store::archive::{Archive, Keep, Made};
 use zklink_store::fold;
 use zklink_store::journal::Log;
 use zklink_store::journal::disk::FileDisk;
@@ -166,8 +167,7 @@ fn open_log(folder: &Path) -> SegmentLog<FileDisk> {
 fn open(folder: &Path) -> (SegmentLog<FileDisk>, Archive) {
     let mut log = open_log(folder);
     let store = Arc::new(ParityStore::open(&folder.join("archive")).unwrap());
-    let meaning = Box::new(|record: &zklink_store::journal::Record| fold::fold(&record.payload));
-    let (archive, _) = Archive::open(store, meaning, &mut log).unwrap();
+    let (archive, _) = Archive::open(store, fold::fold(), &mut log).unwrap();
     (log, archive)
 }
 
@@ -196,33 +196,37 @@ fn main() {
     (0..accounts).for_each(|n| writer.open_account(n));
     (0..transactions).for_each(|place| writer.transfer(place));
     writer.flush();
-    let (records, root) = (writer.log.end(), writer.ledger.root());
+    let (records, state) = (writer.log.end(), writer.ledger.state().clone());
     drop(writer);
     // The archive is filled once, which is no part of what is compared.
     drop(open(folder.path()));
 
     let without = start(folder.path());
-    assert_eq!((without.restored.from, without.restored.builder.ledger().root()), (None, root));
-    let (mut maker, mut archive, mut sizes) =
-        (without.restored.snapshots, without.archive, Vec::new());
+    assert_eq!(without.restored.from, None);
+    assert_eq!(*without.restored.builder.ledger().state(), state);
+    let (mut maker, mut archive, mut sizes) = (without.restored.roots, without.archive, Vec::new());
     let begun = Instant::now();
-    while let Some(made) = maker.step().unwrap() {
-        if !made.is_empty() {
-            archive.handle(Keep { made }, &mut Turn::at(Timestamp(0)));
-            let reader = archive.reader();
-            let newest = reader.snapshots().unwrap().kept.last().copied().unwrap();
-            sizes.push(reader.snapshot(newest).unwrap().unwrap().len());
+    while let Some(Rooted { mut made, cut }) = maker.step().unwrap() {
+        if let Some(snapshot) = cut.and_then(|cut| cut.make().unwrap()) {
+            let Made::Snapshot { bytes, .. } = &snapshot else { panic!("a snapshot") };
+            sizes.push(bytes.len());
+            made.push(snapshot);
         }
+        archive.handle(Keep { made }, &mut Turn::at(Timestamp(0)));
     }
     let making = begun.elapsed();
     // Both hold the store, which only one may open.
     drop((maker, archive));
     let with = start(folder.path());
-    assert_eq!(with.restored.builder.ledger().root(), root);
+    assert_eq!(*with.restored.builder.ledger().state(), state);
 
     let (before, after) = (without.open + without.restore, with.open + with.restore);
     println!("{transactions} transfers among {accounts} accounts, {records} records");
-    println!("{} snapshots in {making:.2?}, the last of {:?} bytes", sizes.len(), sizes.last());
+    println!(
+        "roots and {} snapshots in {making:.2?}, the last of {:?} bytes",
+        sizes.len(),
+        sizes.last()
+    );
     println!("               journal, archive       state       start");
     println!("without        {:>16.2?} {:>11.2?} {before:>11.2?}", without.open, without.restore);
     println!("with a snapshot{:>16.2?} {:>11.2?} {after:>11.2?}", with.open, with.restore);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use pace::Pace;
-use zklink::block::Head;
 use zklink::fees::FeeTable;
 use zklink::id::{BlockNumber, Serial};
 use zklink::tx::TxHash;
@@ -32,7 +31,7 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use ledger::{Broken, Denied, Entered, Entry, Ledger, Place, ReplayError};
-pub use message::{Credit, Credited, DurableCursor, Receipt, Refusal, SealNow, Submit};
+pub use message::{Credit, Credited, DiskRoom, DurableCursor, Receipt, Refusal, SealNow, Submit};
 pub use pace::{HubProgress, PaceLimits};
 pub use terms::Terms;
 pub use view::{Executed, Publisher, Step, View, ViewReader};
@@ -104,6 +103,7 @@ pub struct Builder {
     publisher: Publisher,
     receipts: Receipts,
     pace: Pace,
+    disk_low: bool,
     journal: Port<Append>,
     outbox: VecDeque<Append>,
     /// Number of the last record that was made; the journal tells how many of them are on disk.
@@ -117,35 +117,14 @@ impl Builder {
     /// A builder on a ledger between two blocks. Before it is seated, give it the records of the
     /// journal since then with [`Builder::replay`].
     pub fn new(config: Config, ledger: Ledger, journal: Port<Append>) -> Builder {
-        let view = View::of(ledger.state().clone(), ledger.root());
-        Builder::seeing(config, ledger, view, journal)
-    }
-
-    /// As [`Builder::new`], behind the block `head`, with the receipts of the last transactions before.
-    pub fn resume(
-        config: Config,
-        ledger: Ledger,
-        head: Head,
-        receipts: Vec<Receipt>,
-        journal: Port<Append>,
-    ) -> Builder {
-        let mut view = View::of(ledger.state().clone(), ledger.root());
-        view.head = Some(head);
-        let mut builder = Builder::seeing(config, ledger, view, journal);
-        for receipt in receipts {
-            builder.receipts.insert(receipt, builder.sequence, config.receipts_max);
-        }
-        builder
-    }
-
-    fn seeing(config: Config, ledger: Ledger, view: View, journal: Port<Append>) -> Builder {
-        let publisher = Publisher::new(view);
+        let publisher = Publisher::new(View::of(ledger.state().clone()));
         Builder {
             config,
             ledger,
             publisher,
             receipts: Receipts::default(),
             pace: Pace::new(config.pace),
+            disk_low: false,
             journal,
             outbox: VecDeque::new(),
             sequence: 0,
@@ -153,6 +132,20 @@ impl Builder {
             late: VecDeque::new(),
             fences: VecDeque::new(),
         }
+    }
+
+    /// As [`Builder::new`], with the receipts of the last transactions before.
+    pub fn resume(
+        config: Config,
+        ledger: Ledger,
+        receipts: Vec<Receipt>,
+        journal: Port<Append>,
+    ) -> Builder {
+        let mut builder = Builder::new(config, ledger, journal);
+        for receipt in receipts {
+            builder.receipts.insert(receipt, builder.sequence, config.receipts_max);
+        }
+        builder
     }
 
     /// Sends the records from now on to this journal: called once, between replay and seating.
@@ -173,10 +166,10 @@ impl Builder {
         if let Some(entered) = self.ledger.replay(record)? {
             self.note(&entered);
         }
-        if let Record::Sealed(sealed) = record {
-            self.publisher.note(Step::Sealed(sealed.block.head));
+        if let Record::Sealed(_) = record {
+            self.publisher.note(Step::Sealed);
         }
-        self.publisher.publish();
+        self.publisher.publish(self.ledger.state());
         Ok(())
     }
 
@@ -194,8 +187,8 @@ impl Builder {
     fn note(&mut self, entered: &Entered) {
         let Entered { place, op, source, records } = entered;
         for record in records {
-            if let Record::Sealed(sealed) = record {
-                self.publisher.note(Step::Sealed(sealed.block.head));
+            if let Record::Sealed(_) = record {
+                self.publisher.note(Step::Sealed);
             }
         }
         let (op, source, place) = (op.clone(), source.clone(), *place);
@@ -210,6 +203,9 @@ impl Builder {
     fn refusal_now(&self) -> Option<Refusal> {
         if self.is_full() {
             return Some(Refusal::Overloaded);
+        }
+        if self.disk_low {
+            return Some(Refusal::DiskLow);
         }
         self.pace.refusal(self.ledger.state().system.number)
     }
@@ -298,11 +294,10 @@ impl Builder {
     fn seal(&mut self, turn: &mut Turn) -> Option<BlockNumber> {
         match self.ledger.seal(turn.now) {
             Ok(None) => None,
-            Ok(Some(sealed)) => {
-                let head = sealed.block.head;
-                self.keep(&Record::Sealed(sealed), None, turn);
-                self.publisher.note(Step::Sealed(head));
-                Some(head.number)
+            Ok(Some(seal)) => {
+                self.keep(&Record::Sealed(seal), None, turn);
+                self.publisher.note(Step::Sealed);
+                Some(seal.number)
             }
             Err(broken) => {
                 turn.fail(broken.to_string());
@@ -317,7 +312,7 @@ type Reply = ReplyTo<Result<Receipt, Refusal>>;
 impl Machine for Builder {
     fn idle(&mut self, turn: &mut Turn) {
         // First shown, then acknowledged: whoever has an answer can read what it says.
-        self.publisher.publish();
+        self.publisher.publish(self.ledger.state());
         self.hand_over(turn);
         self.answer_late();
     }
@@ -408,6 +403,12 @@ impl Handle<HubProgress> for Builder {
     fn handle(&mut self, hub: HubProgress, _: &mut Turn) {
         self.pace.hear(hub);
         self.ledger.seal_by(self.pace.seal_by());
+    }
+}
+
+impl Handle<DiskRoom> for Builder {
+    fn handle(&mut self, DiskRoom { low }: DiskRoom, _: &mut Turn) {
+        self.disk_low = low;
     }
 }
 

@@ -31,8 +31,8 @@ use zklink_chain::sender::SendPolicy;
 
 use crate::builder::PaceLimits;
 use crate::gateway::{Limits, Origins};
-use crate::node::Bounds;
-use crate::snapshot::Policy;
+use crate::node::{Bounds, Disk};
+use crate::roots::Policy;
 
 pub use connect::connect;
 pub use secret::{read_key, read_secret};
@@ -126,6 +126,9 @@ pub struct NodeConfig {
     /// replayed at a start.
     #[serde(default = "snapshot_records")]
     pub snapshot_records: u64,
+    /// Below so much free room on the disk of the data folder the node takes nothing more, MiB.
+    #[serde(default = "disk_least_mib")]
+    pub disk_least_mib: u64,
     /// How long what stands still may do so before it is an alarm.
     #[serde(default)]
     pub alarms: Bounds,
@@ -248,6 +251,10 @@ fn unproven_blocks_max() -> u64 {
 
 fn snapshot_records() -> u64 {
     Policy::RECORDS
+}
+
+fn disk_least_mib() -> u64 {
+    Disk::LEAST_MIB
 }
 
 fn poll_ms() -> u64 {

@@ -17,6 +17,7 @@ use zklink_client::ZkLinkServer;
 use zklink_mechanism::clock::Clock;
 
 pub mod api;
+mod checker;
 mod connection;
 pub mod faucet;
 mod history;

@@ -5,6 +5,7 @@
 //! put together).
 
 pub mod builder;
+pub mod roots;
 pub mod snapshot;
 
 pub mod merge_ledger;

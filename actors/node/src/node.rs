@@ -10,6 +10,7 @@
 //! ```
 
 mod alarm;
+mod disk;
 pub mod follow;
 mod health;
 mod held_back;
@@ -31,7 +32,7 @@ use zklink::state::State;
 use zklink_chain::account::EthKey;
 use zklink_chain::client::ChainClient;
 use zklink_chain::deploy::Deployment;
-use zklink_chain::finality::Finality;
+use zklink_chain::finality::{Anchor, Finality};
 use zklink_chain::sender::SendPolicy;
 use zklink_circuit::proving::ShapeKeys;
 use zklink_mechanism::clock::{Clock, SystemClock};
@@ -61,6 +62,7 @@ pub use self::wiring::attesting::{
     AttesterSetup, ChainHealth, ChainReading, LoneAttester, OpenHistory, history_file,
 };
 pub use alarm::{Alarm, Bounds, Kind};
+pub use disk::{Disk, FreeBytes};
 pub use health::Health;
 pub use held_back::{HeldBack, ReadHeldBack};
 pub use listen::{CannotListen, Listens, can_listen};
@@ -125,6 +127,8 @@ pub struct Setup {
     pub provers: usize,
     /// Provers, attesters and replicas in processes of their own, and where they connect.
     pub workers: Option<(SocketAddr, Workers)>,
+    /// Below so much free room on the disk of the data folder nothing more is taken, MiB.
+    pub disk_least_mib: u64,
     /// How long what stands still may do so before it is an alarm.
     pub alarms: Bounds,
     /// Gives test tokens on a development network.
@@ -163,6 +167,7 @@ impl Setup {
             fees: self.terms.fees.clone(),
             mailbox: 4 * MAILBOX,
             snapshot_records: self.snapshot_records,
+            disk: Some(Disk::of(self.data.clone(), self.disk_least_mib)),
             alarms: self.alarms,
             events: events.clone(),
             report: events.of_settlement(),
@@ -281,6 +286,7 @@ impl Node {
             limits: setup.limits.clone(),
             deployment: &setup.deployment,
             fees: setup.terms.fees.clone(),
+            finality: setup.chains.iter().map(|(id, chain)| (*id, chain.finality)).collect(),
             faucet: setup.faucet.clone(),
         };
         let gateway = serve(serving, clock, &wired).await?;
@@ -381,6 +387,8 @@ pub struct Serving<'a> {
     pub deployment: &'a Deployment,
     /// The least fees.
     pub fees: FeeTable,
+    /// When a block of each chain is final.
+    pub finality: BTreeMap<ChainId, Finality>,
     /// Gives test tokens on a development network.
     pub faucet: Option<Arc<dyn Faucet>>,
 }
@@ -394,7 +402,7 @@ pub async fn serve(
     clock: Arc<dyn Clock>,
     wired: &Wired<Host>,
 ) -> Result<Gateway, StartError> {
-    let Serving { address, limits, deployment, fees, faucet } = serving;
+    let Serving { address, limits, deployment, fees, finality, faucet } = serving;
     let Health { settlement, report, .. } = wired.health.clone();
     let sources = Sources {
         view: wired.view.clone(),
@@ -409,13 +417,22 @@ pub async fn serve(
         network: Arc::new(deployment.network()),
         fees,
         shapes: deployment.shapes.iter().map(|shape| shape.id).collect(),
-        confirmations: BTreeMap::new(),
+        confirmations: confirmations(&finality),
         key_chain: deployment.hub,
     };
     let api = Api::new(sources, about, limits.request_timeout);
     Gateway::start(address, limits, clock, api)
         .await
         .map_err(|source| StartError::Listen(CannotListen { what: Listens::Rpc, address, source }))
+}
+
+/// Confirmations that a deposit waits for, of the chains that count them.
+fn confirmations(finality: &BTreeMap<ChainId, Finality>) -> BTreeMap<ChainId, u32> {
+    let counted = finality.iter().filter_map(|(chain, finality)| match finality.anchor {
+        Anchor::Confirmations(blocks) => Some((*chain, u32::try_from(blocks).unwrap_or(u32::MAX))),
+        Anchor::Finalized | Anchor::Safe => None,
+    });
+    counted.collect()
 }
 
 /// Refuses a setup whose parts do not fit together.
@@ -444,4 +461,16 @@ fn check(setup: &Setup) -> Result<(), StartError> {
         return refuse("the genesis state does not have the root of the deployment file".into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn confirmations_are_told_of_the_chains_that_count_them() {
+        let counted = Finality { anchor: Anchor::Confirmations(12), min_age_seconds: 60 };
+        let finality = [(ChainId(1), Finality::FINALIZED), (ChainId(2), counted)].into();
+        assert_eq!(confirmations(&finality), [(ChainId(2), 12)].into());
+    }
 }

@@ -41,9 +41,6 @@ pub enum WitnessFault {
     /// The archive failed.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// A stored block cannot be read.
-    #[error("block {0} in the archive cannot be read: {1}")]
-    Unreadable(BlockNumber, serde_json::Error),
     /// Its public data do not lead back to the block or to its root.
     #[error("block {0} cannot be rebuilt from its public data: {1}")]
     Replay(BlockNumber, BlockError),
@@ -92,9 +89,7 @@ impl WitnessMaker {
     pub fn step(&mut self) -> Result<Option<Taken>, WitnessFault> {
         let last = self.state.system.number;
         let number = last.next().ok_or(WitnessFault::Replay(last, BlockError::Order(last)))?;
-        let Some(bytes) = self.archive.block(number)? else { return Ok(None) };
-        let sealed: SealedBlock = serde_json::from_slice(&bytes)
-            .map_err(|error| WitnessFault::Unreadable(number, error))?;
+        let Some(sealed) = self.archive.block(number)? else { return Ok(None) };
         let proven = number <= self.proven || self.archive.proof(number)?.is_some();
         let made =
             self.take(&sealed, proven).map_err(|error| WitnessFault::Replay(number, error))?;

@@ -9,7 +9,6 @@ use zklink::hash::{Fr, fr_to_be_bytes};
 use zklink::id::{BlockNumber, ChainId, Owner, ShapeId, TokenId};
 use zklink::shape::Counts;
 use zklink_circuit::proving::ShapeKey;
-use zklink_store::record::SealedBlock;
 
 use super::story::{AccountStory, Holdings, Outcome};
 use crate::local::LocalNetwork;
@@ -259,8 +258,7 @@ fn block_report(
 ) -> Result<BlockReport> {
     let archive = network.node.archive();
     let missing = || format!("block {number} in the archive");
-    let sealed: SealedBlock =
-        serde_json::from_slice(&archive.block(number)?.with_context(missing)?)?;
+    let sealed = archive.block(number)?.with_context(missing)?;
     let proof = archive.proof(number)?.with_context(|| format!("the proof of block {number}"))?;
     let head = &sealed.block.head;
     let key = network.keys.get(head.shape).context("the key of a shape of the deployment")?;

@@ -159,7 +159,7 @@ pub(crate) async fn is_settled(network: &LocalNetwork) -> Result<bool> {
         if !view.open.is_empty() {
             return Ok(false);
         }
-        view.head.as_ref().map_or(0, |head| head.number.0)
+        view.state.system.number.0
     };
     // What was just mined is written down only when the node has its receipt.
     let mut settlement = network.node.health().settlement.values();

@@ -16,7 +16,9 @@ use zklink::id::{BlockNumber, ChainId};
 use zklink_mechanism::machine::{Handle, Machine};
 use zklink_mechanism::port::Message;
 use zklink_mechanism::turn::Turn;
-use zklink_migrations::schema::{Column, KEY_APPLIED, KEY_COUNT, KEY_HEAD, KEY_SNAPSHOTS};
+use zklink_migrations::schema::{
+    Column, KEY_APPLIED, KEY_COUNT, KEY_HEAD, KEY_ROOTED, KEY_SNAPSHOTS,
+};
 
 use crate::journal::{Durable, Log, LogError, Record};
 
@@ -32,9 +34,9 @@ pub use store::{Store, StoreError, Write};
 /// Records that are read and applied at once when the archive catches up.
 const CATCH_UP_RECORDS: usize = 256;
 
-/// What a journal record means to the archive. It must depend on the record alone. The text says
-/// why the record has no meaning; the node then stops.
-pub type Fold = Box<dyn Fn(&Record) -> Result<Vec<Entry>, String> + Send>;
+/// What a journal record means to the archive. It must depend on the records since the last block alone, which it is
+/// given in order. The text says why the record has no meaning; the node then stops.
+pub type Fold = Box<dyn FnMut(&Record) -> Result<Vec<Entry>, String> + Send>;
 
 /// Keep these results, which were derived from what the archive holds.
 #[derive(Debug)]
@@ -135,6 +137,7 @@ impl Archive {
         let mut archive = Self { reader, fold, applied, head };
         archive.match_journal(log)?;
         let from = archive.applied.next;
+        prime(&mut archive.fold, &archive.reader, from, log)?;
         while archive.applied.next < log.end() {
             let records = log.read(archive.applied.next, CATCH_UP_RECORDS)?;
             archive.apply(records)?;
@@ -171,10 +174,8 @@ impl Archive {
                 let (expected, found) = (applied.next, record.position);
                 return Err(ArchiveFault::Gap { expected, found });
             }
-            let entries = (self.fold)(&record).map_err(|reason| {
-                let position = record.position;
-                ArchiveFault::Meaning { position, reason }
-            })?;
+            let entries = (self.fold)(&record)
+                .map_err(|reason| ArchiveFault::Meaning { position: record.position, reason })?;
             applied = Applied { next: record.position + 1, chain: record.chain };
             for entry in entries {
                 batch.enter(entry, &applied)?;
@@ -188,8 +189,17 @@ impl Archive {
 
     fn keep(&mut self, made: Vec<Made>) -> Result<(), ArchiveFault> {
         let mut writes = Vec::new();
+        let mut rooted = None;
         for made in made {
             match made {
+                Made::Root { block, root } => {
+                    writes.push(Write::put(
+                        Column::Roots,
+                        entry::block_key(block),
+                        entry::encode_root(root),
+                    ));
+                    rooted = rooted.max(Some(block));
+                }
                 Made::Proof { block, bytes } => {
                     writes.push(Write::put(Column::Proofs, entry::block_key(block), bytes));
                 }
@@ -211,9 +221,43 @@ impl Archive {
                 }
             }
         }
+        // Roots that are made again after a start stay behind the last one.
+        if rooted > self.reader.rooted()?
+            && let Some(block) = rooted
+        {
+            writes.push(Write::put(Column::Meta, KEY_ROOTED.to_vec(), entry::block_key(block)));
+        }
         self.reader.store().commit(writes)?;
         Ok(())
     }
+}
+
+/// Gives a fold what it must know of the records before a position: those since the last block.
+///
+/// # Errors
+/// [`ArchiveFault`]: these records had a meaning before, so that store or journal was changed.
+pub(crate) fn prime(
+    fold: &mut Fold,
+    reader: &ArchiveReader,
+    position: u64,
+    log: &mut dyn Log,
+) -> Result<(), ArchiveFault> {
+    let sealed = match reader.head()? {
+        Some(head) => reader.seal(head)?.map(|seal| seal.next),
+        None => Some(0),
+    };
+    let mut next = sealed.ok_or(ArchiveError::Malformed(Column::Seals))?;
+    while next < position {
+        for record in log.read(next, CATCH_UP_RECORDS)? {
+            let at = record.position;
+            next = at + 1;
+            if at < position {
+                let known = fold(&record);
+                known.map_err(|reason| ArchiveFault::Meaning { position: at, reason })?;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Machine for Archive {}

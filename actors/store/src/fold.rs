@@ -1,46 +1,66 @@
-//! What a record of the builder adds to the archive.
+//! What the records of the builder add to the archive.
 
 use std::collections::BTreeSet;
 
+use zklink::binary;
+use zklink::block::{Block, Head};
+use zklink::hash::Fr;
 use zklink::id::AccountId;
 use zklink::op::Op;
 use zklink::state::State;
 
-use crate::archive::{Entry, TxPlace};
-use crate::record::{Record, SealedBlock, Source};
+use crate::archive::{self, Entry, TxPlace};
+use crate::record::{Body, Executed, Record, Seal, Source};
 
-/// The archive's fold over the payloads of the journal.
-///
-/// # Errors
-/// The text of a [`BadRecord`](crate::record::BadRecord).
-pub fn fold(payload: &[u8]) -> Result<Vec<Entry>, String> {
-    let record = Record::decode(payload).map_err(|bad| bad.to_string())?;
-    Ok(match record {
-        Record::Tx(tx) => vec![Entry::Transaction { hash: tx.hash.0, place: TxPlace::Pending }],
-        Record::Deposit(deposit) => {
-            let (hash, l1_tx) = (deposit.deposit.hash().0, deposit.deposit.l1_tx);
-            let place = TxPlace::Pending;
-            vec![Entry::Transaction { hash, place }, Entry::Deposit { l1_tx, hash }]
-        }
-        Record::KeyAuthorised(key) => {
-            vec![Entry::Key { bytes: serde_json::to_vec(&key).map_err(|error| error.to_string())? }]
-        }
-        Record::Sealed(sealed) => fold_block(&sealed)?,
-    })
+/// The fold of a node's journal.
+pub fn fold() -> archive::Fold {
+    let mut fold = Fold::default();
+    Box::new(move |record| fold.take(&record.payload))
 }
 
-fn fold_block(sealed: &SealedBlock) -> Result<Vec<Entry>, String> {
-    let number = sealed.block.head.number;
-    let bytes = serde_json::to_vec(sealed).map_err(|error| error.to_string())?;
-    let mut entries = vec![Entry::Block { number, bytes }];
-    let formed = sealed.block.check_form(State::FEE_ACCOUNT);
-    formed.map_err(|error| error.to_string())?;
-    let of_chains = sealed.block.contents().into_iter();
-    entries.extend(of_chains.map(|(chain, content)| {
+/// A fold over the payloads of a journal that begins behind a seal, or at its beginning.
+#[derive(Debug, Default)]
+struct Fold {
+    /// The operations since the last seal.
+    open: Vec<Executed>,
+}
+
+impl Fold {
+    fn take(&mut self, payload: &[u8]) -> Result<Vec<Entry>, String> {
+        let record = Record::decode(payload).map_err(|bad| bad.to_string())?;
+        Ok(match record {
+            Record::Executed(executed) => {
+                let (hash, place) = (executed.source.hash().0, TxPlace::Pending);
+                let mut entries = vec![Entry::Transaction { hash, place }];
+                if let Source::Deposit(deposit) = &executed.source {
+                    entries.push(Entry::Deposit { l1_tx: deposit.deposit.l1_tx, hash });
+                }
+                self.open.push(executed);
+                entries
+            }
+            Record::KeyAuthorised(key) => vec![Entry::Key { bytes: binary::write(&key) }],
+            Record::Sealed(seal) => {
+                let executed = std::mem::take(&mut self.open);
+                of_block(&Body { seal, executed })?
+            }
+        })
+    }
+}
+
+fn of_block(body: &Body) -> Result<Vec<Entry>, String> {
+    let Seal { number, timestamp, shape } = body.seal;
+    let mut entries = vec![Entry::Block { number, bytes: binary::write(body) }];
+    // The roots are in none of what is asked of it here.
+    let (old_root, new_root) = (Fr::zero(), Fr::zero());
+    let head = Head { number, timestamp, shape, old_root, new_root };
+    let ops = body.executed.iter().map(|executed| executed.op.clone()).collect();
+    let block = Block { head, ops };
+    block.check_form(State::FEE_ACCOUNT).map_err(|error| error.to_string())?;
+    entries.extend(block.contents().into_iter().map(|(chain, content)| {
         let content = content.hash();
         Entry::ChainBlock { chain, number, content }
     }));
-    for (index, (op, source)) in sealed.entries().enumerate() {
+    for (index, Executed { op, source }) in body.executed.iter().enumerate() {
         let hash = source.hash().0;
         let index = u32::try_from(index).map_err(|error| error.to_string())?;
         let place = TxPlace::Included { block: number, index };

@@ -1,38 +1,61 @@
-//! What the journal holds: everything that enters the state machine, and the blocks that came out.
+//! What the journal holds: everything that enters the state machine, and the seals of the blocks that came out.
 //!
-//! A record is one version byte and JSON. JSON is larger than a binary form, but a journal must
-//! be readable with nothing but an editor on the day on which everything else is lost.
+//! A record is the version of its form, the version of the rules under which it was accepted, and its binary form
+//! ([`zklink::binary`]). A transaction is in it once, with the operation that came of it: a seal names no operations,
+//! its block has those since the seal before. The root of a block is no record: it follows from the records, and is
+//! made behind them.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
 use zklink::amount::Amount;
-use zklink::block::Block;
-use zklink::id::{AccountId, ChainId, Nonce, Owner, Serial, SubAccountId, TokenId};
+use zklink::binary;
+use zklink::block::{Block, Head};
+use zklink::hash::Fr;
+use zklink::id::{
+    AccountId, BlockNumber, ChainId, Nonce, Owner, Serial, ShapeId, SubAccountId, TokenId,
+};
 use zklink::key::PublicKey;
-use zklink::op::Op;
+use zklink::op::{Op, RULES};
 use zklink::reject::Reject;
 use zklink::tx::{SignedTx, Tx, TxHash, keccak};
 use zklink_mechanism::port::Message;
 
 /// The version of the form below. A record of another version is refused, never guessed at.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// A record of the journal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[expect(clippy::large_enum_variant, reason = "the large one is nearly every record")]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Record {
-    /// A transaction was accepted into the open block.
-    Tx(AcceptedTx),
-    /// A deposit was accepted into the open block.
-    Deposit(AcceptedDeposit),
+    /// An operation was executed in the open block.
+    Executed(Executed),
     /// An owner authorised a key on a chain, finally.
     KeyAuthorised(KeyAuthorised),
     /// The open block was sealed.
-    Sealed(SealedBlock),
+    Sealed(Seal),
+}
+
+/// An operation that was executed, and what it came from.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Executed {
+    /// The operation.
+    pub op: Op,
+    /// What it came from.
+    pub source: Source,
+}
+
+/// The end of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Seal {
+    /// Its number.
+    pub number: BlockNumber,
+    /// Its time, Unix seconds.
+    pub timestamp: u64,
+    /// Its shape.
+    pub shape: ShapeId,
 }
 
 /// A transaction that was executed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct AcceptedTx {
     /// The transaction as its sender signed it.
     pub tx: SignedTx,
@@ -43,23 +66,20 @@ pub struct AcceptedTx {
 }
 
 /// A deposit that was executed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct AcceptedDeposit {
     /// The deposit as the chain knows it.
     pub deposit: FinalDeposit,
     /// The account that it went to; zero when it was refused.
     pub account: AccountId,
     /// Why nobody was credited and the payer is refunded on the chain, if so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<DepositRefusal>,
     /// When it was executed, in milliseconds since the Unix epoch.
     pub time: u64,
 }
 
 /// Why a deposit cannot be credited. It is refused, so that it does not stop the queue behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, thiserror::Error)]
 pub enum DepositRefusal {
     /// The owner could never use it: a contract of the deployment, a token, or no EVM address of a connected chain.
     #[error("the owner of the account is not valid: the payer is refunded on the chain")]
@@ -85,8 +105,7 @@ impl DepositRefusal {
 }
 
 /// A deposit that its chain's finality rule declared final.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct FinalDeposit {
     /// The chain where the tokens are locked.
     pub chain: ChainId,
@@ -103,15 +122,13 @@ pub struct FinalDeposit {
     /// How much, in 18 decimals.
     pub amount: Amount,
     /// The transaction that locked the tokens, for people to look up.
-    #[serde(with = "hex::serde")]
     pub l1_tx: [u8; 32],
     /// The block of the chain that holds that transaction, for people to look up.
     pub l1_block: u64,
 }
 
 /// An owner authorised a key by a transaction to the contract of a chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct KeyAuthorised {
     /// The chain.
     pub chain: ChainId,
@@ -127,10 +144,29 @@ impl Message for KeyAuthorised {
     type Reply = ();
 }
 
+/// A sealed block without its roots: what the records of the journal say of it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Body {
+    /// Its end.
+    pub seal: Seal,
+    /// Its operations in order.
+    pub executed: Vec<Executed>,
+}
+
+impl Body {
+    /// The block between two roots.
+    pub fn between(self, old_root: Fr, new_root: Fr) -> SealedBlock {
+        let Seal { number, timestamp, shape } = self.seal;
+        let head = Head { number, timestamp, shape, old_root, new_root };
+        let (ops, sources) =
+            self.executed.into_iter().map(|executed| (executed.op, executed.source)).unzip();
+        SealedBlock { block: Block { head, ops }, sources }
+    }
+}
+
 /// A sealed block, with what its operations came from: complete in itself, so that whoever reads
 /// blocks needs nothing else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedBlock {
     /// The block.
     pub block: Block,
@@ -139,8 +175,7 @@ pub struct SealedBlock {
 }
 
 /// What an operation of a block came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Source {
     /// A signed transaction.
     Tx(AcceptedTx),
@@ -162,15 +197,6 @@ impl Source {
         match self {
             Source::Tx(tx) => tx.time,
             Source::Deposit(deposit) => deposit.time,
-        }
-    }
-}
-
-impl From<Source> for Record {
-    fn from(source: Source) -> Record {
-        match source {
-            Source::Tx(tx) => Record::Tx(tx),
-            Source::Deposit(deposit) => Record::Deposit(deposit),
         }
     }
 }
@@ -226,22 +252,30 @@ impl SealedBlock {
 /// Bytes are not a record.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRecord {
-    /// There are none.
-    #[error("the record is empty: the journal was not written by this program")]
+    /// There are fewer than every record has.
+    #[error("the record has no version: the journal was not written by this program")]
     Empty,
     /// Another version.
-    #[error("the record has version {0}, this program reads {VERSION}: run the newer program")]
+    #[error(
+        "the record has version {0}, this program reads {VERSION}: run the program that wrote it"
+    )]
     Version(u8),
+    /// Other rules.
+    #[error(
+        "the record was accepted under version {0} of the rules, this program has {RULES}: run the program that wrote \
+         it"
+    )]
+    Rules(u8),
     /// The body is not what the version says.
     #[error("the record does not parse: {0}")]
-    Body(#[from] serde_json::Error),
+    Body(#[from] std::io::Error),
 }
 
 impl Record {
     /// The bytes that the journal keeps.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
-        serde_json::to_writer(&mut bytes, self).expect("strings, numbers and lists, into memory");
+        let mut bytes = vec![VERSION, RULES];
+        self.serialize(&mut bytes).expect("into memory, and no list is so long");
         bytes
     }
 
@@ -250,10 +284,11 @@ impl Record {
     /// # Errors
     /// [`BadRecord`].
     pub fn decode(bytes: &[u8]) -> Result<Record, BadRecord> {
-        let (version, body) = bytes.split_first().ok_or(BadRecord::Empty)?;
-        if *version != VERSION {
-            return Err(BadRecord::Version(*version));
+        match bytes {
+            [VERSION, RULES, body @ ..] => Ok(binary::read(body)?),
+            [VERSION, rules, ..] => Err(BadRecord::Rules(*rules)),
+            [version, _, ..] => Err(BadRecord::Version(*version)),
+            _ => Err(BadRecord::Empty),
         }
-        Ok(serde_json::from_slice(body)?)
     }
 }

@@ -16,7 +16,7 @@ use zklink_mechanism::platform::{Platform, Reach};
 use zklink_mechanism::port::{Port, Refused, ReplyTo, Unanswered};
 use zklink_mechanism::supervised::Origin;
 
-use crate::archive::{Archive, ArchiveFault, ArchiveReader, Store};
+use crate::archive::{self, Archive, ArchiveFault, ArchiveReader, Store};
 use crate::fold;
 use crate::journal::log::{Chain, next_chain};
 use crate::journal::{Append, Journal, Log, LogError, ReadRecords, Record, Stretch, Waiter};
@@ -113,23 +113,24 @@ pub async fn start<P: Platform>(
     store: Arc<dyn Store>,
     node: Port<ReadRecords>,
 ) -> Result<Replica<P>, ReplicaError> {
-    let meaning = Box::new(|record: &Record| fold::fold(&record.payload));
-    let (archive, _) = Archive::open(store, meaning, &mut *log)?;
+    let (archive, _) = Archive::open(store, fold::fold(), &mut *log)?;
     let from = Place::end_of(&mut *log)?;
     let (thread, reader) = (platform.thread(), archive.reader());
+    let mut fold = fold::fold();
+    archive::prime(&mut fold, &reader, from.next, &mut *log)?;
+    let meaning: Meaning = Box::new(move |record| fold(record).map(drop));
     let archive =
         platform.start(&thread, "archive", ARCHIVE_MAILBOX, Origin::Once(archive)).await?;
     let (thread, journal) = (platform.thread(), Journal::new(log, archive.port()));
     let journal = platform.start(&thread, "journal", MAILBOX, Origin::Once(journal)).await?;
     let (told, followed) = watch::channel(Followed { records: from.next, ..Followed::default() });
-    let meaning: Meaning = Box::new(|record| fold::fold(&record.payload).map(drop));
     let stop = platform.stopping();
     platform.drive("replica", follow(node, journal.port(), from, meaning, told, stop));
     Ok(Replica { journal, archive: reader, followed })
 }
 
 /// Says why a record has no meaning, if it has none.
-pub type Meaning = Box<dyn Fn(&Record) -> Result<(), String> + Send + Sync>;
+pub type Meaning = Box<dyn FnMut(&Record) -> Result<(), String> + Send>;
 
 /// The end of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +172,7 @@ pub async fn follow(
     node: Port<ReadRecords>,
     journal: Port<Append>,
     from: Place,
-    meaning: Meaning,
+    mut meaning: Meaning,
     told: watch::Sender<Followed>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), ReplicaFault> {
@@ -184,7 +185,7 @@ pub async fn follow(
                 Ok(stretch) => stretch,
                 Err(error) => return Ok(Err(error)),
             };
-            let (to, of_node) = take(at, again, stretch, &meaning, &journal).await?;
+            let (to, of_node) = take(at, again, stretch, &mut meaning, &journal).await?;
             if to == at && of_node > at.next {
                 return Ok(Err("the node has more records and shows none".to_owned()));
             }
@@ -231,7 +232,7 @@ async fn take(
     at: Place,
     again: u64,
     stretch: Stretch,
-    meaning: &Meaning,
+    meaning: &mut Meaning,
     journal: &Port<Append>,
 ) -> Result<(Place, u64), ReplicaFault> {
     if stretch.end < at.next {

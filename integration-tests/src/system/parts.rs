@@ -61,6 +61,7 @@ impl System {
             fees: FeeTable::default(),
             mailbox: self.config.mailbox,
             snapshot_records: self.config.snapshot_records,
+            disk: None,
             alarms: Bounds::default(),
             events: Events::new(),
             report: self.report.clone(),

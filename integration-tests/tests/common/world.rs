@@ -183,6 +183,7 @@ impl World {
             terms: Terms { pace, ..Terms::default() },
             // Few, so that a node that is killed often starts from snapshots.
             snapshot_records: 64,
+            disk_least_mib: 1,
             workers: None,
             alarms: Bounds::default(),
             provers,

@@ -99,7 +99,7 @@ async fn odd_chains() {
         Mode::LateReceipts(5),
     ] {
         stage.proxy.set(mode.clone());
-        let before = node.view().read().head.map_or(0, |head| head.number.0);
+        let before = node.view().read().state.system.number.0;
         for _ in 0..3 {
             stage.deposit().await;
             tokens += 1;

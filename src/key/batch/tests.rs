@@ -1,8 +1,16 @@
 use super::super::tests::sign_with;
-use super::super::{SecretKey, sign, verify};
+use super::super::{SecretKey, challenge, sign, verify};
 use super::*;
 
 type Item = (PublicKey, Fr, Signature);
+
+/// [`verify_batch`], whose two ways agree.
+fn checked(items: &[Item]) -> Result<(), Wrong> {
+    let result = verify_batch(items);
+    let in_sum = wrong_in_sum(items);
+    assert_eq!(result.clone().err().unwrap_or_default(), in_sum, "lanes and sum");
+    result
+}
 
 fn secret(seed: usize) -> SecretKey {
     SecretKey::from_seed(&[seed as u8; 32])
@@ -32,7 +40,7 @@ fn one_by_one(items: &[Item]) -> Result<(), Vec<(usize, SignatureError)>> {
 fn honest_batches_of_every_size_pass() {
     let items = honest(70);
     for count in (0..=20).chain([33, 70]) {
-        assert_eq!(verify_batch(&items[..count]), Ok(()), "{count}");
+        assert_eq!(checked(&items[..count]), Ok(()), "{count}");
         assert!(sum_holds(&items[..count]), "{count}");
     }
 }
@@ -67,7 +75,7 @@ fn wrong_signatures_are_found_wherever_they_are() {
     for place in 0..40 {
         let mut items = good.clone();
         items[place].1 += Fr::one();
-        assert_eq!(verify_batch(&items), Err(vec![(place, SignatureError::Mismatch)]));
+        assert_eq!(checked(&items), Err(vec![(place, SignatureError::Mismatch)]));
     }
     let mut items = good;
     let one = |place| (place, SignatureError::Mismatch);
@@ -78,12 +86,12 @@ fn wrong_signatures_are_found_wherever_they_are() {
     let response = (11, SignatureError::NonCanonicalResponse);
     let commitment = (12, SignatureError::InvalidCommitment);
     let wrong = vec![one(3), one(4), response, commitment, one(39)];
-    assert_eq!(verify_batch(&items), Err(wrong.clone()));
+    assert_eq!(checked(&items), Err(wrong.clone()));
     assert_eq!(one_by_one(&items), Err(wrong));
     for (_, m, _) in &mut items {
         *m += Fr::one();
     }
-    assert_eq!(verify_batch(&items), one_by_one(&items));
+    assert_eq!(checked(&items), one_by_one(&items));
 }
 
 /// With a sum without the cofactor every one of these would pass or fail by chance.
@@ -94,7 +102,7 @@ fn parts_of_small_order_are_accepted_as_one_by_one() {
         let (key, m) = (secret(9), Fr::from(7));
         let nonce = if place % 2 == 0 { Scalar::from(55) } else { Scalar::zero() };
         items[place + 3] = (key.public(), m, sign_with(&key, m, nonce, shift));
-        assert_eq!(verify_batch(&items), Ok(()));
+        assert_eq!(checked(&items), Ok(()));
         assert!(sum_holds(&items));
         assert_eq!(one_by_one(&items), Ok(()));
     }
@@ -109,7 +117,7 @@ fn errors_do_not_cancel() {
     items[6].2.s = shift(items[6].2.s, -Scalar::one());
     assert!(!sum_holds(&items));
     let wrong = [2, 6].map(|place| (place, SignatureError::Mismatch));
-    assert_eq!(verify_batch(&items), Err(wrong.into()));
+    assert_eq!(checked(&items), Err(wrong.into()));
 }
 
 #[test]

@@ -29,9 +29,11 @@ pub(super) fn broken(files: &[TextFile]) -> Vec<String> {
     problems
 }
 
-/// The public modules of the library in their order.
+/// The modules of the library in their order.
 fn order_of(library: &str) -> Vec<&str> {
-    let declared = library.lines().filter_map(|line| line.trim().strip_prefix("pub mod "));
+    let lines = library.lines().map(str::trim);
+    let declared =
+        lines.filter_map(|line| line.strip_prefix("pub ").unwrap_or(line).strip_prefix("mod "));
     declared.filter_map(|rest| rest.strip_suffix(';')).collect()
 }
 
@@ -95,7 +97,7 @@ mod tests {
     #[test]
     fn only_uses_of_modules_below_are_named() {
         let files = [
-            file("src/lib.rs", "pub mod id;\n\npub mod op;\n\npub mod tx;\n"),
+            file("src/lib.rs", "mod id;\n\npub mod op;\n\npub mod tx;\n"),
             file("src/id.rs", "// crate::tx\n#[cfg(test)]\nmod tests { use crate::tx; }"),
             file("src/op/deposit.rs", "use crate::{id::Id, tx::{Tx, op}};"),
             file("src/tx.rs", "use crate::op::Op; use crate::id;"),

@@ -1,17 +1,14 @@
-//! The state machine behind the builder: a state, its tree, and the block that is open on it.
+//! The state machine behind the builder: a state, and the block that is open on it.
 //!
-//! There is one way in ([`Ledger::enter`]) and one way to close a block ([`Ledger::seal`]).
-//! Production calls them with what arrives, replay with what the journal says: the same code.
+//! There is one way in ([`Ledger::enter`]) and one way to close a block ([`Ledger::seal`]). Production calls them
+//! with what arrives, replay with what the journal says: the same code. Nothing is hashed here: the root of a block
+//! follows from its records, and is made behind them ([`crate::roots`]).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use zklink::amount::Amount;
 use zklink::audit::{Books, Imbalance};
-use zklink::block::{Block, Head};
-use zklink::commitment::StateTree;
 use zklink::fees::FeeTable;
-use zklink::hash::Fr;
 use zklink::id::{AccountId, BlockNumber, ChainId, Nonce, Owner, ShapeId, SubAccountId};
 use zklink::op::{Deposit, Op};
 use zklink::reject::Reject;
@@ -21,8 +18,8 @@ use zklink::token::Network;
 use zklink::tx::{CheckedTx, KeyAuthorisations};
 use zklink_mechanism::timestamp::Timestamp;
 use zklink_store::record::{
-    AcceptedDeposit, AcceptedTx, DepositRefusal, FinalDeposit, KeyAuthorised, Record, SealedBlock,
-    Source,
+    AcceptedDeposit, AcceptedTx, DepositRefusal, Executed, FinalDeposit, KeyAuthorised, Record,
+    Seal, Source,
 };
 
 use super::calldata::Calldata;
@@ -103,7 +100,7 @@ pub enum ReplayError {
     /// An accepted entry has other consequences than it had.
     #[error("{0} has other consequences than recorded: run the program that wrote it")]
     Different(&'static str),
-    /// A block has another content or root than it had.
+    /// A block ends otherwise than it did.
     #[error("block {0} comes out different from the recorded one: run the program that wrote it")]
     Block(BlockNumber),
 }
@@ -125,8 +122,7 @@ impl From<Op> for Resolved {
 /// The block that is open.
 #[derive(Debug, Default)]
 struct Open {
-    ops: Vec<Op>,
-    sources: Vec<Source>,
+    ops: usize,
     load: Load,
     calldata: Calldata,
     since: Option<Timestamp>,
@@ -138,12 +134,9 @@ pub struct Ledger {
     network: Arc<Network>,
     shapes: Vec<&'static Shape>,
     state: State,
-    tree: StateTree,
     books: Books,
     keys: KeyAuthorisations,
     open: Open,
-    root: Fr,
-    flushed: bool,
     /// What new transactions must pay. No part of the state: replay does not ask for it.
     fees: FeeTable,
     /// The latest time that a block may carry which is sealed now, Unix seconds.
@@ -154,25 +147,21 @@ impl Ledger {
     /// A ledger on a state between two blocks. `shapes` are those that the deployment has keys
     /// for, in any order; ids that nobody knows are left out.
     pub fn new(network: Arc<Network>, shapes: &[ShapeId], state: State) -> Ledger {
-        let tree = StateTree::of(&state);
-        Ledger::resume(network, shapes, state, tree, KeyAuthorisations::default())
+        Ledger::resume(network, shapes, state, KeyAuthorisations::default())
     }
 
-    /// As [`Ledger::new`], with the trees of the state and the keys that were authorised until then.
+    /// As [`Ledger::new`], with the keys that were authorised until then.
     pub fn resume(
         network: Arc<Network>,
         shapes: &[ShapeId],
         state: State,
-        mut tree: StateTree,
         keys: KeyAuthorisations,
     ) -> Ledger {
         let mut shapes: Vec<_> = shapes.iter().filter_map(|id| shape(*id)).collect();
         shapes.sort_by_key(|shape| shape.weight());
-        let root = tree.root();
-        let open = Open::default();
+        let (books, open) = (Books::of(&state), Open::default());
         let (fees, seal_by) = (FeeTable::default(), u64::MAX);
-        let (books, flushed) = (Books::of(&state), true);
-        Ledger { network, shapes, state, tree, books, keys, open, root, flushed, fees, seal_by }
+        Ledger { network, shapes, state, books, keys, open, fees, seal_by }
     }
 
     /// Asks new transactions for these fees from now on. What the journal holds was accepted and stays so.
@@ -199,11 +188,6 @@ impl Ledger {
     /// The keys that owners authorised on chains and have not used yet.
     pub fn keys(&self) -> &KeyAuthorisations {
         &self.keys
-    }
-
-    /// The root after the last sealed block.
-    pub fn root(&self) -> Fr {
-        self.root
     }
 
     /// When the first operation of the open block was executed; nothing while it is empty.
@@ -244,8 +228,8 @@ impl Ledger {
             return Err(Denied::NoShape);
         }
         let source = source(entry, &op, refused, now);
-        let place = self.push(&op, source.clone(), now);
-        records.push(source.clone().into());
+        let place = self.push(&op, now);
+        records.push(Record::Executed(Executed { op: op.clone(), source: source.clone() }));
         Ok(Entered { place, op, source, records })
     }
 
@@ -276,8 +260,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Broken`].
-    pub fn seal(&mut self, now: Timestamp) -> Result<Option<SealedBlock>, Broken> {
-        if self.open.ops.is_empty() {
+    pub fn seal(&mut self, now: Timestamp) -> Result<Option<Seal>, Broken> {
+        if self.open.ops == 0 {
             return Ok(None);
         }
         let (number, timestamp) = self.next_head(self.seal_time(now))?;
@@ -291,24 +275,25 @@ impl Ledger {
     /// [`ReplayError`]: the journal is of another program, or of another genesis.
     pub fn replay(&mut self, record: &Record) -> Result<Option<Entered>, ReplayError> {
         match record {
-            Record::Tx(AcceptedTx { tx, time, .. }) => {
-                let deployment = self.state.system.deployment;
-                let tx = CheckedTx::new(tx.clone(), deployment, &self.network);
-                let entry = Entry::Tx(Box::new(tx.map_err(Denied::from)?));
-                self.replay_entry(&entry, Timestamp(*time), record).map(Some)
-            }
-            Record::Deposit(AcceptedDeposit { deposit, time, .. }) => {
-                let entry = Entry::Deposit(deposit.clone());
-                self.replay_entry(&entry, Timestamp(*time), record).map(Some)
+            Record::Executed(executed) => {
+                let time = Timestamp(executed.source.time());
+                let entry = match &executed.source {
+                    Source::Tx(accepted) => {
+                        let (tx, deployment) = (accepted.tx.clone(), self.state.system.deployment);
+                        let tx = CheckedTx::new(tx, deployment, &self.network);
+                        Entry::Tx(Box::new(tx.map_err(Denied::from)?))
+                    }
+                    Source::Deposit(accepted) => Entry::Deposit(accepted.deposit.clone()),
+                };
+                self.replay_entry(&entry, time, record).map(Some)
             }
             Record::KeyAuthorised(key) if self.authorise(key) => Ok(None),
             Record::KeyAuthorised(_) => Err(ReplayError::Different("a key authorisation")),
-            Record::Sealed(sealed) => {
-                let head = sealed.block.head;
-                let (number, timestamp) = self.next_head(head.timestamp).map_err(Denied::from)?;
+            Record::Sealed(seal) => {
+                let (number, timestamp) = self.next_head(seal.timestamp).map_err(Denied::from)?;
                 self.end(number, timestamp);
-                let made = self.close(Some(head.shape)).map_err(Denied::from)?;
-                if made == *sealed { Ok(None) } else { Err(ReplayError::Block(head.number)) }
+                let made = self.close(Some(seal.shape)).map_err(Denied::from)?;
+                if made == *seal { Ok(None) } else { Err(ReplayError::Block(seal.number)) }
             }
         }
     }
@@ -378,17 +363,15 @@ impl Ledger {
         self.shapes.iter().copied().find(|shape| counts.fit(&shape.room))
     }
 
-    fn push(&mut self, op: &Op, source: Source, now: Timestamp) -> Place {
-        let index = u32::try_from(self.open.ops.len()).expect("a shape has few slots");
+    fn push(&mut self, op: &Op, now: Timestamp) -> Place {
+        let index = u32::try_from(self.open.ops).expect("a shape has few slots");
         if let Op::ChangePubKey(change) = op {
             forget_keys(&mut self.keys, &self.network, change.owner, change.nonce);
         }
         self.open.load.add(op, self.fee_account());
         self.open.calldata.add(op);
-        self.open.ops.push(op.clone());
-        self.open.sources.push(source);
+        self.open.ops += 1;
         self.open.since.get_or_insert(now);
-        self.flushed = false;
         let number = self.state.system.number.next();
         Place { block: number.expect("closing the block before checked it"), index, time: now }
     }
@@ -407,38 +390,23 @@ impl Ledger {
         Ok((number, system.timestamp.max(timestamp)))
     }
 
-    /// Hashes what the open block has changed. Idempotent until the next operation.
-    fn flush(&mut self) {
-        if !self.flushed {
-            let fee_account = self.fee_account();
-            let cells = self.open.ops.iter().flat_map(|op| op.cells(fee_account)).collect();
-            self.tree.update(&self.state, &cells);
-            self.flushed = true;
-        }
-    }
-
-    /// Ends the open block in the state and in the trees.
+    /// Ends the open block in the state.
     fn end(&mut self, number: BlockNumber, timestamp: u64) -> Ended {
-        self.flush();
         let (account, fees) = (self.fee_account(), self.state.fees());
         let credited = fees.keys().map(|token| Cell::Balance(account, SubAccountId(0), *token));
-        let credited: BTreeSet<Cell> = credited.collect();
-        self.books.note(Books::look(&self.state, credited.iter().copied()));
-        let ended = self.state.end_block(number, timestamp);
-        self.tree.update(&self.state, &credited);
-        ended
+        self.books.note(Books::look(&self.state, credited));
+        self.state.end_block(number, timestamp)
     }
 
     /// Closes the open block, and executes an operation that has no room in it, as the first one behind it.
     ///
     /// Whether the block is really closed turns out with the operation: a rejected one must not be able to seal blocks.
-    /// The trees may have ended it all the same; the next end of it writes the same leaves again.
     fn close_before(
         &mut self,
         op: &Op,
         before: Vec<(Cell, Amount)>,
         now: Timestamp,
-    ) -> Result<SealedBlock, Denied> {
+    ) -> Result<Seal, Denied> {
         let (number, timestamp) = self.next_head(self.seal_time(now))?;
         let ended = self.end(number, timestamp);
         if let Err(reject) = op.apply(&mut self.state) {
@@ -451,7 +419,7 @@ impl Ledger {
 
     /// Closes the open block, which [`Ledger::end`] has ended. `shape` is the one that a recorded block had; otherwise
     /// it is the cheapest that fits.
-    fn close(&mut self, shape: Option<ShapeId>) -> Result<SealedBlock, Broken> {
+    fn close(&mut self, shape: Option<ShapeId>) -> Result<Seal, Broken> {
         let open = std::mem::take(&mut self.open);
         let counts = open.load.counts();
         let chosen = match shape {
@@ -460,12 +428,9 @@ impl Ledger {
         };
         let chosen = chosen.filter(|shape| counts.fit(&shape.room)).ok_or(Broken::Unfit)?;
         let (number, timestamp) = (self.state.system.number, self.state.system.timestamp);
-        let (old_root, new_root) = (self.root, self.tree.root());
-        self.root = new_root;
         let closed = self.books.close(&self.state);
         closed.map_err(|imbalance| Broken::Imbalance(number, imbalance))?;
-        let head = Head { number, timestamp, shape: chosen.id, old_root, new_root };
-        Ok(SealedBlock { block: Block { head, ops: open.ops }, sources: open.sources })
+        Ok(Seal { number, timestamp, shape: chosen.id })
     }
 }
 

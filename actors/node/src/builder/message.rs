@@ -66,6 +66,11 @@ pub enum Refusal {
     /// The hub did not answer since the node was started, so that nobody knows how far settlement is.
     #[error("the node has not reached its hub yet: send the same transaction again in a moment")]
     HubUnknown,
+    /// There is hardly any room on the node's disk.
+    #[error(
+        "the disk of the node is nearly full: send the same transaction again when its operator has made room"
+    )]
+    DiskLow,
     /// The node cannot go on.
     #[error("the node is stopping: send the same transaction again when it is back")]
     Stopping,
@@ -125,6 +130,17 @@ pub struct DurableCursor {
 }
 
 impl Message for DurableCursor {
+    type Reply = ();
+}
+
+/// How much room there is on the disk: told by the driver that looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskRoom {
+    /// Whether there is too little to take more.
+    pub low: bool,
+}
+
+impl Message for DiskRoom {
     type Reply = ();
 }
 

@@ -13,7 +13,9 @@ use zklink::reject::Reject;
 use zklink::shape::{DEEPEST, NANO, SMALL};
 use zklink::tx::{TransferTx, Tx};
 use zklink_mechanism::timestamp::Timestamp;
-use zklink_store::record::{AcceptedDeposit, AcceptedTx, BadRecord, DepositRefusal, SealedBlock};
+use zklink_store::record::{
+    AcceptedDeposit, BadRecord, Body, DepositRefusal, Executed, Seal, SealedBlock,
+};
 
 use super::fixture::*;
 use super::*;
@@ -43,27 +45,65 @@ fn with_alice(journal: &mut Vec<Record>) -> (Ledger, User) {
     (ledger, alice)
 }
 
+/// The blocks of a journal, each with its roots, which are made of the operations alone.
+fn blocks_of(journal: &[Record]) -> Vec<SealedBlock> {
+    let mut state = genesis();
+    let mut tree = StateTree::of(&state);
+    let (mut open, mut blocks) = (Vec::new(), Vec::new());
+    for record in journal {
+        match record {
+            Record::Executed(executed) => open.push(executed.clone()),
+            Record::KeyAuthorised(_) => {}
+            Record::Sealed(seal) => {
+                let body = Body { seal: *seal, executed: std::mem::take(&mut open) };
+                let cells =
+                    body.executed.iter().flat_map(|executed| executed.op.cells(AccountId(0)));
+                let (cells, old_root) = (cells.collect(), tree.root());
+                for executed in &body.executed {
+                    executed.op.apply(&mut state).expect("it was accepted");
+                }
+                state.end_block(seal.number, seal.timestamp);
+                tree.update(&state, &cells);
+                blocks.push(body.between(old_root, tree.root()));
+            }
+        }
+    }
+    blocks
+}
+
 #[test]
 fn records_have_fixed_bytes() {
-    let bytes = Record::Deposit(AcceptedDeposit {
+    let accepted = AcceptedDeposit {
         deposit: deposit(HUB, 3, Owner::from_evm([0xab; 20]), 5),
         account: AccountId(2),
         refused: None,
         time: 1_700_000_000_123,
-    })
-    .encode();
-    let body = concat!(
-        r#"{"deposit":{"deposit":{"chain":1,"serial":3,"token":1,"#,
-        r#""payer":"0x9999999999999999999999999999999999999999","#,
-        r#""owner":"0xabababababababababababababababababababab","subAccount":0,"amount":"5","#,
-        r#""l1Tx":"0303030303030303030303030303030303030303030303030303030303030303","#,
-        r#""l1Block":103},"account":2,"time":1700000000123}}"#
-    );
-    assert_eq!(bytes[0], VERSION_BYTE);
-    assert_eq!(std::str::from_utf8(&bytes[1..]), Ok(body));
+    };
+    let op = Op::Deposit(zklink::op::Deposit {
+        chain: HUB,
+        account: AccountId(2),
+        sub_account: SubAccountId(0),
+        token: USD,
+        amount: Amount(5),
+        owner: Owner::from_evm([0xab; 20]),
+        refused: false,
+    });
+    let bytes = Record::Executed(Executed { op, source: Source::Deposit(accepted) }).encode();
+    let owner = |byte: &str| format!("00{}{}", "00".repeat(12), byte.repeat(20));
+    let expected = [
+        // Form and rules, an executed operation, a deposit.
+        "03010000",
+        // Chain, account, sub-account, token, amount, owner; not refused.
+        &format!("01{}00{}05{}{}00", "02000000", "0100", "00".repeat(15), owner("ab")),
+        // From a deposit: chain, serial, token, payer, owner, sub-account, amount.
+        &format!("01{}{}{}{}00", "01", "0300000000000000", "0100", owner("99") + &owner("ab")),
+        &format!("05{}", "00".repeat(15)),
+        // The transaction and the block on its chain, the account, no refusal, the time.
+        &format!("{}6700000000000000", "03".repeat(32)),
+        "02000000007b68e5cf8b010000",
+    ];
+    assert_eq!(hex::encode(bytes), expected.concat());
 }
-
-const VERSION_BYTE: u8 = 2;
 
 #[test]
 fn every_record_comes_back_from_its_bytes() {
@@ -87,10 +127,29 @@ fn every_record_comes_back_from_its_bytes() {
 }
 
 #[test]
+fn a_transfer_is_in_its_record_once() {
+    let mut journal = Vec::new();
+    let (mut ledger, alice) = with_alice(&mut journal);
+    let spend = entry(alice.transfer(ALICE, 0, alice.owner, UNIT));
+    enter(&mut ledger, &mut journal, &spend, 1_002);
+    // Versions and kinds 6, operation 31, transaction 67, key and signature 96, hash 32, time 8.
+    assert_eq!(journal[2].encode().len(), 240);
+    journal.push(Record::Sealed(ledger.seal(at(2_000)).expect("balanced").expect("not empty")));
+    assert_eq!(journal[3].encode().len(), 17, "a seal repeats nothing");
+}
+
+#[test]
 fn foreign_bytes_are_refused_with_what_to_do() {
     assert!(matches!(Record::decode(&[]), Err(BadRecord::Empty)));
-    assert!(matches!(Record::decode(b"\x01{}"), Err(BadRecord::Version(1))));
-    assert!(matches!(Record::decode(b"\x02{\"tx\":1}"), Err(BadRecord::Body(_))));
+    assert!(matches!(Record::decode(&[3]), Err(BadRecord::Empty)));
+    assert!(matches!(Record::decode(b"\x02{}"), Err(BadRecord::Version(2))));
+    assert!(matches!(Record::decode(&[3, 2, 2]), Err(BadRecord::Rules(2))));
+    let seal = Seal { number: BlockNumber(1), timestamp: 2, shape: NANO };
+    let good = Record::Sealed(seal).encode();
+    assert_eq!(Record::decode(&good).expect("own bytes"), Record::Sealed(seal));
+    for bad in [&good[..good.len() - 1], &[&good[..], &[0]].concat(), &[3, 1, 9]] {
+        assert!(matches!(Record::decode(bad), Err(BadRecord::Body(_))), "{bad:?}");
+    }
 }
 
 #[test]
@@ -167,7 +226,7 @@ fn two_sub_accounts_of_one_account_go_into_one_block() {
     }));
     ledger.enter(&entry(tx), at(1_002)).expect("a payment to itself");
     let sealed = ledger.seal(at(2_000)).expect("balanced").expect("not empty");
-    assert_eq!((sealed.block.ops.len(), sealed.block.head.shape), (3, NANO));
+    assert_eq!(sealed.shape, NANO);
 }
 
 #[test]
@@ -180,7 +239,7 @@ fn the_cheapest_shape_that_fits_is_taken_whatever_the_order_of_the_list() {
         ledger.enter(&next, at(serial)).expect("the next deposit");
         if serial == 3 {
             let sealed = ledger.seal(at(10)).expect("balanced").expect("not empty");
-            assert_eq!(sealed.block.head.shape, NANO, "four fit the smallest");
+            assert_eq!(sealed.shape, NANO, "four fit the smallest");
         }
     }
     for serial in 5..9 {
@@ -188,38 +247,45 @@ fn the_cheapest_shape_that_fits_is_taken_whatever_the_order_of_the_list() {
         ledger.enter(&next, at(serial)).expect("the next deposit");
     }
     let sealed = ledger.seal(at(20)).expect("balanced").expect("not empty");
-    assert_eq!((sealed.block.ops.len(), sealed.block.head.shape), (5, SMALL));
+    assert_eq!(sealed.shape, SMALL, "five do not");
 }
 
 #[test]
 fn a_deposit_that_cannot_be_credited_is_refused_and_does_not_stop_the_queue() {
-    let mut ledger = ledger();
+    let (mut ledger, mut journal) = (ledger(), Vec::new());
     let vault = Owner::from_evm([0x11; 20]);
     let wide = Owner { home: SPOKE, address: [7; 32] };
     let stranger = Owner::contract(ChainId(9), [5; 20]);
     for (serial, owner) in (0..).zip([vault, Owner::from_evm([0x12; 20]), wide, stranger]) {
         let entered = ledger.enter(&Entry::Deposit(deposit(HUB, serial, owner, UNIT)), at(serial));
-        let Source::Deposit(accepted) = entered.expect("it is taken").source else { panic!() };
+        let entered = entered.expect("it is taken");
+        journal.extend(entered.records);
+        let Source::Deposit(accepted) = entered.source else { panic!() };
         let refused = (accepted.account, accepted.refused);
         assert_eq!(refused, (AccountId(0), Some(DepositRefusal::BadReceiver)), "{owner}");
     }
     let alice = User::new(1);
     let most = 1 << Amount::POOL_BITS;
     let first = Entry::Deposit(deposit(HUB, 4, alice.owner, most - 1));
-    ledger.enter(&first, at(4)).expect("as much as fits");
+    enter(&mut ledger, &mut journal, &first, 4);
     let entered = ledger.enter(&Entry::Deposit(deposit(HUB, 5, alice.owner, 1)), at(5));
-    let Source::Deposit(accepted) = entered.expect("it is taken").source else { panic!() };
+    let entered = entered.expect("it is taken");
+    journal.extend(entered.records);
+    let Source::Deposit(accepted) = entered.source else { panic!() };
     assert_eq!(accepted.refused, Some(DepositRefusal::AmountOverflow));
     assert_eq!(ledger.state().cursor(HUB).0, 6);
     assert_eq!(ledger.state().pool(HUB, USD), Amount(most - 1));
     // A contract of a connected chain is an owner like others.
     let contract = Owner::contract(SPOKE, [5; 20]);
     let entered = ledger.enter(&Entry::Deposit(deposit(SPOKE, 0, contract, UNIT)), at(6));
-    assert!(matches!(entered.expect("it is taken").op, Op::Deposit(op) if !op.refused));
-    let sealed = ledger.seal(at(9_000)).expect("balanced").expect("not empty");
+    let entered = entered.expect("it is taken");
+    assert!(matches!(&entered.op, Op::Deposit(op) if !op.refused));
+    journal.extend(entered.records);
+    journal.extend(ledger.seal(at(9_000)).expect("balanced").map(Record::Sealed));
     let mut state = genesis();
     let mut tree = StateTree::of(&state);
-    let decoded = Block::decode(&sealed.block.public_data()).expect("own public data");
+    let public = blocks_of(&journal)[0].block.public_data();
+    let decoded = Block::decode(&public).expect("own public data");
     decoded.replay(&mut state, &mut tree).expect("refusals are public");
 }
 
@@ -263,12 +329,12 @@ fn a_rejected_operation_that_has_no_room_changes_nothing_and_seals_nothing() {
     for nonce in 0..3 {
         pay(&mut ledger, nonce, UNIT).expect("a signed slot is free");
     }
-    let (state, root) = (ledger.state().clone(), ledger.root());
+    let state = ledger.state().clone();
     let denied = pay(&mut ledger, 3, 1_000 * UNIT).expect_err("she has a hundred");
     assert!(matches!(denied, Denied::Rejected(Reject::Balance { .. })), "{denied}");
-    assert_eq!((ledger.state(), ledger.root()), (&state, root));
+    assert_eq!(*ledger.state(), state);
     let entered = pay(&mut ledger, 3, UNIT).expect("now the block is full and sealed first");
-    assert!(matches!(&entered.records[..], [Record::Sealed(_), Record::Tx(_)]));
+    assert!(matches!(&entered.records[..], [Record::Sealed(_), Record::Executed(_)]));
     assert_eq!((entered.place.block, entered.place.index), (BlockNumber(2), 0));
 }
 
@@ -280,8 +346,8 @@ fn time_never_goes_back_in_blocks() {
     let more = Entry::Deposit(deposit(HUB, 1, alice.owner, UNIT));
     ledger.enter(&more, at(3_000)).expect("the next deposit");
     let second = ledger.seal(at(4_000)).expect("balanced").expect("not empty");
-    assert_eq!((first.block.head.timestamp, second.block.head.timestamp), (9, 9));
-    assert_eq!(second.block.head.old_root, first.block.head.new_root);
+    assert_eq!((first.timestamp, second.timestamp), (9, 9));
+    assert_eq!((first.number, second.number), (BlockNumber(1), BlockNumber(2)));
     assert_eq!(ledger.seal(at(10_000)), Ok(None), "an empty block is not sealed");
 }
 
@@ -335,13 +401,12 @@ fn a_block_is_sealed_before_its_part_for_a_chain_is_too_large() {
     for nonce in 0..170 {
         let change = entry(alice.key_tx(ALICE, nonce, Some(())));
         let entered = ledger.enter(&change, at(1)).expect("the next nonce");
-        sealed = sealed.or(match entered.records.first() {
-            Some(Record::Sealed(block)) => Some(block.block.ops.len()),
-            _ => None,
-        });
+        if let Some(Record::Sealed(_)) = entered.records.first() {
+            sealed = sealed.or(Some(nonce));
+        }
     }
     // 48,000 bytes: 96 of the deposit and 288 of each key change.
-    assert_eq!(sealed, Some(1 + 166));
+    assert_eq!(sealed, Some(166));
 }
 
 #[test]
@@ -357,19 +422,40 @@ fn a_changed_journal_is_refused() {
     };
     assert_eq!(replay(&journal), Ok(()));
 
-    let mut forged = journal.clone();
-    if let Record::Tx(AcceptedTx { tx, .. }) = &mut forged[2]
-        && let Tx::Transfer(transfer) = &mut tx.tx
-    {
+    let forge = |at: usize, change: &dyn Fn(&mut Executed)| {
+        let mut forged = journal.clone();
+        let Record::Executed(executed) = &mut forged[at] else { panic!("an operation") };
+        change(executed);
+        replay(&forged)
+    };
+    let spent = |executed: &mut Executed| {
+        let Source::Tx(accepted) = &mut executed.source else { panic!("a transaction") };
+        let Tx::Transfer(transfer) = &mut accepted.tx.tx else { panic!("a transfer") };
         transfer.amount = Amount(2 * UNIT);
-    }
-    assert_eq!(replay(&forged), Err(ReplayError::Refused(Reject::Signature.into())));
+    };
+    assert_eq!(forge(2, &spent), Err(ReplayError::Refused(Reject::Signature.into())));
+    let deposited = |executed: &mut Executed| {
+        let Source::Deposit(accepted) = &mut executed.source else { panic!("a deposit") };
+        accepted.deposit.amount = Amount(101 * UNIT);
+    };
+    assert_eq!(forge(0, &deposited), Err(ReplayError::Different("an entry")));
+    let done = |executed: &mut Executed| {
+        let Op::Transfer(transfer) = &mut executed.op else { panic!("a transfer") };
+        transfer.to_account = BOB;
+        transfer.new_owner = None;
+    };
+    assert_eq!(forge(2, &done), Err(ReplayError::Different("an entry")));
 
-    let mut forged = journal.clone();
-    if let Record::Deposit(AcceptedDeposit { deposit, .. }) = &mut forged[0] {
-        deposit.amount = Amount(101 * UNIT);
+    for change in [(|seal| seal.number.0 += 1) as fn(&mut Seal), |seal| seal.shape = SMALL] {
+        let mut forged = journal.clone();
+        let Some(Record::Sealed(seal)) = forged.last_mut() else { panic!("a seal") };
+        change(seal);
+        let number = seal.number;
+        match seal.shape {
+            SMALL => assert_eq!(replay(&forged), Ok(()), "a larger one holds it, too"),
+            _ => assert_eq!(replay(&forged), Err(ReplayError::Block(number))),
+        }
     }
-    assert_eq!(replay(&forged), Err(ReplayError::Block(BlockNumber(1))));
 
     let mut forged = journal.clone();
     forged.remove(1);
@@ -465,12 +551,10 @@ proptest! {
             again.replay(&read).expect("the same program");
         }
         prop_assert_eq!(again.state(), live.state());
-        prop_assert_eq!(again.root(), live.root());
 
         let mut state = genesis();
         let mut tree = StateTree::of(&state);
-        for record in &journal {
-            let Record::Sealed(sealed) = record else { continue };
+        for sealed in blocks_of(&journal) {
             sealed.block.working_set(&state).expect("an accepted block fits its shape");
             let decoded = Block::decode(&sealed.block.public_data()).expect("own public data");
             prop_assert_eq!(&decoded, &sealed.block);

@@ -1,4 +1,4 @@
-//! What readers see of the builder: a second state that follows the first one turn by turn.
+//! What readers see of the builder: a copy of its state, which shares with it all that is equal, and the open block.
 //!
 //! The builder never waits for a reader: where one is looking, the news waits for the next turn.
 //! What is seen was executed, and is on disk a moment later; a crash in between takes it back
@@ -7,8 +7,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use zklink::block::Head;
-use zklink::hash::Fr;
 use zklink::op::Op;
 use zklink::state::State;
 use zklink::tx::TxHash;
@@ -33,27 +31,23 @@ pub enum Step {
     /// An operation was executed.
     Executed(Box<Executed>),
     /// The open block was sealed.
-    Sealed(Head),
+    Sealed,
 }
 
 /// What readers see.
 #[derive(Debug, Default)]
 pub struct View {
-    /// The executed state.
+    /// The executed state: sealed blocks and the open one.
     pub state: State,
     /// The operations of the open block, in order.
     pub open: Vec<Executed>,
-    /// The head of the last sealed block; nothing before the first.
-    pub head: Option<Head>,
-    /// The root of the state without the open block.
-    pub root: Fr,
     by_hash: BTreeMap<TxHash, usize>,
 }
 
 impl View {
     /// A view of a state between two blocks.
-    pub fn of(state: State, root: Fr) -> View {
-        View { state, root, ..View::default() }
+    pub fn of(state: State) -> View {
+        View { state, ..View::default() }
     }
 
     /// The transaction or deposit with this hash, if it is in the open block.
@@ -64,15 +58,10 @@ impl View {
     fn follow(&mut self, step: Step) {
         match step {
             Step::Executed(executed) => {
-                let applied = executed.op.apply(&mut self.state);
-                applied.expect("the same operation was executed on an equal state");
                 self.by_hash.insert(executed.source.hash(), self.open.len());
                 self.open.push(*executed);
             }
-            Step::Sealed(head) => {
-                self.state.end_block(head.number, head.timestamp);
-                self.head = Some(head);
-                self.root = head.new_root;
+            Step::Sealed => {
                 self.open.clear();
                 self.by_hash.clear();
             }
@@ -117,13 +106,14 @@ impl Publisher {
         self.news.push_back(step);
     }
 
-    /// Shows all that was noted, unless a reader is looking just now.
-    pub fn publish(&mut self) {
+    /// Shows all that was noted, and the state to which it led, unless a reader is looking just now.
+    pub fn publish(&mut self, state: &State) {
         if self.news.is_empty() {
             return;
         }
         if let Ok(mut view) = self.view.0.try_write() {
             self.news.drain(..).for_each(|step| view.follow(step));
+            view.state = state.clone();
         }
     }
 

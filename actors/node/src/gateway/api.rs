@@ -13,7 +13,7 @@ use zklink::id::{AccountId, BlockNumber, ChainId, Owner, ShapeId, SubAccountId, 
 use zklink::reject::Reject;
 use zklink::shape::shape;
 use zklink::token::Network;
-use zklink::tx::{CheckedTx, KeyAuthorisations, SignedTx, Tx, TxHash};
+use zklink::tx::{SignedTx, Tx, TxHash};
 use zklink_client::error::{busy, code, error, rejected};
 use zklink_client::{
     AccountInfo, AccountQuery, AccountSnapshot, AlarmView, Balances, BlockInfo, BlockOnChain,
@@ -23,6 +23,7 @@ use zklink_client::{
 use zklink_mechanism::port::{Refused, ReplyTo, Unanswered};
 use zklink_prover::feed::ReadProgress;
 
+use super::checker::{Checker, Wrong};
 use super::faucet::{FaucetRequest, NoDrip};
 use super::history::{self, Found, LIST_MAX, PageAsked, Search};
 use super::present::{self, Moment};
@@ -60,13 +61,15 @@ pub struct About {
 pub struct Api {
     sources: Sources,
     about: Arc<About>,
+    checker: Checker,
     timeout: Duration,
 }
 
 impl Api {
     /// The methods over these sources; what they ask of machines may take `timeout`.
     pub fn new(sources: Sources, about: About, timeout: Duration) -> Api {
-        Api { sources, about: Arc::new(about), timeout }
+        let checker = Checker::start(sources.view.clone(), Arc::clone(&about.network));
+        Api { sources, about: Arc::new(about), checker, timeout }
     }
 
     fn moment(&self) -> Moment<'_> {
@@ -87,34 +90,16 @@ impl Api {
         }
     }
 
-    /// Checks the signature here, on the threads that serve, where the state knows who must sign. A wrong one is
-    /// answered without the builder: a stranger costs it nothing.
-    fn checked(&self, signed: SignedTx) -> RpcResult<Result<CheckedTx, (TxHash, Reject)>> {
-        let network = &self.about.network;
-        let (deployment, signer) = {
-            let view = self.sources.view.read();
-            (view.state.system.deployment, signed.signer(&view.state))
-        };
-        let tx = CheckedTx::new(signed, deployment, network);
-        let mut tx = tx.map_err(|reject| rejected(&reject))?;
-        let Err(reject) = signer.map_or(Ok(()), |key| tx.check(&key)) else { return Ok(Ok(tx)) };
-        // What else is wrong with it comes first, as in the builder. Of a key change that is the owner's signature,
-        // which takes too long while the view is held.
-        let first = match &tx.signed().tx {
-            Tx::ChangePubKey(_) => None,
-            Tx::Transfer(_) | Tx::Withdraw(_) => {
-                let (view, none) = (self.sources.view.read(), KeyAuthorisations::default());
-                tx.verify_unsigned(&view.state, network, &none).err()
-            }
-        };
-        Ok(Err((tx.hash(), first.unwrap_or(reject))))
-    }
-
     /// Asks the builder to execute a transaction.
     async fn submit(&self, tx: SignedTx) -> RpcResult<Hash> {
-        let tx = match self.checked(tx)? {
+        let tx = match self.checker.check(tx).await {
             Ok(tx) => tx,
-            Err((hash, reject)) => return self.old_or(hash, &Refusal::Rejected(reject)),
+            Err(Wrong::Form(reject)) => return Err(rejected(&reject)),
+            Err(Wrong::Signature(hash, reject)) => {
+                return self.old_or(hash, &Refusal::Rejected(reject));
+            }
+            Err(Wrong::Overloaded) => return Err(refused(&Refusal::Overloaded)),
+            Err(Wrong::Failed) => return Err(history::internal("a signature was not checked")),
         };
         let hash = tx.hash();
         let (reply, pending) = ReplyTo::new();
@@ -191,6 +176,7 @@ fn refused(refusal: &Refusal) -> ErrorObjectOwned {
         Refusal::SettlementBehind { .. }
         | Refusal::SettlementStuck { .. }
         | Refusal::StoreBehind { .. } => busy(code::LIMIT, text, BEHIND_MS),
+        Refusal::DiskLow => busy(code::UNAVAILABLE, text, BEHIND_MS),
         Refusal::HubUnknown => busy(code::UNAVAILABLE, text, BUSY_MS),
         Refusal::Stopping => busy(code::UNAVAILABLE, text, BUSY_MS),
     }
@@ -206,7 +192,7 @@ fn no_updates(include_update: Option<bool>) -> RpcResult<()> {
 
 fn no_block(number: Option<BlockNumber>) -> ErrorObjectOwned {
     let what = number.map_or("no block is sealed yet".to_owned(), |number| {
-        format!("block {number} is not sealed")
+        format!("block {number} is not sealed, or its root is not known yet")
     });
     error(code::BLOCK_NOT_FOUND, what, "ask getLatestBlockNumber for the last one")
 }
@@ -222,11 +208,11 @@ impl ZkLinkServer for Api {
     }
 
     async fn latest_block(&self) -> RpcResult<LatestBlock> {
-        // The archive's head, not the view's: it is on disk.
-        let head = self.sources.archive.head().map_err(history::internal)?;
-        let last_block_number = head.unwrap_or_default();
-        let sealed = history::block(&self.sources, last_block_number)?;
-        let timestamp = sealed.map(|sealed| present::sealed_at(&sealed.block.head));
+        // The last block that can be asked for: it is on disk, and its root is known.
+        let rooted = self.sources.archive.rooted().map_err(history::internal)?;
+        let last_block_number = rooted.unwrap_or_default();
+        let body = self.sources.archive.body(last_block_number).map_err(history::internal)?;
+        let timestamp = body.map(|body| present::sealed_at(body.seal.timestamp));
         let Reached { committed, verified, .. } = self.sources.stages.reached();
         Ok(LatestBlock {
             last_block_number,
@@ -245,10 +231,11 @@ impl ZkLinkServer for Api {
         no_updates(include_update)?;
         let wanted = match number {
             Some(number) => Some(number),
-            None => self.sources.archive.head().map_err(history::internal)?,
+            None => self.sources.archive.rooted().map_err(history::internal)?,
         };
-        let sealed = wanted.map(|number| history::block(&self.sources, number)).transpose()?;
-        let sealed = sealed.flatten().ok_or_else(|| no_block(number))?;
+        let sealed = wanted.map(|number| self.sources.archive.block(number)).transpose();
+        let sealed = sealed.map_err(history::internal)?.flatten();
+        let sealed = sealed.ok_or_else(|| no_block(number))?;
         let fee_account = self.sources.view.read().state.system.fee_account;
         Ok(self.moment().block(&sealed, fee_account, include_tx.unwrap_or(false)))
     }
@@ -406,10 +393,10 @@ impl ZkLinkServer for Api {
     }
 
     async fn network(&self) -> RpcResult<NetworkInfo> {
-        let (system, root) = {
-            let view = self.sources.view.read();
-            (view.state.system, view.root)
-        };
+        let system = self.sources.view.read().state.system;
+        let rooted = self.sources.archive.rooted().map_err(history::internal)?;
+        let root = rooted.map(|block| self.sources.archive.root(block)).transpose();
+        let root = root.map_err(history::internal)?.flatten().unwrap_or_default();
         let shapes = self.about.shapes.iter().filter_map(|id| shape(*id));
         Ok(NetworkInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),

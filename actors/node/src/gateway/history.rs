@@ -12,7 +12,7 @@ use zklink_client::{Hash, HistoryKind, Page, TxInfo};
 use zklink_store::archive::TxPlace;
 use zklink_store::archive::reader::PAGE_MAX;
 use zklink_store::fold::accounts;
-use zklink_store::record::{SealedBlock, Source};
+use zklink_store::record::{Body, Executed};
 
 use super::present::Moment;
 use super::sources::Sources;
@@ -29,15 +29,6 @@ pub(super) fn internal(what: impl std::fmt::Display) -> ErrorObjectOwned {
     error(code::INTERNAL, "the node failed", "try again later; tell the operator if it goes on")
 }
 
-/// A sealed block, if there is one.
-pub(super) fn block(
-    sources: &Sources,
-    number: BlockNumber,
-) -> Result<Option<SealedBlock>, ErrorObjectOwned> {
-    let Some(bytes) = sources.archive.block(number).map_err(internal)? else { return Ok(None) };
-    serde_json::from_slice(&bytes).map(Some).map_err(internal)
-}
-
 /// What is known of a transaction.
 pub(super) enum Found {
     /// All about it.
@@ -52,7 +43,7 @@ pub(super) enum Found {
 pub(super) struct Search<'a> {
     sources: &'a Sources,
     moment: Moment<'a>,
-    blocks: BTreeMap<BlockNumber, SealedBlock>,
+    blocks: BTreeMap<BlockNumber, Body>,
 }
 
 impl<'a> Search<'a> {
@@ -72,26 +63,21 @@ impl<'a> Search<'a> {
             Some(TxPlace::Pending) => return Ok(Found::Moving),
             Some(TxPlace::Included { block, index }) => (block, index),
         };
-        let (_, source) = self.entry(number, index)?;
-        let source = source.clone();
+        let source = self.entry(number, index)?.source.clone();
         Ok(Found::Here(Box::new(self.moment.sealed(&source, number, index))))
     }
 
     /// What stands at a place of a sealed block.
-    fn entry(
-        &mut self,
-        number: BlockNumber,
-        index: u32,
-    ) -> Result<(&Op, &Source), ErrorObjectOwned> {
-        let sealed = match self.blocks.entry(number) {
+    fn entry(&mut self, number: BlockNumber, index: u32) -> Result<&Executed, ErrorObjectOwned> {
+        let body = match self.blocks.entry(number) {
             btree_map::Entry::Occupied(known) => known.into_mut(),
             btree_map::Entry::Vacant(unknown) => {
-                let sealed = block(self.sources, number)?;
-                unknown.insert(sealed.ok_or_else(|| internal("a block is missing"))?)
+                let body = self.sources.archive.body(number).map_err(internal)?;
+                unknown.insert(body.ok_or_else(|| internal("a block is missing"))?)
             }
         };
         let at = usize::try_from(index).map_err(internal)?;
-        sealed.entries().nth(at).ok_or_else(|| internal("a transaction is missing"))
+        body.executed.get(at).ok_or_else(|| internal("a transaction is missing"))
     }
 
     /// The last transactions of an account that are of one kind, newest first.
@@ -126,7 +112,7 @@ impl<'a> Search<'a> {
                 if open_block.is_some_and(|open| number >= open) {
                     continue;
                 }
-                let (op, source) = self.entry(number, index)?;
+                let Executed { op, source } = self.entry(number, index)?;
                 if is_kind(kind, op) {
                     let source = source.clone();
                     found.push(self.moment.sealed(&source, number, index));

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use zklink::block::Head;
 use zklink::fees::FeeTable;
 use zklink::id::{AccountId, BlockNumber, ChainId, SubAccountId, TokenId};
 use zklink::key::pub_key_hash;
@@ -32,9 +31,9 @@ pub fn micros(millis: u64) -> u64 {
     millis.saturating_mul(1_000)
 }
 
-/// When a block was sealed, in microseconds.
-pub fn sealed_at(head: &Head) -> u64 {
-    head.timestamp.saturating_mul(1_000_000)
+/// The time of a block in microseconds, from Unix seconds.
+pub fn sealed_at(timestamp: u64) -> u64 {
+    timestamp.saturating_mul(1_000_000)
 }
 
 /// What answers about transactions are made of besides the transactions, as of one moment: so that no answer
@@ -78,7 +77,7 @@ impl Moment<'_> {
             fee_account_id: fee_account,
             block_size: shape(head.shape).map(slots).unwrap_or_default(),
             ops_composition_number: head.shape,
-            timestamp: sealed_at(head),
+            timestamp: sealed_at(head.timestamp),
             transactions: transactions.collect(),
         }
     }
@@ -185,7 +184,10 @@ pub fn account_info(id: AccountId, account: &Account) -> AccountInfo {
 pub fn balances(account: &Account, only: Option<SubAccountId>) -> Balances {
     let subs = account.sub_accounts.iter();
     let subs = subs.filter(|(sub, _)| only.is_none_or(|wanted| wanted == **sub));
-    subs.map(|(sub, state)| (*sub, state.balances.clone())).collect()
+    subs.map(|(sub, state)| {
+        (*sub, state.balances.iter().map(|(token, amount)| (*token, *amount)).collect())
+    })
+    .collect()
 }
 
 /// An account with what it holds, after `block` and everything that was executed since.

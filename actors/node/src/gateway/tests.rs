@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use zklink::amount::{Amount, Fee};
+use zklink::commitment::StateTree;
 use zklink::fees::{FeeTable, LeastFees};
 use zklink::id::{AccountId, BlockNumber, ChainId, Owner, SubAccountId, TokenId};
 use zklink::tx::{SignedTx, Tx};
@@ -26,15 +27,19 @@ use zklink_mechanism::supervised::Origin;
 use zklink_mechanism::supervisor::{self, Supervisor};
 use zklink_store::archive::Archive;
 use zklink_store::fold;
-use zklink_store::journal::Journal;
 use zklink_store::journal::segment::{SEGMENT_BYTES, SegmentLog};
+use zklink_store::journal::{Journal, Log};
 use zklink_store::record::FinalDeposit;
 use zklink_store::simulation::SimDisk;
 use zklink_store::simulation::SimStore;
 
 use super::*;
-use crate::builder::fixture::{HUB, SPOKE, UNIT, USD, User, deposit, ledger, network, shape_ids};
+use crate::builder::fixture::{
+    HUB, SPOKE, UNIT, USD, User, deposit, genesis, ledger, network, shape_ids,
+};
 use crate::builder::{Builder, Credit, Credited, HubProgress, SealNow, ViewReader};
+use crate::roots::{self, Policy, RootMaker};
+use crate::snapshot::Snapshot;
 
 mod bounds;
 mod browsers;
@@ -119,13 +124,19 @@ async fn start(setup: Setup) -> (Host, Served) {
         Host::supervised_by(Arc::clone(&clock), Supervisor::new(limits)).await.expect("a thread");
     let opened = SegmentLog::open(SimDisk::new(), b"test", SEGMENT_BYTES);
     let (mut log, _) = opened.expect("an empty disk");
-    let meaning: zklink_store::archive::Fold = Box::new(|record| fold::fold(&record.payload));
-    let opened = Archive::open(Arc::new(SimStore::new()), meaning, &mut log);
+    let opened = Archive::open(Arc::new(SimStore::new()), fold::fold(), &mut log);
     let (archive, _) = opened.expect("an empty store");
     let reader = archive.reader();
     let thread = Thread::start();
     let archive = host.start(&thread, "archive", 1_024, Origin::Once(archive)).await;
-    let journal = Journal::new(Box::new(log), archive.expect("a thread").port());
+    let archive = archive.expect("a thread");
+    let policy = Policy { records: u64::MAX, receipts_max: 1 };
+    let at = (Snapshot::genesis(log.start(), genesis()), StateTree::of(&genesis()));
+    let maker = RootMaker::new(reader.clone(), network(), policy, at, BlockNumber(0));
+    let (cuts, _) = mpsc::channel(1);
+    let (offload, stop) = (host.offload(), host.stopping());
+    host.drive("root-maker", roots::drive(maker, archive.port(), cuts, offload, stop));
+    let journal = Journal::new(Box::new(log), archive.port());
     let journal = host.start(&thread, "journal", 1_024, Origin::Once(journal)).await;
     let journal = journal.expect("a thread").port();
     let mut builder = Builder::new(setup.config, ledger(), journal);

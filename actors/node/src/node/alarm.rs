@@ -46,11 +46,13 @@ pub enum Kind {
     WorkerTwice,
     /// The hub has blocks that this node lacks.
     StoreBehind,
+    /// There is hardly any room on the disk.
+    DiskLow,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 18] = [
         Kind::HeldBack,
         Kind::WatcherHalted,
         Kind::ChainInDoubt,
@@ -68,6 +70,7 @@ impl Kind {
         Kind::WorkerAway,
         Kind::WorkerTwice,
         Kind::StoreBehind,
+        Kind::DiskLow,
     ];
 
     /// Its name in the RPC, in the log and in the documents. Never changed: people's alert rules have it.
@@ -90,6 +93,7 @@ impl Kind {
             Kind::WorkerAway => "worker-away",
             Kind::WorkerTwice => "worker-twice",
             Kind::StoreBehind => "store-behind",
+            Kind::DiskLow => "disk-low",
         }
     }
 }
@@ -143,7 +147,8 @@ impl Bounds {
             | Kind::SettlementDiverged
             | Kind::StepRefused
             | Kind::AttesterStopped
-            | Kind::StoreBehind => 0,
+            | Kind::StoreBehind
+            | Kind::DiskLow => 0,
             Kind::ChainInDoubt => self.in_doubt_s,
             Kind::ChainStandsStill => self.stands_still_s,
             Kind::ChainUnread | Kind::AttesterFails => self.unread_s,

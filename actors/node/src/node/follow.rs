@@ -40,13 +40,10 @@ impl ArchivedBlocks {
     }
 
     fn stored(&self, number: BlockNumber) -> Option<StoredBlock> {
-        let bytes = self.archive.block(number).unwrap_or_else(|error| {
+        let stored = self.archive.block(number).unwrap_or_else(|error| {
             tracing::error!(%error, "the archive cannot be read");
             None
         })?;
-        let stored: StoredBlock = serde_json::from_slice(&bytes)
-            .inspect_err(|error| tracing::error!(%error, %number, "a stored block is damaged"))
-            .ok()?;
         stored
             .block
             .check_form(State::FEE_ACCOUNT)
@@ -65,7 +62,7 @@ impl ArchivedBlocks {
 
 impl SettlementSource for ArchivedBlocks {
     fn sealed(&self) -> BlockNumber {
-        self.archive.head().ok().flatten().unwrap_or_default()
+        self.archive.rooted().ok().flatten().unwrap_or_default()
     }
 
     fn block(&self, number: BlockNumber) -> Option<SealedBlock> {
@@ -82,10 +79,12 @@ impl SettlementSource for ArchivedBlocks {
     }
 
     fn next_of_chain(&self, chain: ChainId, after: BlockNumber) -> Option<BlockNumber> {
-        self.archive.next_of_chain(chain, after).unwrap_or_else(|error| {
+        let next = self.archive.next_of_chain(chain, after).unwrap_or_else(|error| {
             tracing::error!(%error, "the archive cannot be read");
             None
-        })
+        });
+        // A block without a root is not there yet.
+        next.filter(|next| *next <= self.sealed())
     }
 
     fn rolling(&self, chain: ChainId, through: BlockNumber) -> Option<[u8; 32]> {

@@ -54,6 +54,8 @@ pub(super) struct Watched {
     pub(super) sealed: Box<dyn Fn() -> BlockNumber + Send + Sync>,
     /// Provers, attesters and replicas with processes of their own.
     pub(super) workers: Workers,
+    /// What is wrong with the room on the disk.
+    pub(super) disk: watch::Receiver<Option<String>>,
     /// What the hub has.
     pub(super) hub: Box<dyn Fn() -> HubView + Send + Sync>,
     pub(super) clock: Arc<dyn Clock>,
@@ -112,6 +114,8 @@ impl Watched {
         found.extend(self.of_proofs().await);
         found.extend(of_hub((self.sealed)(), &(self.hub)()));
         found.extend(self.workers.presence().iter().filter_map(of_worker));
+        let low = self.disk.borrow().clone();
+        found.extend(low.map(|text| of(Kind::DiskLow, None, String::new(), text)));
         found
     }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use zklink::id::{BlockNumber, ChainId, TokenId};
 use zklink::state::State;
 use zklink_chain::client::ChainClient;
@@ -37,6 +37,7 @@ use self::core::start_core;
 use self::proving::start_proving;
 use self::settling::{Settling, start_settlement};
 use self::watching::{start_ledgers, start_watchers};
+use super::disk::{self, Disk};
 use super::follow::ProofForm;
 use super::health::Watched;
 use super::{Bounds, ChainSetup, Health, HeldBack, StartError};
@@ -44,6 +45,7 @@ use crate::builder::{self, Builder, ViewReader};
 use crate::events::Events;
 use crate::merge_ledger::MergeLedger;
 use crate::pool_history::PoolHistory;
+use crate::roots;
 use crate::snapshot::maker;
 use crate::watcher::Watcher;
 use crate::witness_maker::WitnessMaker;
@@ -96,6 +98,8 @@ pub struct Parts {
     pub mailbox: usize,
     /// Records of the journal between two snapshots of the state.
     pub snapshot_records: u64,
+    /// The disk of journal and archive, where there is one.
+    pub disk: Option<Disk>,
     /// How long what stands still may do so before it is an alarm.
     pub alarms: Bounds,
     /// Where it is told what happens.
@@ -169,10 +173,13 @@ pub async fn wire<P: Platform>(
     log: Box<dyn Log>,
     parts: Parts,
 ) -> Result<Wired<P>, StartError> {
-    let (mut core, witness, snapshots) = start_core(platform, &parts, log).await?;
-    let (offload, stop) = (platform.offload(), platform.stopping());
+    let (mut core, witness, roots) = start_core(platform, &parts, log).await?;
+    let stop = platform.stopping();
     let history = PoolHistory::default();
-    let snapshots = maker::drive(snapshots, core.keep(), offload, stop.clone());
+    let (cuts, cut) = mpsc::channel(1);
+    let roots = roots::drive(roots, core.keep(), cuts, platform.offload(), stop.clone());
+    platform.drive("root-maker", roots);
+    let snapshots = maker::drive(cut, core.keep(), platform.offload(), stop.clone());
     platform.drive("snapshot-maker", snapshots);
     let maker = WitnessMaker::new(core.reader.clone(), witness, history.clone());
     let feed = start_proving(platform, &mut core, &parts, maker).await?;
@@ -185,13 +192,18 @@ pub async fn wire<P: Platform>(
     let health = Health { chains, settlement: status, attesters, report, alarms };
     let (views, alarm_views) = watch::channel(Vec::new());
     let (view, hub_told) = (core.view.clone(), hub.clone());
+    let (disk_told, disk_heard) = watch::channel(None);
+    if let Some(disk) = parts.disk.clone() {
+        platform.drive("disk", disk::drive(disk, core.builder.port(), disk_told, stop.clone()));
+    }
     let watched = Watched {
         health: health.clone(),
         clients: parts.clients(),
         held_back: held_back.port(),
         proving: feed.port(),
         workers: parts.workers.clone(),
-        sealed: Box::new(move || view.read().head.map_or(BlockNumber(0), |head| head.number)),
+        disk: disk_heard,
+        sealed: Box::new(move || view.read().state.system.number),
         hub: Box::new(move || hub_told.seen().map(|tip| tip.view).unwrap_or_default()),
         clock: platform.clock(),
         bounds: parts.alarms,

@@ -1,4 +1,4 @@
-//! A builder, a witness maker's beginning and a maker of snapshots, from what is on disk.
+//! A builder, a root maker and a witness maker's beginning, from what is on disk.
 
 use std::sync::Arc;
 
@@ -11,8 +11,9 @@ use zklink_store::archive::{ArchiveError, ArchiveReader};
 use zklink_store::journal::{Append, Log, LogError, replay};
 use zklink_store::record::Record;
 
-use super::{Policy, Snapshot, SnapshotMaker};
+use super::Snapshot;
 use crate::builder::{self, Builder, Ledger, ReplayError};
+use crate::roots::{Policy, RootMaker};
 
 /// What a deployment begins with.
 #[derive(Clone, Debug)]
@@ -46,8 +47,8 @@ pub struct Restored {
     pub builder: Builder,
     /// Where the witness maker begins.
     pub witness: WitnessStart,
-    /// Makes the next snapshots.
-    pub snapshots: SnapshotMaker,
+    /// Makes the roots of the blocks behind the snapshot.
+    pub roots: RootMaker,
     /// The block of the snapshot that was used.
     pub from: Option<BlockNumber>,
     /// Records that were replayed behind it.
@@ -105,22 +106,18 @@ pub fn restore(
     let mut found = Candidates::list(archive);
     let newest = found.next_good(BlockNumber(u32::MAX), archive, log, &base.genesis);
     let proven = proven_prefix(found.proven.max(base.proven), archive)?;
-    let witness = match &newest {
-        Some((snapshot, tree)) if snapshot.state.system.number <= proven => {
-            Some((snapshot.state.clone(), tree.clone()))
-        }
-        Some(_) => {
-            let older = found.next_good(proven, archive, log, &base.genesis);
-            older.map(|(snapshot, tree)| (snapshot.state, tree))
-        }
-        None => None,
-    };
-    let (state, tree) =
-        witness.unwrap_or_else(|| (base.genesis.clone(), StateTree::of(&base.genesis)));
-    let witness = WitnessStart { state, tree, proven };
-
     let from = newest.as_ref().map(|(snapshot, _)| snapshot.state.system.number);
-    let (at, mut builder) = begin(base, config, newest, log);
+    let (at, tree) = newest.unwrap_or_else(|| at_genesis(base, log));
+    let witness = if at.state.system.number <= proven {
+        (at.state.clone(), tree.clone())
+    } else {
+        let older = found.next_good(proven, archive, log, &base.genesis);
+        let (older, tree) = older.unwrap_or_else(|| at_genesis(base, log));
+        (older.state, tree)
+    };
+    let witness = WitnessStart { state: witness.0, tree: witness.1, proven };
+
+    let mut builder = begin(base, config, &at);
     let position = at.position;
     replay(log, position, |record| {
         let position = record.position;
@@ -130,29 +127,22 @@ pub fn restore(
     })?;
     let policy = Policy { records: records_between, receipts_max: config.receipts_max };
     let network = Arc::clone(&base.network);
-    let snapshots = SnapshotMaker::new(archive.clone(), network, policy, at, proven);
-    Ok(Restored { builder, witness, snapshots, from, replayed: log.end() - position })
+    let roots = RootMaker::new(archive.clone(), network, policy, (at, tree), proven);
+    Ok(Restored { builder, witness, roots, from, replayed: log.end() - position })
 }
 
-/// A builder on the snapshot, or at genesis, and the fold that it begins with.
-fn begin(
-    base: &Base,
-    config: builder::Config,
-    newest: Option<(Snapshot, StateTree)>,
-    log: &dyn Log,
-) -> (Snapshot, Builder) {
-    let (network, nowhere) = (Arc::clone(&base.network), Port::new(Nowhere));
-    if let Some((at, tree)) = newest
-        && let Some(head) = at.head
-    {
-        let ledger = Ledger::resume(network, &base.shapes, at.state.clone(), tree, at.keys.clone());
-        let receipts = at.receipts.iter().map(|receipt| (*receipt).into()).collect();
-        let builder = Builder::resume(config, ledger, head, receipts, nowhere);
-        return (at, builder);
-    }
-    let ledger = Ledger::new(network, &base.shapes, base.genesis.clone());
-    let at = Snapshot::genesis(log.start(), base.genesis.clone());
-    (at, Builder::new(config, ledger, nowhere))
+/// The fold before the first record, with the trees of its state.
+fn at_genesis(base: &Base, log: &dyn Log) -> (Snapshot, StateTree) {
+    let tree = StateTree::of(&base.genesis);
+    (Snapshot::genesis(log.start(), base.genesis.clone()), tree)
+}
+
+/// A builder on a fold.
+fn begin(base: &Base, config: builder::Config, at: &Snapshot) -> Builder {
+    let network = Arc::clone(&base.network);
+    let ledger = Ledger::resume(network, &base.shapes, at.state.clone(), at.keys.clone());
+    let receipts = at.receipts.iter().map(|receipt| (*receipt).into()).collect();
+    Builder::resume(config, ledger, receipts, Port::new(Nowhere))
 }
 
 /// The snapshots that were not tried yet, in order.

@@ -23,6 +23,7 @@ use zklink_store::simulation::SimStore;
 use super::*;
 use crate::builder::fixture::*;
 use crate::builder::{Builder, Config, Entry, Ledger, Refusal, SealNow, Submit};
+use crate::roots::{RootMaker, Rooted};
 
 const USERS: u8 = 4;
 
@@ -133,9 +134,8 @@ struct Disk {
 impl Disk {
     fn of(records: &[Record]) -> Disk {
         let (mut log, store) = (journal(records), SimStore::new());
-        let meaning =
-            Box::new(|record: &zklink_store::journal::Record| fold::fold(&record.payload));
-        let (archive, _) = Archive::open(Arc::new(store.clone()), meaning, &mut log).unwrap();
+        let opened = Archive::open(Arc::new(store.clone()), fold::fold(), &mut log);
+        let (archive, _) = opened.unwrap();
         Disk { log, store, archive }
     }
 
@@ -154,11 +154,14 @@ impl Disk {
     }
 
     /// Stores what a maker makes, to the end. Returns how many snapshots.
-    fn make(&mut self, maker: &mut SnapshotMaker) -> usize {
+    fn make(&mut self, maker: &mut RootMaker) -> usize {
         let mut count = 0;
-        while let Some(made) = maker.step().unwrap() {
-            count += made.len();
+        while let Some(Rooted { made, cut }) = maker.step().unwrap() {
             self.keep(made);
+            if let Some(cut) = cut {
+                count += 1;
+                self.keep(vec![cut.make().unwrap().expect("it is small")]);
+            }
         }
         count
     }
@@ -191,24 +194,21 @@ fn answer(builder: &mut Builder, tx: &SignedTx) -> Option<Result<Receipt, Refusa
 fn assert_same(one: &mut Builder, other: &mut Builder, txs: &[SignedTx]) {
     let (ledger, of_other) = (one.ledger(), other.ledger());
     assert_eq!(ledger.state(), of_other.state());
-    assert_eq!(
-        serde_json::to_vec(ledger.state()).unwrap(),
-        serde_json::to_vec(of_other.state()).unwrap()
-    );
-    assert_eq!((ledger.root(), ledger.keys()), (of_other.root(), of_other.keys()));
+    let bytes = |ledger: &Ledger| zklink::binary::write(ledger.state());
+    assert_eq!(bytes(ledger), bytes(of_other));
+    assert_eq!(ledger.keys(), of_other.keys());
     assert_eq!(ledger.open_since(), of_other.open_since());
     {
         let (reader, of_other) = (one.reader(), other.reader());
         let (view, of_other) = (reader.read(), of_other.read());
         assert_eq!((&view.state, &view.open), (&of_other.state, &of_other.open));
-        assert_eq!((view.head, view.root), (of_other.head, of_other.root));
     }
     for tx in txs {
         assert_eq!(answer(one, tx), answer(other, tx), "{tx:?}");
     }
     let mut turn = Turn::at(Timestamp(1 << 41));
     assert_eq!(one.handle(SealNow, &mut turn), other.handle(SealNow, &mut turn));
-    assert_eq!(one.ledger().root(), other.ledger().root(), "the open block was the same");
+    assert_eq!(one.ledger().state(), other.ledger().state(), "the open block was the same");
 }
 
 proptest! {
@@ -227,7 +227,7 @@ proptest! {
         for block in 1..=u32::try_from(proven).unwrap() {
             disk.keep(vec![Made::Proof { block: BlockNumber(block), bytes: vec![1; 192] }]);
         }
-        let mut maker = disk.restore().snapshots;
+        let mut maker = disk.restore().roots;
         maker.policy.records = 1 + chance.below(20);
         disk.make(&mut maker);
         // The newest snapshot may be from before the end, as after a kill.
@@ -239,9 +239,16 @@ proptest! {
         let start = &mut from_snapshot.witness;
         prop_assert!(u64::from(start.state.system.number.0) <= proven);
         prop_assert_eq!(start.tree.root(), StateTree::of(&start.state).root());
-        while from_genesis.snapshots.step().unwrap().is_some() {}
-        while from_snapshot.snapshots.step().unwrap().is_some() {}
-        prop_assert_eq!(from_genesis.snapshots.at(), from_snapshot.snapshots.at());
+        plain.make(&mut from_genesis.roots);
+        disk.make(&mut from_snapshot.roots);
+        prop_assert_eq!(from_genesis.roots.at(), from_snapshot.roots.at());
+        let (reader, of_plain) = (disk.archive.reader(), plain.archive.reader());
+        prop_assert_eq!(reader.rooted().unwrap(), Some(head));
+        for block in (0..=head.0).map(BlockNumber) {
+            prop_assert_eq!(reader.root(block).unwrap(), of_plain.root(block).unwrap());
+        }
+        let state = &from_genesis.roots.at().state;
+        prop_assert_eq!(reader.root(head).unwrap(), Some(StateTree::of(state).root()));
         assert_same(&mut from_snapshot.builder, &mut from_genesis.builder, &life.txs);
     }
 }
@@ -252,7 +259,7 @@ fn three() -> (Disk, Life) {
     loop {
         let life = live(seed, 120);
         let mut disk = Disk::of(&life.records);
-        let mut maker = disk.restore().snapshots;
+        let mut maker = disk.restore().roots;
         maker.policy.records = 20;
         if disk.make(&mut maker) >= 3 && disk.restore().replayed > 0 {
             return (disk, life);
@@ -288,7 +295,7 @@ fn a_snapshot_that_contradicts_the_journal_is_passed_over() {
         (|s| s.position = u64::MAX, "no such block"),
         (|s| s.position = 0, "no such block"),
         (|s| s.chain[0] ^= 1, "no such block"),
-        (|s| s.head = None, "no such block"),
+        (|s| s.seal = None, "no such block"),
         (|s| s.state.system.number.0 += 1, "another deployment or block"),
         (|s| s.state.system.deployment.0[0] ^= 1, "another deployment or block"),
         (|s| s.state.system.fee_account = AccountId(1), "the root"),
@@ -297,31 +304,88 @@ fn a_snapshot_that_contradicts_the_journal_is_passed_over() {
     let third = disk.blocks()[2];
     let good = disk.archive.reader().snapshot(third).unwrap().unwrap();
     for (change, reason) in changes {
-        let mut changed = Snapshot::decode(&good).unwrap();
+        let (mut changed, leaves) = Snapshot::decode(&good).unwrap();
         change(&mut changed);
-        disk.damage(third, |bytes| *bytes = changed.encode());
+        disk.damage(third, |bytes| *bytes = changed.encode(&leaves));
         let reader = disk.archive.reader();
         let error = Snapshot::load(third, &reader, &mut disk.log, &genesis()).unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
         assert_ne!(disk.restore().from, Some(third));
     }
-    // Coins from nowhere, and an id that no tree has.
-    let changes = [
-        (r#"balances":{"1":""#, r#"balances":{"1":"1"#),
-        (r#"{"0":{"owner"#, r#"{"99999999":{"owner"#),
-    ];
-    for (from, to) in changes {
-        let text = String::from_utf8(good[HEADER_BYTES..].to_vec()).unwrap();
-        let mut bytes = [&[0; HEADER_BYTES][..], text.replace(from, to).as_bytes()].concat();
-        let digest = Sha256::digest(&bytes[HEADER_BYTES..]);
-        bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..40].copy_from_slice(&digest);
-        assert_ne!(bytes, good, "the change found its place");
-        disk.damage(third, |stored| *stored = bytes);
+    // Leaves of something else, one too many, one too few, none that is an element.
+    let (snapshot, leaves) = Snapshot::decode(&good).unwrap();
+    let one = leaves.len() - 1;
+    let other = [&leaves[..one], &[Fr::one()]].concat();
+    let more = [&leaves[..], &[Fr::one()]].concat();
+    for leaves in [&other[..], &more, &leaves[..one]] {
+        disk.damage(third, |bytes| *bytes = snapshot.encode(leaves));
         assert_ne!(disk.restore().from, Some(third));
     }
+    let mut bytes = snapshot.encode(&leaves);
+    let end = bytes.len();
+    bytes[end - 32..].fill(0xff);
+    let digest = Sha256::digest(&bytes[HEADER_BYTES..]);
+    bytes[MAGIC.len()..HEADER_BYTES].copy_from_slice(&digest);
+    disk.damage(third, |stored| *stored = bytes);
+    assert_ne!(disk.restore().from, Some(third));
     disk.damage(third, |bytes| *bytes = good);
     assert_eq!(disk.restore().from, Some(third));
+}
+
+/// Coins from nowhere: the leaves are those of the block, so that the root is right; the books or the first use of the
+/// account tell.
+#[test]
+fn a_snapshot_whose_accounts_do_not_have_their_leaves_is_noticed_before_they_are_used() {
+    let (mut disk, _) = three();
+    let third = disk.blocks()[2];
+    let good = disk.archive.reader().snapshot(third).unwrap().unwrap();
+    let (snapshot, leaves) = Snapshot::decode(&good).unwrap();
+    let change = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut json = serde_json::to_value(&snapshot.state).unwrap();
+        change(&mut json["accounts"]);
+        let state: State = serde_json::from_value(json).unwrap();
+        assert_ne!(state, snapshot.state);
+        Snapshot { state, ..snapshot.clone() }.encode(&leaves)
+    };
+    let richer = change(&|accounts| {
+        let holder = accounts
+            .as_object_mut()
+            .unwrap()
+            .values_mut()
+            .find(|account| account["sub_accounts"]["0"]["balances"]["1"].is_string());
+        let balance = &mut holder.expect("somebody has something")["sub_accounts"]["0"]["balances"];
+        balance["1"] = (1u128 << 100).to_string().into();
+    });
+    disk.damage(third, |bytes| *bytes = richer);
+    assert_ne!(disk.restore().from, Some(third), "its books do not balance");
+    let nonce = change(&|accounts| {
+        for account in accounts.as_object_mut().unwrap().values_mut() {
+            account["nonce"] = (account["nonce"].as_u64().unwrap() + 1).into();
+        }
+    });
+    disk.damage(third, |bytes| *bytes = nonce);
+    let reader = disk.archive.reader();
+    let loaded = Snapshot::load(third, &reader, &mut disk.log, &genesis());
+    let (changed, mut tree) = loaded.expect("leaves, root and books are right");
+    let ids: Vec<AccountId> = changed.state.accounts().map(|(id, _)| id).collect();
+    let noticed = tree.prepare(&changed.state, [ids[1]]);
+    assert_eq!(noticed, Err(zklink::commitment::OtherLeaf(ids[1])));
+}
+
+#[test]
+fn a_root_that_comes_out_otherwise_than_before_is_a_fault() {
+    let (mut disk, _) = three();
+    disk.forget_snapshots();
+    let mut maker = disk.restore().roots;
+    disk.keep(vec![Made::Root { block: BlockNumber(2), root: Fr::one() }]);
+    let fault = loop {
+        match maker.step() {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("there is a block"),
+            Err(fault) => break fault,
+        }
+    };
+    assert!(fault.to_string().starts_with("block 2 leads to another root than before"), "{fault}");
 }
 
 #[test]
@@ -330,8 +394,8 @@ fn a_snapshot_holds_as_many_receipts_as_the_builder() {
     disk.forget_snapshots();
     let config = Config { receipts_max: 7, ..Config::default() };
     let mut plain = disk.restore_with(config);
-    disk.make(&mut plain.snapshots);
-    assert_eq!(plain.snapshots.at().receipts.len(), 7);
+    disk.make(&mut plain.roots);
+    assert_eq!(plain.roots.at().receipts.len(), 7);
     let mut restored = disk.restore_with(config);
     assert!(restored.from.is_some());
     assert_same(&mut restored.builder, &mut plain.builder, &life.txs);

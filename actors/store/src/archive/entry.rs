@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use zklink::hash::{Fr, fr_from_be_bytes, fr_to_be_bytes};
 use zklink::id::{AccountId, BlockNumber, ChainId, Serial};
 use zklink_migrations::schema::KEY_WATCHED;
 
@@ -16,7 +17,7 @@ pub type TxHash = [u8; 32];
 /// What a journal record adds to the store.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// A sealed block. Numbers follow each other.
+    /// A sealed block without its roots. Numbers follow each other.
     Block {
         /// Its number.
         number: BlockNumber,
@@ -82,6 +83,13 @@ impl fmt::Debug for Entry {
 /// What followers of the archive make and give back to it. It can be made again.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Made {
+    /// The root of the state behind a block, or at genesis, behind block 0.
+    Root {
+        /// The block.
+        block: BlockNumber,
+        /// The root.
+        root: Fr,
+    },
     /// The proof of a block; it was checked.
     Proof {
         /// The block.
@@ -110,6 +118,7 @@ pub enum Made {
 impl fmt::Debug for Made {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Root { block, root } => write!(f, "Root({block}, {root})"),
             Self::Proof { block, bytes } => write!(f, "Proof({block}, {})", brief(bytes)),
             Self::Snapshot { block, bytes, .. } => write!(f, "Snapshot({block}, {})", brief(bytes)),
             Self::Watched { chain, to } => write!(f, "Watched({chain}, {})", to.block),
@@ -260,6 +269,14 @@ pub(crate) fn decode_chain_block(bytes: &[u8]) -> Option<ChainBlock> {
     let (number, rolling) = bytes.split_at_checked(4)?;
     let number = BlockNumber(u32::from_be_bytes(number.try_into().ok()?));
     Some((number, rolling.try_into().ok()?))
+}
+
+pub(crate) fn encode_root(root: Fr) -> Vec<u8> {
+    fr_to_be_bytes(root).to_vec()
+}
+
+pub(crate) fn decode_root(bytes: &[u8]) -> Option<Fr> {
+    fr_from_be_bytes(bytes.try_into().ok()?)
 }
 
 pub(crate) fn watched_key(chain: ChainId) -> Vec<u8> {

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use zklink::binary;
+use zklink::hash::Fr;
 use zklink::id::{AccountId, BlockNumber, ChainId};
-use zklink_migrations::schema::{Column, KEY_APPLIED, KEY_HEAD, KEY_SNAPSHOTS};
+use zklink_migrations::schema::{Column, KEY_APPLIED, KEY_HEAD, KEY_ROOTED, KEY_SNAPSHOTS};
 
 use super::entry::{self, Applied, Snapshots, TxHash, TxPlace, Watched};
 use super::store::{Store, StoreError};
+use crate::record::{Body, SealedBlock};
 
 /// Most transactions in one answer.
 pub const PAGE_MAX: usize = 100;
@@ -61,12 +64,42 @@ impl ArchiveReader {
         self.read(Column::Meta, KEY_HEAD, number)
     }
 
-    /// A sealed block.
+    /// The last block whose root is known: nothing at first, block 0 from then on. Roots follow behind the blocks.
     ///
     /// # Errors
     /// See [`ArchiveReader::applied`].
-    pub fn block(&self, number: BlockNumber) -> Result<Option<Vec<u8>>, ArchiveError> {
-        Ok(self.store.get(Column::Blocks, &entry::block_key(number))?)
+    pub fn rooted(&self) -> Result<Option<BlockNumber>, ArchiveError> {
+        let number = |bytes: &[u8]| Some(BlockNumber(u32::from_be_bytes(bytes.try_into().ok()?)));
+        self.read(Column::Meta, KEY_ROOTED, number)
+    }
+
+    /// The root behind a block, or at genesis, behind block 0.
+    ///
+    /// # Errors
+    /// See [`ArchiveReader::applied`].
+    pub fn root(&self, block: BlockNumber) -> Result<Option<Fr>, ArchiveError> {
+        self.read(Column::Roots, &entry::block_key(block), entry::decode_root)
+    }
+
+    /// A sealed block, whether its roots are known or not.
+    ///
+    /// # Errors
+    /// See [`ArchiveReader::applied`].
+    pub fn body(&self, number: BlockNumber) -> Result<Option<Body>, ArchiveError> {
+        let body = |bytes: &[u8]| binary::read(bytes).ok();
+        self.read(Column::Blocks, &entry::block_key(number), body)
+    }
+
+    /// A sealed block whose roots are known.
+    ///
+    /// # Errors
+    /// See [`ArchiveReader::applied`].
+    pub fn block(&self, number: BlockNumber) -> Result<Option<SealedBlock>, ArchiveError> {
+        let Some(before) = number.0.checked_sub(1).map(BlockNumber) else { return Ok(None) };
+        let (Some(old), Some(new)) = (self.root(before)?, self.root(number)?) else {
+            return Ok(None);
+        };
+        Ok(self.body(number)?.map(|body| body.between(old, new)))
     }
 
     /// The proof of a block.

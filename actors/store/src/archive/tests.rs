@@ -7,7 +7,10 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 use tempfile::tempdir;
 use zklink::amount::Amount;
+use zklink::hash::Fr;
 use zklink::id::{AccountId, ChainId, Owner, Serial, SubAccountId, TokenId};
+use zklink::op::{Deposit, Op};
+use zklink::shape::{NANO, SMALL};
 use zklink_mechanism::platform::Reach;
 use zklink_mechanism::port::Port;
 use zklink_mechanism::supervised::Origin;
@@ -19,7 +22,7 @@ use super::*;
 use crate::journal::disk::FileDisk;
 use crate::journal::segment::{SEGMENT_BYTES, SegmentLog};
 use crate::journal::{Append, Journal, Waiter};
-use crate::record::{self, AcceptedDeposit, FinalDeposit};
+use crate::record::{self, AcceptedDeposit, Body, Executed, FinalDeposit, Seal, Source};
 use crate::simulation::SimDisk;
 use crate::simulation::SimStore;
 
@@ -75,8 +78,11 @@ fn an_empty_store_is_filled_from_the_journal() {
     let reader = archive.reader();
     assert_eq!(reader.applied().unwrap().unwrap().next, 700);
     assert_eq!(reader.head().unwrap(), Some(BlockNumber(70)));
-    assert_eq!(reader.block(BlockNumber(3)).unwrap().unwrap(), b"record 29");
-    assert_eq!(reader.block(BlockNumber(71)).unwrap(), None);
+    let stored = |number: u32| {
+        reader.store().get(Column::Blocks, &entry::block_key(BlockNumber(number))).unwrap()
+    };
+    assert_eq!((stored(3).unwrap(), stored(71)), (b"record 29".to_vec(), None));
+    assert!(matches!(reader.body(BlockNumber(3)), Err(ArchiveError::Malformed(Column::Blocks))));
     let place = TxPlace::Included { block: BlockNumber(2), index: 4 };
     assert_eq!(reader.transaction(&hash(14)).unwrap(), Some(place));
     assert_eq!(reader.transaction(&hash(9)).unwrap(), None);
@@ -107,11 +113,18 @@ fn a_history_is_read_in_bounded_pages_newest_first() {
     assert_eq!(reader.account_transactions(AccountId(9), None, 10).unwrap().total, 0);
 }
 
-#[test]
-fn the_deposits_of_a_transaction_are_listed_in_their_order_also_after_a_rebuild() {
-    // Every second one is of one transaction, each of the others of its own.
-    let l1_tx = |serial: u64| if serial.is_multiple_of(2) { [1; 32] } else { hash(serial) };
-    let deposit = |serial: u64| FinalDeposit {
+/// The record of a deposit that was credited to account 2.
+fn executed(deposit: &FinalDeposit) -> record::Record {
+    let FinalDeposit { chain, token, owner, sub_account, amount, .. } = *deposit;
+    let account = AccountId(2);
+    let op = Deposit { chain, account, sub_account, token, amount, owner, refused: false };
+    let accepted = AcceptedDeposit { deposit: deposit.clone(), account, refused: None, time: 0 };
+    let (op, source) = (Op::Deposit(op), Source::Deposit(accepted));
+    record::Record::Executed(Executed { op, source })
+}
+
+fn deposit(serial: u64) -> FinalDeposit {
+    FinalDeposit {
         chain: ChainId(2),
         serial: Serial(serial),
         token: TokenId(17),
@@ -119,20 +132,85 @@ fn the_deposits_of_a_transaction_are_listed_in_their_order_also_after_a_rebuild(
         owner: Owner::from_evm([9; 20]),
         sub_account: SubAccountId(0),
         amount: Amount(5),
-        l1_tx: l1_tx(serial),
+        l1_tx: [7; 32],
         l1_block: 7,
+    }
+}
+
+/// A block is made of the records since the one before, also of those that came before a restart.
+#[test]
+fn a_block_has_the_operations_since_the_last_one_wherever_the_store_was_opened_again() {
+    let mut log = log_with(0);
+    let store = SimStore::new();
+    let seal = |number: u32| Seal { number: BlockNumber(number), timestamp: 9, shape: SMALL };
+    let mut expected = Vec::new();
+    for number in 1..6 {
+        let serials = u64::from(number) * 10..u64::from(number) * 11 + 1;
+        let records: Vec<record::Record> =
+            serials.map(|serial| executed(&deposit(serial))).collect();
+        let open: Vec<Executed> = records
+            .iter()
+            .map(|record| match record {
+                record::Record::Executed(executed) => executed.clone(),
+                _ => unreachable!("only those"),
+            })
+            .collect();
+        expected.push(Body { seal: seal(number), executed: open });
+        for record in records.into_iter().chain([record::Record::Sealed(seal(number))]) {
+            log.append(vec![record.encode()]).unwrap();
+            drop(Archive::open(Arc::new(store.clone()), crate::fold::fold(), &mut log).unwrap());
+        }
+    }
+    store.lose_after(7);
+    let opened = Archive::open(Arc::new(store.clone()), crate::fold::fold(), &mut log);
+    let (mut archive, _) = opened.unwrap();
+    let reader = archive.reader();
+    for (number, body) in (1..).zip(&expected) {
+        let number = BlockNumber(number);
+        assert_eq!(reader.body(number).unwrap().as_ref(), Some(body));
+        assert_eq!(reader.block(number).unwrap(), None, "its roots are not known");
+    }
+    assert_eq!((reader.rooted().unwrap(), reader.root(BlockNumber(0)).unwrap()), (None, None));
+    let root = |number: u32| Fr::from(u64::from(number) + 100);
+    let made = |range: std::ops::Range<u32>| {
+        range.map(|block| Made::Root { block: BlockNumber(block), root: root(block) }).collect()
     };
+    archive.keep(made(0..3)).unwrap();
+    assert_eq!(reader.rooted().unwrap(), Some(BlockNumber(2)));
+    archive.keep(made(1..2)).unwrap();
+    assert_eq!(reader.rooted().unwrap(), Some(BlockNumber(2)), "made again");
+    let block = reader.block(BlockNumber(2)).unwrap().unwrap();
+    assert_eq!(block, expected[1].clone().between(root(1), root(2)));
+    assert_eq!(reader.block(BlockNumber(3)).unwrap(), None);
+    assert_eq!(reader.block(BlockNumber(0)).unwrap(), None);
+}
+
+/// The archive refuses what no block can be; the node stops.
+#[test]
+fn a_seal_of_a_shape_without_room_has_no_meaning() {
+    let mut log = log_with(0);
+    let records = (0..9).map(|serial| executed(&deposit(serial)).encode());
+    log.append(records.collect()).unwrap();
+    let seal = Seal { number: BlockNumber(1), timestamp: 9, shape: NANO };
+    log.append(vec![record::Record::Sealed(seal).encode()]).unwrap();
+    let opened = Archive::open(Arc::new(SimStore::new()), crate::fold::fold(), &mut log);
+    let error = opened.err().unwrap();
+    assert!(matches!(error, ArchiveFault::Meaning { position: 9, .. }), "{error}");
+}
+
+#[test]
+fn the_deposits_of_a_transaction_are_listed_in_their_order_also_after_a_rebuild() {
+    // Every second one is of one transaction, each of the others of its own.
+    let l1_tx = |serial: u64| if serial.is_multiple_of(2) { [1; 32] } else { hash(serial) };
+    let deposit = |serial: u64| FinalDeposit { l1_tx: l1_tx(serial), ..deposit(serial) };
     let deposits: Vec<FinalDeposit> = (0..500).map(deposit).collect();
-    let payload = |deposit: &FinalDeposit| {
-        let (deposit, account, refused) = (deposit.clone(), AccountId(2), None);
-        record::Record::Deposit(AcceptedDeposit { deposit, account, refused, time: 0 }).encode()
-    };
+    let payload = |deposit: &FinalDeposit| executed(deposit).encode();
     let mut log = log_with(0);
     log.append(deposits.iter().map(payload).collect()).unwrap();
     let store = SimStore::new();
     for kept_batches in [0, 1, 0] {
         store.lose_after(kept_batches);
-        let fold: Fold = Box::new(|record| crate::fold::fold(&record.payload));
+        let fold = crate::fold::fold();
         let (archive, _) = Archive::open(Arc::new(store.clone()), fold, &mut log).unwrap();
         let reader = archive.reader();
         let mut found = Vec::new();

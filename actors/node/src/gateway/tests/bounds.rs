@@ -76,6 +76,39 @@ fn parameters_that_a_method_does_not_have_are_refused() {
     });
 }
 
+/// They are checked together, and each counts for itself.
+#[test]
+fn wrong_signatures_are_nothing_to_the_right_one_among_them() {
+    served(Setup::default(), async |_, served| {
+        let client = served.client().await;
+        let (user, wallet) = alice(&served, &client).await;
+        let bob = User::new(2).owner;
+        let right = wallet.transfer(&client, payment(bob, 1)).await.expect("an account");
+        let mut wrong = Vec::new();
+        for units in 2..40 {
+            let mut tx = wallet.transfer(&client, payment(bob, units)).await.expect("an account");
+            tx.signature.signature.s[0] ^= 1;
+            wrong.push(tx);
+        }
+        let sent = wrong.iter().take(20).chain([&right]).chain(wrong.iter().skip(20));
+        let answers = futures_util::future::join_all(sent.map(|tx| client.send(tx))).await;
+        for (place, answer) in answers.into_iter().enumerate() {
+            if place == 20 {
+                answer.expect("its signature is right");
+                continue;
+            }
+            // The right one may have been executed before this one was looked at.
+            let nonce = Reject::Nonce { expected: Nonce(1), found: Nonce(0) }.code();
+            let code = code_of(answer);
+            assert!([Reject::Signature.code(), nonce].contains(&code), "{place}: {code}");
+        }
+        let view = served.view.read();
+        let account = view.state.account_of(bob).expect("it was paid");
+        assert_eq!(view.state.balance(account, SubAccountId(0), USD), Amount(UNIT));
+        drop((view, user));
+    });
+}
+
 /// Before it reaches the builder, and with what else is wrong first, as there.
 #[test]
 fn a_wrong_signature_is_refused() {

@@ -96,6 +96,7 @@ struct Scene {
     settlement: watch::Sender<SettlementStatus>,
     attester: watch::Sender<Option<AttesterStatus>>,
     hub: watch::Sender<HubView>,
+    disk: watch::Sender<Option<String>>,
     watched: Watched,
 }
 
@@ -112,6 +113,7 @@ fn scene() -> Scene {
     let (job, block) = (JobId([1; 32]), BlockNumber(9));
     let job = JobProgress { job, block, shape, attempts: 1, prover: None, deadline: None };
     let progress = Progress { jobs: vec![job], proven: 0, provers: Vec::new() };
+    let (disk, disk_heard) = watch::channel(None);
     let watched = Watched {
         health: Health {
             chains: [(CHAIN, chains)].into(),
@@ -124,13 +126,14 @@ fn scene() -> Scene {
         held_back: Port::new(Answers(held)),
         proving: Port::new(Answers(progress)),
         workers: Workers::default(),
+        disk: disk_heard,
         sealed: Box::new(|| BlockNumber(9)),
         hub: Box::new(move || hub_heard.borrow().clone()),
         views: watch::Sender::default(),
         clock: Arc::clone(&clock) as _,
         bounds: Bounds::default(),
     };
-    Scene { clock, chain, settlement, attester, hub, watched }
+    Scene { clock, chain, settlement, attester, hub, disk, watched }
 }
 
 impl Scene {
@@ -163,6 +166,15 @@ async fn what_stands_still_is_an_alarm_once_its_bound_is_over() {
     assert!(scene.kinds(&mut lasting, 4_201).await.contains(&Kind::SettlementStandsStill));
     scene.hub.send_modify(|hub| hub.released = BlockNumber(9));
     assert!(!scene.kinds(&mut lasting, 4_202).await.contains(&Kind::SettlementStandsStill));
+}
+
+#[tokio::test]
+async fn a_disk_that_is_nearly_full_is_an_alarm_at_once() {
+    let (scene, mut lasting) = (scene(), Lasting::default());
+    scene.disk.send_replace(Some("3 MiB are free".to_owned()));
+    assert!(scene.kinds(&mut lasting, 0).await.contains(&Kind::DiskLow));
+    scene.disk.send_replace(None);
+    assert!(!scene.kinds(&mut lasting, 1).await.contains(&Kind::DiskLow));
 }
 
 #[tokio::test]

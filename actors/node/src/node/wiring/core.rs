@@ -10,16 +10,16 @@ use zklink_store::fold;
 use zklink_store::journal::{Journal, Log};
 
 use super::{Core, MAILBOX, Parts, StartError};
-use crate::snapshot::{Base, Restored, SnapshotMaker, WitnessStart, restore};
+use crate::roots::RootMaker;
+use crate::snapshot::{Base, Restored, WitnessStart, restore};
 
 /// Archive, journal and builder, with everything that the journal holds.
 pub(super) async fn start_core<P: Platform>(
     platform: &mut P,
     parts: &Parts,
     mut log: Box<dyn Log>,
-) -> Result<(Core<P>, WitnessStart, SnapshotMaker), StartError> {
-    let meaning = Box::new(|record: &zklink_store::journal::Record| fold::fold(&record.payload));
-    let (archive, caught_up) = Archive::open(Arc::clone(&parts.store), meaning, &mut *log)?;
+) -> Result<(Core<P>, WitnessStart, RootMaker), StartError> {
+    let (archive, caught_up) = Archive::open(Arc::clone(&parts.store), fold::fold(), &mut *log)?;
     tracing::info!(records = log.end(), caught_up, "journal and archive are open");
     let reader = archive.reader();
     let thread = platform.thread();
@@ -30,7 +30,7 @@ pub(super) async fn start_core<P: Platform>(
     let (genesis, proven) = (parts.genesis.clone(), parts.proven);
     let base = Base { network, shapes, genesis, proven };
     let restored = restore(&base, parts.builder, parts.snapshot_records, &reader, &mut *log)?;
-    let Restored { builder: mut machine, witness, snapshots, from, replayed } = restored;
+    let Restored { builder: mut machine, witness, roots, from, replayed } = restored;
     tracing::info!(snapshot = ?from, replayed, "the state is read");
     let (thread, journal) = (platform.thread(), Journal::new(log, archive.port()));
     let journal = platform.start(&thread, "journal", parts.mailbox, Origin::Once(journal)).await?;
@@ -41,5 +41,5 @@ pub(super) async fn start_core<P: Platform>(
     let builder = platform.start(&thread, "builder", parts.mailbox, Origin::Once(machine)).await?;
     let ticks = vec![builder.port()];
     let core = Core { archive, journal, builder, reader, view, started_from: from, ticks };
-    Ok((core, witness, snapshots))
+    Ok((core, witness, roots))
 }
