@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use soketto::handshake::{Client, ServerResponse};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 use crate::crowd::Request;
@@ -134,6 +134,7 @@ async fn exchange(
 ) {
     let (mut sender, mut receiver) = socket.finish();
     let count = list.len();
+    let last = list.last().map_or(schedule.begin, |(place, _)| schedule.due(*place));
     let sending = async move {
         let mut list = list.into_iter().peekable();
         while let Some((place, _)) = list.peek() {
@@ -158,10 +159,9 @@ async fn exchange(
             note(&bytes, schedule, &mut driven.borrow_mut());
         }
     };
-    let end = schedule.due(count) + PATIENCE;
     let both = async { tokio::join!(sending, receiving) };
     // A connection that breaks has no more answers, and the report says so.
-    drop(timeout(end.saturating_duration_since(Instant::now()) + PATIENCE, both).await);
+    drop(timeout_at(last + PATIENCE, both).await);
 }
 
 fn note(bytes: &[u8], schedule: Schedule, driven: &mut Driven) {

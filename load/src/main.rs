@@ -175,6 +175,7 @@ fn transfers(load: &LoadArgs, accounts: u32, kill_after: Option<Duration>) -> Re
     let after = driven.usage.since(&before);
     let rss = (before.rss_mib, driven.usage.rss_mib);
     node.stop()?;
+    report::tell_unanswered(folder.path(), &requests, &driven, load.rate)?;
     let lost = report::lost(folder.path(), &[(&requests, &driven)])?;
     Ok(Report::of(load, accounts, &driven, lost, (after, own, rss, signature_share_us)))
 }

@@ -16,6 +16,9 @@ use crate::crowd::{Request, deployment};
 use crate::drive::Driven;
 use crate::process::Usage;
 
+/// Requests without an answer of which something is said.
+const TOLD: usize = 8;
+
 /// The figures of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -100,22 +103,56 @@ pub(crate) fn quantiles(driven: &Driven) -> Quantiles {
     Quantiles { p50: at(0.5), p99: at(0.99), p999: at(0.999) }
 }
 
+/// Says of some requests without an answer when they were due, and whether they were executed: a hint for whoever looks
+/// for the cause. The node must not run any more.
+pub(crate) fn tell_unanswered(
+    folder: &Path,
+    requests: &[Request],
+    driven: &Driven,
+    rate: u32,
+) -> Result<()> {
+    let refused: u64 = driven.refused.values().map(|(count, _)| count).sum();
+    if refused > 0 {
+        // Which ones were refused is not noted.
+        return Ok(());
+    }
+    let known: BTreeSet<usize> = driven.acknowledged.iter().map(|(place, _)| *place).collect();
+    let without = (0..driven.sent).filter(|place| !known.contains(place));
+    let without: Vec<usize> = without.take(TOLD).collect();
+    if without.is_empty() {
+        return Ok(());
+    }
+    let kept = kept(folder)?;
+    for place in without {
+        let executed = if kept.contains(&requests[place].hash) { "" } else { " not" };
+        let due = place as f64 / f64::from(rate);
+        eprintln!("no answer to the request of {due:.3} s, which was{executed} executed");
+    }
+    Ok(())
+}
+
 /// Acknowledged transactions of several runs that the journal of the folder does not have. The node must not run any
 /// more.
 pub(crate) fn lost(folder: &Path, runs: &[(&[Request], &Driven)]) -> Result<usize> {
+    let kept = kept(folder)?;
+    let acknowledged = runs.iter().flat_map(|(requests, driven)| {
+        driven.acknowledged.iter().map(|(place, _)| requests[*place].hash)
+    });
+    Ok(acknowledged.filter(|hash| !kept.contains(hash)).count())
+}
+
+/// The hashes of what the journal of a folder holds.
+fn kept(folder: &Path) -> Result<BTreeSet<TxHash>> {
     let disk = FileDisk::open(&folder.join("journal"))?;
     let (mut log, _) = SegmentLog::open(disk, &deployment().deployment_id.0, SEGMENT_BYTES)?;
-    let mut kept: BTreeSet<TxHash> = BTreeSet::new();
+    let mut kept = BTreeSet::new();
     replay(&mut log, 0, |record| {
         if let Ok(Record::Executed(executed)) = Record::decode(&record.payload) {
             kept.insert(executed.source.hash());
         }
         Ok::<_, LogError>(())
     })?;
-    let acknowledged = runs.iter().flat_map(|(requests, driven)| {
-        driven.acknowledged.iter().map(|(place, _)| requests[*place].hash)
-    });
-    Ok(acknowledged.filter(|hash| !kept.contains(hash)).count())
+    Ok(kept)
 }
 
 /// A table of runs.
