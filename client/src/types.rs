@@ -119,7 +119,7 @@ pub struct TokenOnChain {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LatestBlock {
-    /// The last sealed block; zero before the first.
+    /// The last sealed block whose root is known, which follows some milliseconds behind; zero before the first.
     pub last_block_number: BlockNumber,
     /// When it was sealed, in microseconds since the Unix epoch.
     pub timestamp: u64,
@@ -375,7 +375,7 @@ pub struct NetworkInfo {
     pub deployment_id: HexBytes<31>,
     /// The account that receives the fees.
     pub fee_account_id: AccountId,
-    /// The root of the last sealed block.
+    /// The last root that is known: that of the last sealed block, or of one shortly before.
     pub state_root: Hash,
     /// Whether this is a development network, with a faucet.
     pub dev: bool,
